@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rootless podman: how each thing is said (podman(1), versions 4.3 to 5.x). No I/O."""
+
+from __future__ import annotations
+
+from ..values.mounts import Mount
+from ..values.options import Option
+from .command import Command, Launch
+
+RUN_LABEL = "ces.run"
+STOP_GRACE = 10
+"""Seconds between SIGTERM and SIGKILL; podman's own default."""
+
+OPTIONS = (
+    Option("--volume", "-v", meaning="volume"),
+    Option("--mount", meaning="mount"),
+    Option("--env", "-e", meaning="env"),
+    Option("--workdir", "-w"),
+    Option("--user", "-u"),
+    Option("--entrypoint"),
+    Option("--hostname", "-h"),
+    Option("--shm-size"),
+    Option("--tmpfs"),
+    Option("--ulimit"),
+    Option("--stop-signal"),
+    Option("--tz"),
+    Option("--umask"),
+    Option("--cap-drop"),
+    Option("--userns", values=("keep-id", "host", "nomap")),
+    Option("--init", flag=True),
+    Option("--read-only", flag=True),
+    Option("--rm", flag=True, meaning="own"),
+)
+"""What researchers may pass. Absent, because each would open the host, hide a limit or undo the
+contract: --privileged, --cap-add, --security-opt, --device, --network, --pid, --ipc, --uts,
+--cgroups, --memory, --cpus, --volumes-from, --annotation, --runtime, --name, --label, --pull, ..."""
+
+ERRORS = (
+    ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
+    ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
+    ("cannot find UID/GID", "the administrator adds a subordinate id range (role subid)"),
+    ("newuidmap", "the administrator installs uidmap and gives this user a range (roles podman, subid)"),
+    ("database configuration mismatch", "the storage was moved: the administrator runs role container_storage"),
+    ("executable file", "the image has no such program: check the arguments and --entrypoint"),
+    ("exec format error", "the image is for another processor architecture"),
+    ("controller `", "this kernel cannot enforce the limit: leave -m and -c out, or see the role podman"),
+    ("unauthorized", "check the user name and the token, and that they may read this project"),
+    ("authentication required", "check the user name and the token, and that they may read this project"),
+    ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
+    ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
+    ("connection refused", "the registry does not answer: try later, or tell the administrator"),
+    ("certificate signed by unknown authority", "the administrator gives the registry's ca to role podman"),
+    ("is rejected by policy", "containers' policy.json forbids this registry; role podman writes it"),
+)
+"""(part of podman's message, what to do next), looked through in this order."""
+
+
+def image_lookup(image: str) -> Command:
+    """Id, digest and digests by repository of an image in storage, as JSON; fails if it is not there."""
+    return Command(("podman", "image", "inspect", "--format", "{{json .}}", image))
+
+
+def image_list() -> Command:
+    """Every image in storage, as JSON."""
+    return Command(("podman", "images", "--format", "json"))
+
+
+def image_remove(image: str) -> Command:
+    """Remove an image's name, and the image with its last name."""
+    return Command(("podman", "rmi", image))
+
+
+def storage() -> Command:
+    """Where this user's images lie."""
+    return Command(("podman", "info", "--format", "{{.Store.GraphRoot}}"))
+
+
+def pull(image: str, authfile: str | None, quiet: bool = False) -> Command:
+    """Fetch an image; credentials are in the auth file."""
+    return Command(
+        (
+            "podman",
+            "pull",
+            *(("--quiet",) if quiet else ()),
+            *((f"--authfile={authfile}",) if authfile else ()),
+            image,
+        )
+    )
+
+
+def tag(image: str, name: str) -> Command:
+    """Give an image in storage another name."""
+    return Command(("podman", "tag", image, name))
+
+
+def run(launch: Launch) -> Command:
+    """``podman run`` for one container.
+
+    ``keep-groups`` keeps the user's supplementary groups, without which project data that only a
+    group may read is denied (crun only). Signals do not pass through podman: we stop the container.
+    """
+    return Command(
+        (
+            "podman",
+            "run",
+            "--rm",
+            "--pull=never",
+            "--sig-proxy=false",
+            "--group-add=keep-groups",
+            f"--name={launch.name}",
+            f"--label={RUN_LABEL}={launch.run_id}",
+            f"--cidfile={launch.cid_file}",
+            f"--env-file={launch.env_file}",
+            f"--network={launch.network}",
+            *_limits(launch),
+            *(f"--mount={_bind(mount)}" for mount in launch.mounts),
+            *launch.options,
+            "--",
+            launch.image,
+            *launch.args,
+        )
+    )
+
+
+def stop(cid_file: str) -> Command:
+    """End the container gently, and not gently after the grace period."""
+    return Command(("podman", "stop", "--ignore", f"--time={STOP_GRACE}", f"--cidfile={cid_file}"))
+
+
+def remove(cid_file: str) -> Command:
+    """Make sure that nothing of the container is left, running or not."""
+    return Command(("podman", "rm", "--force", "--ignore", "--time=0", f"--cidfile={cid_file}"))
+
+
+def _limits(launch: Launch) -> list[str]:
+    resources = launch.resources
+    return [
+        *([f"--cpus={resources.cpus:g}"] if resources.cpus is not None else []),
+        # swap would let a container double its limit
+        *(
+            [f"--memory={resources.memory}b", f"--memory-swap={resources.memory}b"]
+            if resources.memory is not None
+            else []
+        ),
+        *(["--device=nvidia.com/gpu=all"] if resources.gpu else []),
+    ]
+
+
+def _bind(mount: Mount) -> str:
+    read_only = ",ro=true" if mount.access == "ro" else ""
+    return f"type=bind,src={mount.source},dst={mount.target}{read_only}"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who runs us, and where this user's things are."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import CesError
+from .files import private_directory
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of this back-end.
+
+    :param groups: names of all the user's groups.
+    :param environ: the environment we were started with.
+    """
+
+    name: str
+    uid: int
+    home: str
+    groups: tuple[str, ...]
+    environ: Mapping[str, str]
+
+    @classmethod
+    def current(cls) -> Account:
+        """The user of this process; home is the account's, unless ``$HOME`` names a directory of theirs."""
+        uid = os.geteuid()
+        try:
+            entry = pwd.getpwuid(uid)
+        except KeyError:
+            raise CesError(f"find user {uid}", said="there is no such account here") from None
+        home = os.environ.get("HOME") or entry.pw_dir
+        # `sudo` and `become` may keep another user's HOME
+        if not _belongs_to(home, uid):
+            home = entry.pw_dir
+        return cls(entry.pw_name, uid, home, _group_names(), dict(os.environ))
+
+    @property
+    def state(self) -> str:
+        """Directory of what must outlive a run: records, numbers."""
+        base = self.environ.get("XDG_STATE_HOME", "")
+        return f"{base}/ces" if base.startswith("/") else f"{self.home}/.local/state/ces"
+
+    @property
+    def runtime_base(self) -> str:
+        """The session's own directory, ``/run/user/UID``.
+
+        :raises CesError: there is none, because the user has no session here.
+        """
+        named = self.environ.get("XDG_RUNTIME_DIR", "")
+        for path in (named, f"/run/user/{self.uid}"):
+            if path.startswith("/") and _belongs_to(path, self.uid):
+                return path
+        raise CesError(
+            f"find the runtime directory of {self.name}",
+            said=f"there is no /run/user/{self.uid}: the user has no login session on this host",
+            hint=f"the administrator enables lingering: loginctl enable-linger {self.name} (role podman)",
+        )
+
+    @property
+    def runtime(self) -> str:
+        """Directory (0700, in memory) of what must not outlive a run: secrets, container ids, locks."""
+        return private_directory(f"{self.runtime_base}/ces")
+
+    @property
+    def engine_environ(self) -> dict[str, str]:
+        """The environment that engines get: ours, with the session found for jobs, sudo and become."""
+        runtime = self.runtime_base
+        environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
+        environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+        # another user's session bus would be refused
+        if self.environ.get("XDG_RUNTIME_DIR") != runtime or "DBUS_SESSION_BUS_ADDRESS" not in environ:
+            environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
+            if os.path.exists(f"{runtime}/bus"):
+                environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"
+        return environ
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What ``${NAME}`` in files can be; the account's own facts win over the environment."""
+        return {
+            **self.environ,
+            "HOME": self.home,
+            "USER": self.name,
+            "LOGNAME": self.name,
+            "UID": str(self.uid),
+        }
+
+
+def _belongs_to(path: str, uid: int) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == uid
+
+
+def _group_names() -> tuple[str, ...]:
+    names = []
+    for gid in sorted({os.getegid(), *os.getgroups()}):
+        try:
+            names.append(grp.getgrgid(gid).gr_name)
+        except KeyError:  # a group without a name cannot name a project
+            continue
+    return tuple(names)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files and directories: private, atomic, locked."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import Busy, CesError, InvalidValue, NotFound
+
+TEXT_MAX = 1024 * 1024
+"""Bytes; no option, argument or env file that a person writes is longer."""
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your quota is used up: free some space",
+    errno.EROFS: "the file system is read-only: tell the administrator",
+    errno.EACCES: "check its owner and permissions",
+    errno.EPERM: "check its owner and permissions",
+}
+
+
+@contextmanager
+def explained(tried: str) -> Iterator[None]:
+    """Turn an OSError into our error, with a hint for the usual ones."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(tried, said=_said(error)) from error
+    except OSError as error:
+        raise CesError(tried, said=_said(error), hint=_HINTS.get(error.errno or 0, "")) from error
+
+
+def _said(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
+def private_directory(path: str) -> str:
+    """Make a directory 0700 with its parents, or check that the one there is ours alone to write."""
+    with explained(f"make the directory {path}"):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        status = os.stat(path)
+    if status.st_uid != os.geteuid():
+        raise CesError(
+            f"use the directory {path}", said=f"it belongs to uid {status.st_uid}, not to {os.geteuid()}"
+        )
+    return path
+
+
+def write_atomic(path: str, text: str, mode: int = 0o600) -> None:
+    """Replace a file's contents in one step; readers see the old text or the new, never a part."""
+    temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}.tmp"
+    with explained(f"write {path}"):
+        try:
+            write_new(temporary, text, mode)
+            os.replace(temporary, path)
+        except BaseException:
+            remove_quietly(temporary)
+            raise
+
+
+def write_new(path: str, text: str, mode: int = 0o600) -> None:
+    """Write a file that must not exist yet, with its mode from the start, flushed to disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_text(path: str, what: str) -> str:
+    """Text of a file or FIFO of at most 1 MiB.
+
+    :raises CesError: it cannot be read, is longer, or is not UTF-8.
+    """
+    with explained(f"read {what} {path}"), open(path, "rb") as stream:
+        raw = stream.read(TEXT_MAX + 1)
+    if len(raw) > TEXT_MAX:
+        raise InvalidValue(what, path, "it is longer than 1 MiB")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidValue(what, path, f"it is not UTF-8 at byte {error.start}") from None
+
+
+def read_json(path: str, what: str) -> Any:
+    """Parsed JSON of a file.
+
+    :raises NotFound: there is no such file.
+    :raises CesError: it is no JSON, naming line and column.
+    """
+    text = read_text(path, what)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise CesError(f"read {what} {path}", said=str(error), hint="correct the file's JSON") from None
+
+
+def remove_quietly(path: str) -> None:
+    """Remove a file if it is there."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
+def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> None:
+    """Remove a directory with all in it, also what its owner made unwritable.
+
+    :param unshare: called for what is left, because a container's subordinate ids own it.
+    :raises CesError: something is left even so.
+    """
+
+    def make_writable_and_retry(function: Callable[[str], object], name: str, _info: object) -> None:
+        try:
+            os.chmod(os.path.dirname(name), 0o700)
+            os.chmod(name, 0o700)
+            function(name)
+        except OSError:
+            pass
+
+    if os.path.islink(path):
+        remove_quietly(path)
+        return
+    shutil.rmtree(path, onerror=make_writable_and_retry)
+    if os.path.lexists(path):  # a second look: chmod opened directories that the first could not list
+        shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path) and unshare is not None:
+        unshare(path)
+    if os.path.lexists(path):
+        raise CesError(f"remove {path}", said="something in it could not be removed", hint="remove it by hand")
+
+
+@contextmanager
+def locked(path: str, waiting: Callable[[], None] | None = None, timeout: float | None = None) -> Iterator[int]:
+    """Hold an exclusive lock on a file (made 0600) while in the block.
+
+    :param waiting: called once when somebody else holds it.
+    :param timeout: seconds to wait; None waits for ever.
+    :raises Busy: the time is over.
+    """
+    with explained(f"lock {path}"):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if not try_lock(descriptor):
+            if waiting is not None:
+                waiting()
+            _wait_for_lock(descriptor, path, timeout)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the lock if nobody holds it; the kernel gives it back when its holder dies."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for_lock(descriptor: int, path: str, timeout: float | None) -> None:
+    if timeout is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    end = time.monotonic() + timeout
+    while not try_lock(descriptor):
+        if time.monotonic() >= end:
+            raise Busy(f"lock {path}", said=f"somebody else held it for {timeout:g} s", hint="try again")
+        time.sleep(0.05)

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The single door to other programs: nothing else in the collection imports ``subprocess``."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import CesError
+from ..runners.command import Command
+from .files import explained
+from .signals import StopSignals
+
+TAIL = 64 * 1024
+"""Bytes of each output that are kept for results; the whole is in the log."""
+
+_CHUNK = 64 * 1024
+_AFTER_EXIT = 1.0
+"""Seconds that a child's own children may hold its pipes open."""
+_AFTER_STOP = 3.0
+"""Seconds that an engine may take to notice that its container was stopped."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended.
+
+    :param rc: exit status; 128+N when signal N ended it.
+    :param stdout: the last 64 KiB, likewise ``stderr``.
+    :param stopped_by: ``timeout``, the name of the signal we received, or nothing.
+    :param log_error: why the log is not whole, or nothing.
+    """
+
+    argv: tuple[str, ...]
+    rc: int
+    stdout: str = ""
+    stderr: str = ""
+    stopped_by: str = ""
+    log_error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.rc == 0
+
+    def check(self, tried: str, hint: str = "") -> Finished:
+        """This, or an error that says what the tool answered."""
+        if self.ok:
+            return self
+        raise CesError(
+            tried,
+            said=last_lines(self.stderr or self.stdout) or f"{self.argv[0]} exited with {self.rc}",
+            hint=hint,
+            cmd=self.argv,
+            rc=self.rc,
+            stdout=self.stdout,
+            stderr=self.stderr,
+        )
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Where a long-running command's output goes, and when and how it is stopped.
+
+    :param log: file that gets both outputs as they come.
+    :param echo: also to our own standard output and error.
+    :param timeout: seconds until it is stopped.
+    :param interruptible: a noted stop signal stops it; what cleans up is not interruptible.
+    :param stop: the command that stops it gently; None is SIGTERM.
+    :param grace: seconds that stopping may take before the command is killed.
+    """
+
+    log: str | None = None
+    echo: bool = False
+    timeout: float | None = None
+    interruptible: bool = False
+    stop: Command | None = None
+    grace: float = 15.0
+
+
+class Process(Protocol):
+    """What services need of the operating system's processes."""
+
+    signals: StopSignals | None
+
+    def run(self, command: Command, streams: Streams = Streams()) -> Finished:
+        """Run a command to its end."""
+
+
+def last_lines(text: str, count: int = 4) -> str:
+    """The last lines that say something, for messages."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines[-count:])
+
+
+class SystemProcess:
+    """Runs commands for real, each in a process group of its own.
+
+    :param environ: the environment of every command; None is ours.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = dict(os.environ if environ is None else environ)
+        self.signals: StopSignals | None = None
+
+    def run(self, command: Command, streams: Streams = Streams()) -> Finished:
+        """Run a command to its end, streaming its output, stopping it when we are told to stop.
+
+        :raises CesError: the program is not there.
+        """
+        with _log(streams.log) as log:
+            child = self._start(command)
+            signals = self.signals if streams.interruptible else None
+            try:
+                return _Session(command, child, streams, log, signals, self._start).follow()
+            except BaseException:
+                _signal_group(child, signal.SIGKILL)
+                child.wait()
+                raise
+            finally:
+                for pipe in (child.stdin, child.stdout, child.stderr):
+                    if pipe is not None:
+                        pipe.close()
+
+    def _start(self, command: Command) -> subprocess.Popen[bytes]:
+        try:
+            child = subprocess.Popen(
+                command.argv,
+                stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**self._environ, **command.env},
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise CesError(
+                f"run {command.argv[0]}",
+                said="the program is not on this host",
+                hint=f"the administrator installs it (role {command.argv[0]})",
+                cmd=command.argv,
+            ) from None
+        except OSError as error:
+            raise CesError(f"run {command.argv[0]}", said=str(error), cmd=command.argv) from error
+        if command.stdin is not None and child.stdin is not None:
+            try:
+                child.stdin.write(command.stdin.encode("utf-8", "surrogateescape"))
+                child.stdin.close()
+            except BrokenPipeError:
+                pass  # it did not want to read; its exit status tells
+        return child
+
+
+class _Session:
+    """One command being followed: its output taken, its end awaited, its stop seen to."""
+
+    def __init__(
+        self,
+        command: Command,
+        child: subprocess.Popen[bytes],
+        streams: Streams,
+        log: _Log,
+        signals: StopSignals | None,
+        start: Callable[[Command], subprocess.Popen[bytes]],
+    ) -> None:
+        self._command, self._child, self._streams, self._log = command, child, streams, log
+        self._signals, self._start = signals, start
+        self._tails = {1: bytearray(), 2: bytearray()}
+        self._echoing = {1, 2} if streams.echo else set()
+        self._end = None if streams.timeout is None else time.monotonic() + streams.timeout
+        self._exited_at: float | None = None
+        self._kill_at: float | None = None
+        self._stopper: subprocess.Popen[bytes] | None = None
+        self._stopped_by = ""
+
+    def follow(self) -> Finished:
+        with selectors.DefaultSelector() as selector, _exit_watch(self._child) as exit_watch:
+            for descriptor in (exit_watch, self._signals.wakeup if self._signals else None):
+                if descriptor is not None:
+                    selector.register(descriptor, selectors.EVENT_READ, None)
+            pipes = {1: self._child.stdout, 2: self._child.stderr}
+            for number, pipe in pipes.items():
+                selector.register(pipe, selectors.EVENT_READ, number)  # type: ignore[arg-type]
+            while pipes or self._exited_at is None:
+                for key, _events in selector.select(self._patience(exit_watch is not None)):
+                    if key.data is not None and not self._take(key.data, key.fd):
+                        selector.unregister(key.fileobj)
+                        del pipes[key.data]
+                if self._exited_at is None and self._child.poll() is not None:
+                    self._exited_at = time.monotonic()
+                    if exit_watch is not None:
+                        selector.unregister(exit_watch)
+                if self._exited_at is not None and time.monotonic() - self._exited_at > _AFTER_EXIT:
+                    break
+                self._stop_if_told()
+        return self._finished()
+
+    def _patience(self, exit_is_watched: bool) -> float | None:
+        """Seconds to sleep at most; None until something happens."""
+        now = time.monotonic()
+        moments = [moment for moment in (self._kill_at, self._end) if moment is not None]
+        if self._exited_at is not None:
+            moments.append(self._exited_at + _AFTER_EXIT)
+        elif not exit_is_watched or self._stopper is not None:
+            moments.append(now + 0.1)
+        return max(0.0, min(moments) - now) + 0.001 if moments else None
+
+    def _take(self, number: int, descriptor: int) -> bool:
+        """Take what is there; False at the end of the output."""
+        chunk = os.read(descriptor, _CHUNK)
+        if not chunk:
+            return False
+        tail = self._tails[number]
+        tail += chunk
+        if len(tail) > 2 * TAIL:
+            del tail[:-TAIL]
+        self._log.write(chunk)
+        if number in self._echoing:
+            try:
+                _write_all(number, chunk)
+            except OSError:  # nobody listens any more; the log still does
+                self._echoing.discard(number)
+        return True
+
+    def _stop_if_told(self) -> None:
+        now = time.monotonic()
+        if self._signals is not None:
+            self._signals.drain()
+        told = self._signals.received if self._signals is not None else ""
+        if not told and self._end is not None and now >= self._end:
+            told = "timeout"
+        if told and not self._stopped_by:
+            self._begin_stop(told, now)
+        if self._stopper is not None and self._stopper.poll() is not None:
+            # where the container never started the engine itself must end, and soon
+            self._kill_at = min(self._kill_at or now, now + _AFTER_STOP)
+            self._close_stopper()
+        if self._kill_at is not None and now >= self._kill_at:
+            _signal_group(self._child, signal.SIGKILL)
+            self._kill_at = None
+
+    def _begin_stop(self, told: str, now: float) -> None:
+        self._stopped_by, self._end = told, None
+        self._kill_at = now + self._streams.grace
+        if self._streams.stop is None:
+            _signal_group(self._child, signal.SIGTERM)
+        else:
+            self._stopper = self._start(self._streams.stop)
+
+    def _close_stopper(self) -> None:
+        if self._stopper is not None:
+            self._stopper.communicate()
+            self._stopper = None
+
+    def _finished(self) -> Finished:
+        self._child.wait()
+        self._close_stopper()
+        code = self._child.returncode
+        return Finished(
+            argv=self._command.argv,
+            rc=128 - code if code < 0 else code,
+            stdout=bytes(self._tails[1][-TAIL:]).decode("utf-8", "replace"),
+            stderr=bytes(self._tails[2][-TAIL:]).decode("utf-8", "replace"),
+            stopped_by=self._stopped_by,
+            log_error=self._log.error,
+        )
+
+
+class _Log:
+    """A log that outputs are copied to; a full disk ends the copy, not the run."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+        self.error = ""
+
+    def write(self, chunk: bytes) -> None:
+        if self._descriptor is None or self.error:
+            return
+        try:
+            _write_all(self._descriptor, chunk)
+        except OSError as error:
+            self.error = f"the log is cut short: {error.strerror}"
+
+
+@contextmanager
+def _log(path: str | None) -> Iterator[_Log]:
+    if path is None:
+        yield _Log(None)
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    with explained(f"write the log {path}"):
+        descriptor = os.open(path, flags, 0o600)
+    try:
+        yield _Log(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _exit_watch(child: subprocess.Popen[bytes]) -> Iterator[int | None]:
+    """A descriptor that becomes readable when the child ends; None where the kernel has none."""
+    try:
+        descriptor = os.pidfd_open(child.pid)
+    except (AttributeError, OSError):
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
+    if child.poll() is None:
+        try:
+            os.killpg(child.pid, number)
+        except ProcessLookupError:
+            pass

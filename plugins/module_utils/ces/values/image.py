@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Image references: what a registry image is called.
+
+The grammar is that of https://github.com/distribution/reference, with one rule of ours: the registry
+is always named, because a short name would be looked up in whatever registry comes first.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import InvalidValue
+
+_COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_REGISTRY = rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?P<registry>{_REGISTRY})/(?P<path>{_PATH}(?:/{_PATH})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?"
+)
+_DIGEST_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+_NAME_MAX = 255
+_TRANSPORT = re.compile(r"[a-z-]+://|(?:docker-archive|oci|oci-archive|dir|containers-storage):")
+_FORM = "write it as registry.example.org/project/image:tag"
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image in a registry, ``host[:port]/path[:tag][@digest]``.
+
+    :raises InvalidValue: the text is not such a reference.
+    """
+
+    registry: str
+    path: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> ImageRef:
+        """Read a reference; without tag and digest the tag is ``latest``, as every engine has it."""
+        match = _REFERENCE.fullmatch(text)
+        if match is None or not text.isascii():
+            raise InvalidValue("an image", text, _why_not(text), _FORM)
+        registry, path, tag, digest = match.group("registry", "path", "tag", "digest")
+        if not _names_a_host(registry):
+            raise InvalidValue("an image", text, "it does not name its registry", _FORM)
+        if len(registry) + 1 + len(path) > _NAME_MAX:
+            raise InvalidValue("an image", text, f"its name is longer than {_NAME_MAX} characters")
+        if digest is not None:
+            _check_digest(text, digest)
+        elif tag is None:
+            tag = "latest"
+        registry = registry.lower()
+        if registry == "docker.io" and "/" not in path:
+            path = f"library/{path}"
+        return cls(registry, path, tag, digest)
+
+    @property
+    def name(self) -> str:
+        """Registry and path, without tag and digest."""
+        return f"{self.registry}/{self.path}"
+
+    @property
+    def reference(self) -> str:
+        """What the registry is asked for: the digest if there is one, else the tag."""
+        return self.digest or self.tag or "latest"
+
+    @property
+    def short_name(self) -> str:
+        """The last part of the path and the tag, for people: ``hello-tre:1.0``."""
+        return f"{self.path.rsplit('/', 1)[-1]}:{self.tag or (self.digest or '')[:19]}"
+
+    def pinned(self, digest: str) -> str:
+        """The name of exactly this content: ``registry/path@digest``."""
+        return f"{self.name}@{digest}"
+
+    def __str__(self) -> str:
+        # engines refuse a reference with both: the digest says more
+        if self.digest is not None:
+            return f"{self.name}@{self.digest}"
+        return f"{self.name}:{self.tag}"
+
+
+def _names_a_host(registry: str) -> bool:
+    """Whether the first component is a host, by the rule that every engine follows."""
+    return any(mark in registry for mark in ".:[") or registry == "localhost"
+
+
+def _check_digest(text: str, digest: str) -> None:
+    algorithm, _colon, value = digest.partition(":")
+    length = _DIGEST_LENGTH.get(algorithm)
+    if length is None or len(value) != length or value != value.lower():
+        raise InvalidValue("an image", text, f"{digest!r} is not a digest", "write sha256:64 hex digits")
+
+
+def _why_not(text: str) -> str:
+    """The likeliest mistake, in words."""
+    if not text:
+        return "it is empty"
+    if any(ord(char) < 33 or ord(char) == 127 for char in text):
+        return "it contains white space or control characters"
+    if text.startswith("-"):
+        return "it starts with a dash"
+    if _TRANSPORT.match(text):
+        return "it starts with a transport; only registries are allowed and none is written"
+    if "/" not in text:
+        return "it does not name its registry"
+    if "@" in text.split("/", 1)[0]:
+        return "the registry contains '@'; a user is given with --username"
+    return "it is not an image reference (lower-case path, optional :tag, optional @sha256:digest)"

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories of the back-end that a container sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import InvalidValue
+
+SAFE_DATA = "/safe_data"
+SAFE_OUTPUTS = "/safe_outputs"
+SCRATCH = "/scratch"
+CONTRACT = (SAFE_DATA, SAFE_OUTPUTS, SCRATCH)
+_NOT_FOR_MOUNTS = ("/proc", "/sys", "/dev", "/run", "/etc")
+_UNSPEAKABLE = ',"\n\r\0'
+"""Characters that engines' comma-separated ``--mount`` cannot carry."""
+_ACCESS = {"": "rw", "rw": "rw", "ro": "ro", "z": "rw", "Z": "rw", "readonly": "ro"}
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One directory or file: ``source`` on the back-end, ``target`` in the container.
+
+    :param access: ``rw`` or ``ro``.
+    :raises InvalidValue: a path is not absolute, or cannot be passed to an engine.
+    """
+
+    source: str
+    target: str
+    access: str = "rw"
+
+    def __post_init__(self) -> None:
+        for path in (self.source, self.target):
+            if not path.startswith("/"):
+                raise InvalidValue("a mount", path, "the path is not absolute")
+            if any(char in path for char in _UNSPEAKABLE):
+                raise InvalidValue("a mount", path, "it contains a comma, a double quote or a line break")
+            if ".." in path.split("/"):
+                raise InvalidValue("a mount", path, "it contains '..'")
+        if self.access not in ("rw", "ro"):
+            raise InvalidValue("a mount's access", self.access, "it is neither rw nor ro")
+
+    def as_dict(self) -> dict[str, str]:
+        """For records and results."""
+        return {"source": self.source, "target": self.target, "access": self.access}
+
+
+def parse_volume(text: str) -> Mount:
+    """A mount as ``-v SOURCE:TARGET[:ro|rw|z|Z]`` has it.
+
+    :raises InvalidValue: no such form, a named volume, or a target that must stay the engine's own.
+    """
+    source, target, access, *rest = (*text.split(":"), "", "")
+    words = [word for word in access.split(",") if word]
+    unknown = [word for word in words if word not in _ACCESS]
+    if rest[2:] or unknown or not target:
+        raise InvalidValue("a volume", text, "it is not SOURCE:TARGET or SOURCE:TARGET:ro")
+    return extra_mount(source, target, "ro" if "ro" in words else "rw", text)
+
+
+def parse_mount(text: str) -> Mount:
+    """A mount as ``--mount type=bind,src=SOURCE,dst=TARGET[,ro]`` has it."""
+    keys = {"src": "source", "source": "source", "dst": "target", "destination": "target", "target": "target"}
+    found = {"type": "bind", "access": "rw"}
+    for part in text.split(","):
+        key, _equals, value = part.partition("=")
+        if key in keys:
+            found[keys[key]] = value
+        elif key in ("ro", "readonly") and value in ("", "true", "false"):
+            found["access"] = "rw" if value == "false" else "ro"
+        elif key == "type":
+            found["type"] = value
+        else:
+            raise InvalidValue("a mount", text, f"{part!r} is not understood", "write type=bind,src=,dst=[,ro]")
+    if found["type"] != "bind" or "source" not in found or "target" not in found:
+        raise InvalidValue("a mount", text, "it is no bind mount with src= and dst=")
+    return extra_mount(found["source"], found["target"], found["access"], text)
+
+
+def extra_mount(source: str, target: str, access: str, text: str) -> Mount:
+    """A mount that a researcher adds: it must neither hide the contract's directories nor the system's."""
+    if not source.startswith("/"):
+        raise InvalidValue("a volume", text, "the source is not an absolute path", "named volumes are not offered")
+    mount = Mount(source.rstrip("/") or "/", target.rstrip("/") or "/", access)
+    taken = (*CONTRACT, *_NOT_FOR_MOUNTS)
+    if mount.target == "/" or any(_same_or_above(mount.target, path) for path in taken):
+        raise InvalidValue("a volume", text, f"{mount.target} in the container is taken", "mount it elsewhere")
+    if any(mount.target.startswith(f"{path}/") for path in ("/proc", "/sys", "/dev")):
+        raise InvalidValue("a volume", text, f"{mount.target} belongs to the kernel", "mount it elsewhere")
+    return mount
+
+
+def _same_or_above(path: str, other: str) -> bool:
+    return other == path or other.startswith(f"{path}/")

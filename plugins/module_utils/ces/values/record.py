@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record of a run: what ran, with what, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from typing import Any
+
+SECRET = "******"
+STATES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL")
+"""The scheduler's own words (squeue(1), JOB STATE CODES)."""
+LIVE = ("PENDING", "RUNNING")
+
+
+@dataclass
+class RunRecord:
+    """One run. Times are UTC, ISO 8601; ``duration`` is in seconds; ``resources.memory`` in bytes.
+
+    :param run_id: the run's NUMBER, unique per user.
+    :param command: the engine's argument list, free of secrets.
+    :param scratch_created: the scratch directory is ours and goes when the run ends.
+    """
+
+    run_id: int
+    state: str = "PENDING"
+    reason: str = ""
+    rc: int | None = None
+    image: str = ""
+    digest: str | None = None
+    image_id: str | None = None
+    runner: str = ""
+    name: str = ""
+    command: Sequence[str] = ()
+    mounts: Sequence[dict[str, str]] = ()
+    resources: dict[str, Any] = field(default_factory=dict)
+    network: str = ""
+    outputs: str = ""
+    scratch: str = ""
+    scratch_created: bool = False
+    log: str = ""
+    started: str | None = None
+    ended: str | None = None
+    duration: float | None = None
+    slurm_job_id: str | None = None
+    host: str = ""
+    user: str = ""
+    pid: int | None = None
+    warnings: Sequence[str] = ()
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> RunRecord:
+        """Read a stored record; keys of other versions are passed over."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{key: value for key, value in raw.items() if key in known})
+
+    def as_dict(self) -> dict[str, Any]:
+        """For storing and for results."""
+        return asdict(self)
+
+
+def utc_now() -> str:
+    """Now, as records have it: ``2026-01-31T12:00:00.123Z``."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a container may use of the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import RefusedByPolicy
+from .quantities import spell_bytes
+
+
+@dataclass(frozen=True)
+class Resources:
+    """CPUs (a number, fractions allowed), memory (bytes) and whether the GPU is wanted.
+
+    None means no limit.
+    """
+
+    cpus: float | None = None
+    memory: int | None = None
+    gpu: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether anything has to be enforced by cgroups."""
+        return self.cpus is not None or self.memory is not None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A site's default and largest amount of one resource."""
+
+    default: float | None = None
+    maximum: float | None = None
+
+    def settle(self, wanted: float | None, what: str) -> float | None:
+        """What a run gets: the amount wanted, else the default, never more than the maximum."""
+        if wanted is None:
+            # a default above the maximum is the site's slip: the maximum is what it means
+            amounts = [amount for amount in (self.default, self.maximum) if amount is not None]
+            return min(amounts, default=None)
+        if self.maximum is not None and wanted > self.maximum:
+            spell = spell_bytes if what == "memory" else "{:g}".format
+            raise RefusedByPolicy(
+                f"give the container {spell(wanted)} of {what}",  # type: ignore[operator]
+                said=f"this site allows at most {spell(self.maximum)}",  # type: ignore[operator]
+                hint="ask for less, or ask the administrator to raise the limit in policy.json",
+            )
+        return wanted

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What somebody asks for: a pull, a run. The same values whichever door they came through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..errors import InvalidValue
+from .image import ImageRef
+from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
+from .words import check_env
+
+PULL_MODES = ("missing", "always", "never")
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_ARG_MAX = 128 * 1024
+"""Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN)."""
+
+
+@dataclass(frozen=True, repr=False)
+class Credentials:
+    """Who is asking the registry: a user with a secret, or an auth file; neither is anonymous.
+
+    :param authfile: path of a containers-auth.json(5).
+    """
+
+    username: str = ""
+    password: str = ""
+    authfile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.username and not self.password:
+            raise InvalidValue("a registry user", self.username, "there is no password for it")
+        if self.password and not self.username:
+            raise InvalidValue("a registry password", "******", "there is no user name for it")
+        if ":" in self.username or any(ord(char) < 32 for char in self.username):
+            raise InvalidValue("a registry user", self.username, "it contains ':' or control characters")
+        if self.username and self.authfile:
+            raise InvalidValue("credentials", self.username, "give a user and password, or an auth file")
+
+    def __repr__(self) -> str:
+        return f"Credentials(username={self.username!r}, authfile={self.authfile!r})"
+
+    @property
+    def given(self) -> bool:
+        """Whether a user and a secret were given."""
+        return bool(self.username)
+
+
+@dataclass(frozen=True)
+class PullSpec:
+    """Fetch an image if the registry's digest differs from the one in storage.
+
+    :param force: pull even if it does not.
+    """
+
+    image: ImageRef
+    runner: str
+    credentials: Credentials = Credentials()
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Directories:
+    """The directories a caller chose; None leaves the choice to DESIGN's rules."""
+
+    project: str | None = None
+    safe_data: str | None = None
+    outputs: str | None = None
+    scratch: str | None = None
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Run one container.
+
+    Amounts are as people write them ("4GiB", "1h30m") or numbers: memory in GiB, cpus, timeout in
+    seconds; they are settled against the policy when the run is planned.
+
+    :param env: variables of the container; values never reach an argument list.
+    :param options: words for the engine, read against the policy's allow-list.
+    :param pull: ``missing``, ``always`` or ``never``.
+    :raises InvalidValue: anything that can be seen to be wrong without looking at the machine.
+    """
+
+    image: ImageRef
+    runner: str
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Sequence[str] = ()
+    cpus: Amount = None
+    memory: Amount = None
+    gpu: bool = False
+    name: str | None = None
+    network: str | None = None
+    directories: Directories = Directories()
+    timeout: Amount = None
+    pull: str = "missing"
+    credentials: Credentials = Credentials()
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not _CONTAINER_NAME.fullmatch(self.name):
+            raise InvalidValue(
+                "a container name",
+                self.name,
+                "it may hold letters, digits, '_', '.', '-', at most 128, and starts with a letter or digit",
+            )
+        if self.pull not in PULL_MODES:
+            raise InvalidValue("pull", self.pull, f"it is none of {', '.join(PULL_MODES)}")
+        for arg in self.args:
+            if "\0" in arg or len(arg.encode("utf-8", "surrogateescape")) >= _ARG_MAX:
+                raise InvalidValue("an argument", f"{arg[:20]}...", "it holds a NUL or is 128 KiB or longer")
+        check_env(self.env)
+        memory_bytes(self.memory)
+        cpu_count(self.cpus)
+        duration_seconds(self.timeout)

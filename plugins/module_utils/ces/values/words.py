@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Text that researchers write into files: words as a POSIX shell splits them, and env files.
+
+Nothing here runs anything: no command substitution, no globs, no variable but those given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ..errors import InvalidValue
+
+EXPANDABLE = ("HOME", "USER", "LOGNAME", "UID", "TMPDIR", "SLURM_JOB_ID")
+"""Names that ``${NAME}`` may stand for in option, argument and (if asked for) env files, with ``CES_*``."""
+
+_TOKEN = re.compile(
+    r"""(?P<space>[ \t\r\n]+)
+      | (?P<comment>\#[^\n]*)
+      | '(?P<single>[^']*)'
+      | "(?P<double>(?:[^"\\]|\\.)*)"
+      | \\(?P<escaped>.)
+      | (?P<plain>[^ \t\r\n'"\\]+)""",
+    re.VERBOSE | re.DOTALL,
+)
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ESCAPED_IN_DOUBLE = re.compile(r'\\([$`"\\\n])')
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def expandable(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of an environment that ``${NAME}`` may refer to."""
+    return {n: v for n, v in environ.items() if n in EXPANDABLE or n.startswith("CES_")}
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replace ``${NAME}`` for the names in ``variables``; every other ``$`` stays as written."""
+    return _REFERENCE.sub(lambda m: variables.get(m.group(1), m.group(0)), text)
+
+
+def split(text: str, variables: Mapping[str, str], what: str = "the file") -> list[str]:
+    """Split text into words as a POSIX shell does: quotes, backslashes, ``#`` comments, any line.
+
+    A word is never split again after expansion, so a space in ``${HOME}`` does no harm.
+
+    :raises InvalidValue: a quote is not closed.
+    """
+    words: list[str] = []
+    word: str | None = None
+    position = 0
+    while position < len(text):
+        # a '#' inside a word is an ordinary character
+        if word is not None and text[position] == "#":
+            word, position = word + "#", position + 1
+            continue
+        match = _TOKEN.match(text, position)
+        if match is None:
+            line = text.count("\n", 0, position) + 1
+            raise InvalidValue(what, text[position : position + 20], f"line {line} does not end its quote")
+        position = match.end()
+        kind, value = match.lastgroup, match.group(match.lastgroup or 0)
+        if kind == "space":
+            if word is not None:
+                words.append(word)
+            word = None
+        elif kind != "comment":
+            word = (word or "") + _meaning(kind or "", value, variables)
+    return words if word is None else [*words, word]
+
+
+def _meaning(kind: str, value: str, variables: Mapping[str, str]) -> str:
+    if kind == "plain":
+        return expand(value, variables)
+    if kind == "double":
+        # expand piecewise, so that \${HOME} stays literal
+        pieces = re.split(r'(\\[$`"\\\n])', value, flags=re.DOTALL)
+        return "".join(
+            _ESCAPED_IN_DOUBLE.sub(lambda m: "" if m.group(1) == "\n" else m.group(1), piece)
+            if piece.startswith("\\")
+            else expand(piece, variables)
+            for piece in pieces
+        )
+    if kind == "escaped":
+        return "" if value == "\n" else value
+    return value
+
+
+def parse_env(text: str, variables: Mapping[str, str] | None = None, what: str = "an env file") -> dict[str, str]:
+    """``NAME=value`` lines; values are literal but for one matching pair of surrounding quotes.
+
+    Blank lines and lines that start with ``#`` are passed over. With ``variables``, ``${NAME}`` is
+    expanded for those names. A later line wins over an earlier one.
+
+    :raises InvalidValue: a line is not of that form (the value is never repeated in the message).
+    """
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line[:-1] if line.endswith("\r") else line
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, equals, value = line.lstrip().partition("=")
+        if not equals or not ENV_NAME.fullmatch(name):
+            raise InvalidValue(what, f"line {number}", "it is not NAME=value", "write one NAME=value per line")
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        values[name] = expand(value, variables) if variables is not None else value
+    return check_env(values, what)
+
+
+def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[str, str]:
+    """Refuse names that are no names, and values that no engine's env file can carry."""
+    for name, value in values.items():
+        if not ENV_NAME.fullmatch(name):
+            raise InvalidValue(what, name, "it is no name of a variable", "use letters, digits and _")
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise InvalidValue(
+                what, name, "its value holds a line break or a NUL", "encode it, for example with base64"
+            )
+    return dict(values)
