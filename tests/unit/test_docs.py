@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The documentation says what the code does, where a program can tell."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners import podman
+from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("roles/*/README.md"),
+        *ROOT.glob("images/*/README.md"),
+    ]
+)
+POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced code blocks of a language in a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def first_cells(text: str) -> list[str]:
+    """The first cell of each row of the tables in a text."""
+    return re.findall(r"^\| (`[^|]*?) \|", text, re.M)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that links can use for a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _hash, anchor = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        assert other.exists(), f"{target}: there is no {other}"
+        assert not anchor or anchor in anchors(other), f"{target}: no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_can_be_read(page):
+    for text in blocks(page, "yaml"):
+        assert yaml.safe_load(text)
+    for text in blocks(page, "json"):
+        assert json.loads(text)
+
+
+def test_each_example_of_a_policy_is_a_policy():
+    examples = blocks(ROOT / "docs" / "policy.md", "json")
+    assert examples
+    for example in examples:
+        policy.Policy.from_dict(json.loads(example), "docs/policy.md")
+
+
+def test_the_page_of_the_policy_has_every_key_and_no_other():
+    keys = POLICY.split("## Keys")[1].split("## ")[0]
+    documented = {cell.strip("`") for cell in first_cells(keys)}
+    top = {re.split(r"[.\[]", name)[0] for name in documented}
+    assert top == set(policy._READERS)
+    assert documented == {
+        *("registries", "registries[].prefix", "registries[].rewrite", "runners", "default_runner"),
+        *("cpus.default", "cpus.maximum", "memory.default", "memory.maximum", "limits"),
+        *("network.default", "network.allowed", "options.RUNNER.allow", "options.RUNNER.deny"),
+        *("mount_roots", "safe_data.root", "safe_data.access", "safe_data.group_prefixes"),
+        *("image_size_limit", "require_digest", "audit.syslog"),
+    }
+
+
+def test_the_page_of_the_policy_has_the_defaults():
+    rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([^`]+)` \|", POLICY, re.M)
+    nested: dict = {}
+    for name, default in rows:
+        if "RUNNER" in name:
+            continue
+        *parents, key = name.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = json.loads(default)
+    written = policy.Policy.from_dict(nested, "defaults")
+    assert written == policy.Policy.from_dict({}, "defaults")
+
+
+def test_the_page_of_the_policy_has_every_option_of_podman():
+    table = POLICY.split("## Options of the engine")[1]
+    documented = set(re.findall(r"`(--?[a-z-]+)`", " ".join(first_cells(table))))
+    offered = {name for option in podman.OPTIONS for name in (option.name, option.short) if name}
+    assert documented == offered
