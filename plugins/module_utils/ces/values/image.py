@@ -93,7 +93,9 @@ def _check_digest(text: str, digest: str) -> None:
     algorithm, _colon, value = digest.partition(":")
     length = _DIGEST_LENGTH.get(algorithm)
     if length is None or len(value) != length or value != value.lower():
-        raise InvalidValue("an image", text, f"{digest!r} is not a digest", "write sha256:64 hex digits")
+        raise InvalidValue(
+            "an image", text, f"{digest!r} is not a digest", "write sha256:64 hex digits"
+        )
 
 
 def _why_not(text: str) -> str:

@@ -34,7 +34,9 @@ class Mount:
             if not path.startswith("/"):
                 raise InvalidValue("a mount", path, "the path is not absolute")
             if any(char in path for char in _UNSPEAKABLE):
-                raise InvalidValue("a mount", path, "it contains a comma, a double quote or a line break")
+                raise InvalidValue(
+                    "a mount", path, "it contains a comma, a double quote or a line break"
+                )
             if ".." in path.split("/"):
                 raise InvalidValue("a mount", path, "it contains '..'")
         if self.access not in ("rw", "ro"):
@@ -60,7 +62,13 @@ def parse_volume(text: str) -> Mount:
 
 def parse_mount(text: str) -> Mount:
     """A mount as ``--mount type=bind,src=SOURCE,dst=TARGET[,ro]`` has it."""
-    keys = {"src": "source", "source": "source", "dst": "target", "destination": "target", "target": "target"}
+    keys = {
+        "src": "source",
+        "source": "source",
+        "dst": "target",
+        "destination": "target",
+        "target": "target",
+    }
     found = {"type": "bind", "access": "rw"}
     for part in text.split(","):
         key, _equals, value = part.partition("=")
@@ -71,7 +79,9 @@ def parse_mount(text: str) -> Mount:
         elif key == "type":
             found["type"] = value
         else:
-            raise InvalidValue("a mount", text, f"{part!r} is not understood", "write type=bind,src=,dst=[,ro]")
+            raise InvalidValue(
+                "a mount", text, f"{part!r} is not understood", "write type=bind,src=,dst=[,ro]"
+            )
     if found["type"] != "bind" or "source" not in found or "target" not in found:
         raise InvalidValue("a mount", text, "it is no bind mount with src= and dst=")
     return extra_mount(found["source"], found["target"], found["access"], text)
@@ -80,13 +90,19 @@ def parse_mount(text: str) -> Mount:
 def extra_mount(source: str, target: str, access: str, text: str) -> Mount:
     """A mount that a researcher adds: it must neither hide the contract's directories nor the system's."""
     if not source.startswith("/"):
-        raise InvalidValue("a volume", text, "the source is not an absolute path", "named volumes are not offered")
+        raise InvalidValue(
+            "a volume", text, "the source is not an absolute path", "named volumes are not offered"
+        )
     mount = Mount(source.rstrip("/") or "/", target.rstrip("/") or "/", access)
     taken = (*CONTRACT, *_NOT_FOR_MOUNTS)
     if mount.target == "/" or any(_same_or_above(mount.target, path) for path in taken):
-        raise InvalidValue("a volume", text, f"{mount.target} in the container is taken", "mount it elsewhere")
+        raise InvalidValue(
+            "a volume", text, f"{mount.target} in the container is taken", "mount it elsewhere"
+        )
     if any(mount.target.startswith(f"{path}/") for path in ("/proc", "/sys", "/dev")):
-        raise InvalidValue("a volume", text, f"{mount.target} belongs to the kernel", "mount it elsewhere")
+        raise InvalidValue(
+            "a volume", text, f"{mount.target} belongs to the kernel", "mount it elsewhere"
+        )
     return mount
 
 

@@ -15,8 +15,6 @@ from .mounts import Mount, parse_mount, parse_volume
 from .words import check_env
 
 
-
-
 @dataclass(frozen=True)
 class Option:
     """One option of an engine.
@@ -55,10 +53,14 @@ class Given:
             return replace(self, mounts=(*self.mounts, parse_mount(value)))
         if option.meaning == "env":
             return replace(self, env=(*self.env, _variable(value)))
-        return replace(self, words=(*self.words, option.name if option.flag else f"{option.name}={value}"))
+        return replace(
+            self, words=(*self.words, option.name if option.flag else f"{option.name}={value}")
+        )
 
 
-def allowed_options(table: Iterable[Option], allow: Sequence[str], deny: Sequence[str]) -> dict[str, Option]:
+def allowed_options(
+    table: Iterable[Option], allow: Sequence[str], deny: Sequence[str]
+) -> dict[str, Option]:
     """The options by every name they have, after a site's changes.
 
     A name in ``allow`` that the table lacks is taken as a plain option with a value, a trailing ``!``
@@ -114,7 +116,10 @@ def _name_and_value(word: str) -> tuple[str, str | None]:
 def _refusal(word: str, name: str, allowed: Mapping[str, Option], runner: str) -> Exception:
     if not word.startswith("-"):
         return InvalidValue(
-            f"an option of {runner}", word, "it does not start with a dash", "arguments go in --arg-file"
+            f"an option of {runner}",
+            word,
+            "it does not start with a dash",
+            "arguments go in --arg-file",
         )
     offered = ", ".join(sorted(key for key in allowed if key.startswith("--")))
     return RefusedByPolicy(
@@ -127,6 +132,8 @@ def _refusal(word: str, name: str, allowed: Mapping[str, Option], runner: str) -
 def _variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise InvalidValue("--env", name, "it has no value", "write --env NAME=value, or use an env file")
+        raise InvalidValue(
+            "--env", name, "it has no value", "write --env NAME=value, or use an env file"
+        )
     check_env({name: value}, "--env")
     return name, value

@@ -89,7 +89,9 @@ class Policy:
         keys.finish(("version", *_READERS))
         policy = cls(**values)
         if policy.default_runner not in policy.runners:
-            raise keys.wrong("default_runner", f"it must be one of runners: {', '.join(policy.runners)}")
+            raise keys.wrong(
+                "default_runner", f"it must be one of runners: {', '.join(policy.runners)}"
+            )
         if policy.network_default not in policy.networks:
             raise keys.wrong("network", "the default must be one of those allowed")
         return policy
@@ -151,7 +153,9 @@ class _Keys:
     def get(self, key: str, kind: type, default: Any = None) -> Any:
         value = self.raw.get(key, default)
         # bool is an int in Python, and true is no amount
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool) != (kind is bool)):
+        if value is not None and (
+            not isinstance(value, kind) or isinstance(value, bool) != (kind is bool)
+        ):
             raise self.wrong(key, f"{value!r} is not a {_JSON_NAMES.get(kind, kind.__name__)}")
         return value
 
@@ -179,7 +183,9 @@ class _Keys:
             raise self.wrong(key, error.said) from None
 
     def inside(self, key: str) -> _Keys:
-        return _Keys(self.raw[key], self.origin, ".".join(part for part in (self.path, key) if part))
+        return _Keys(
+            self.raw[key], self.origin, ".".join(part for part in (self.path, key) if part)
+        )
 
 
 _JSON_NAMES = {str: "string", list: "list", bool: "boolean", dict: "JSON object"}
@@ -267,12 +273,18 @@ _READERS: Mapping[str, Callable[[_Keys], dict[str, Any]]] = {
     "default_runner": lambda keys: {"default_runner": keys.get("default_runner", str)},
     "cpus": _limits("cpus", cpu_count, None),
     "memory": _limits("memory", memory_bytes, "4GiB"),
-    "limits": lambda keys: {"limits": keys.choice("limits", ("if_possible", "required"), "if_possible")},
+    "limits": lambda keys: {
+        "limits": keys.choice("limits", ("if_possible", "required"), "if_possible")
+    },
     "network": _network,
     "options": _options,
     "mount_roots": _mount_roots,
     "safe_data": _safe_data,
-    "image_size_limit": lambda keys: {"image_size_limit": keys.amount("image_size_limit", memory_bytes)},
-    "require_digest": lambda keys: {"require_digest": bool(keys.get("require_digest", bool, False))},
+    "image_size_limit": lambda keys: {
+        "image_size_limit": keys.amount("image_size_limit", memory_bytes)
+    },
+    "require_digest": lambda keys: {
+        "require_digest": bool(keys.get("require_digest", bool, False))
+    },
     "audit": _audit,
 }

@@ -30,7 +30,9 @@ def memory_bytes(value: Amount, what: str = "memory") -> int | None:
     match = _MEMORY.fullmatch(str(value).strip())
     unit = _UNITS.get(match.group(2).lower()) if match else None
     if match is None or unit is None:
-        raise InvalidValue(what, value, "it is no amount of memory", "write 4 (GiB), 4GiB or 512MiB")
+        raise InvalidValue(
+            what, value, "it is no amount of memory", "write 4 (GiB), 4GiB or 512MiB"
+        )
     amount = int(float(match.group(1)) * unit)
     if amount < _SMALLEST_MEMORY:
         raise InvalidValue(what, value, "that is less than 4 MiB")

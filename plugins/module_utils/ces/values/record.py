@@ -9,7 +9,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 SECRET = "******"
-STATES = ("PENDING", "RUNNING", "COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "OUT_OF_MEMORY", "NODE_FAIL")
+STATES = (
+    "PENDING",
+    "RUNNING",
+    "COMPLETED",
+    "FAILED",
+    "TIMEOUT",
+    "CANCELLED",
+    "OUT_OF_MEMORY",
+    "NODE_FAIL",
+)
 """The scheduler's own words (squeue(1), JOB STATE CODES)."""
 LIVE = ("PENDING", "RUNNING")
 

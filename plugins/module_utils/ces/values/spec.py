@@ -35,9 +35,13 @@ class Credentials:
         if self.password and not self.username:
             raise InvalidValue("a registry password", "******", "there is no user name for it")
         if ":" in self.username or any(ord(char) < 32 for char in self.username):
-            raise InvalidValue("a registry user", self.username, "it contains ':' or control characters")
+            raise InvalidValue(
+                "a registry user", self.username, "it contains ':' or control characters"
+            )
         if self.username and self.authfile:
-            raise InvalidValue("credentials", self.username, "give a user and password, or an auth file")
+            raise InvalidValue(
+                "credentials", self.username, "give a user and password, or an auth file"
+            )
 
     def __repr__(self) -> str:
         return f"Credentials(username={self.username!r}, authfile={self.authfile!r})"
@@ -110,7 +114,9 @@ class RunSpec:
             raise InvalidValue("pull", self.pull, f"it is none of {', '.join(PULL_MODES)}")
         for arg in self.args:
             if "\0" in arg or len(arg.encode("utf-8", "surrogateescape")) >= _ARG_MAX:
-                raise InvalidValue("an argument", f"{arg[:20]}...", "it holds a NUL or is 128 KiB or longer")
+                raise InvalidValue(
+                    "an argument", f"{arg[:20]}...", "it holds a NUL or is 128 KiB or longer"
+                )
         check_env(self.env)
         memory_bytes(self.memory)
         cpu_count(self.cpus)

@@ -56,7 +56,9 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
         match = _TOKEN.match(text, position)
         if match is None:
             line = text.count("\n", 0, position) + 1
-            raise InvalidValue(what, text[position : position + 20], f"line {line} does not end its quote")
+            raise InvalidValue(
+                what, text[position : position + 20], f"line {line} does not end its quote"
+            )
         position = match.end()
         kind, value = match.lastgroup, match.group(match.lastgroup or 0)
         if kind == "space":
@@ -75,9 +77,11 @@ def _meaning(kind: str, value: str, variables: Mapping[str, str]) -> str:
         # expand piecewise, so that \${HOME} stays literal
         pieces = re.split(r'(\\[$`"\\\n])', value, flags=re.DOTALL)
         return "".join(
-            _ESCAPED_IN_DOUBLE.sub(lambda m: "" if m.group(1) == "\n" else m.group(1), piece)
-            if piece.startswith("\\")
-            else expand(piece, variables)
+            (
+                _ESCAPED_IN_DOUBLE.sub(lambda m: "" if m.group(1) == "\n" else m.group(1), piece)
+                if piece.startswith("\\")
+                else expand(piece, variables)
+            )
             for piece in pieces
         )
     if kind == "escaped":
@@ -85,7 +89,9 @@ def _meaning(kind: str, value: str, variables: Mapping[str, str]) -> str:
     return value
 
 
-def parse_env(text: str, variables: Mapping[str, str] | None = None, what: str = "an env file") -> dict[str, str]:
+def parse_env(
+    text: str, variables: Mapping[str, str] | None = None, what: str = "an env file"
+) -> dict[str, str]:
     """``NAME=value`` lines; values are literal but for one matching pair of surrounding quotes.
 
     Blank lines and lines that start with ``#`` are passed over. With ``variables``, ``${NAME}`` is
@@ -100,7 +106,9 @@ def parse_env(text: str, variables: Mapping[str, str] | None = None, what: str =
             continue
         name, equals, value = line.lstrip().partition("=")
         if not equals or not ENV_NAME.fullmatch(name):
-            raise InvalidValue(what, f"line {number}", "it is not NAME=value", "write one NAME=value per line")
+            raise InvalidValue(
+                what, f"line {number}", "it is not NAME=value", "write one NAME=value per line"
+            )
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]
         values[name] = expand(value, variables) if variables is not None else value
@@ -111,9 +119,14 @@ def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[
     """Refuse names that are no names, and values that no engine's env file can carry."""
     for name, value in values.items():
         if not ENV_NAME.fullmatch(name):
-            raise InvalidValue(what, name, "it is no name of a variable", "use letters, digits and _")
+            raise InvalidValue(
+                what, name, "it is no name of a variable", "use letters, digits and _"
+            )
         if "\n" in value or "\r" in value or "\0" in value:
             raise InvalidValue(
-                what, name, "its value holds a line break or a NUL", "encode it, for example with base64"
+                what,
+                name,
+                "its value holds a line break or a NUL",
+                "encode it, for example with base64",
             )
     return dict(values)
