@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# The one list of what can be run here. `make help` shows it.
+#
+# TESTBED=NAME chooses another set of hosts beside the default one; SCENARIO=NAME a molecule scenario.
+
+SCENARIO ?= default
+LOGIN_HOST ?= debian13
+LOGIN_USER ?= alice
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+BIN := build/venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tools test lint unit sanity molecule demo login clean
+
+## Use
+
+demo: setup ## Boot a back-end, provision it, pull and run a container the way a researcher does
+	@testbed/demo
+
+login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
+	@testbed/hosts login $(LOGIN_HOST) $(LOGIN_USER)
+
+## Test
+
+test: setup ## Everything: lint, sanity, unit tests, molecule
+	@testbed/run-all lint sanity unit molecule
+
+lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
+	@tests/lint
+
+unit: tools ## Unit tests, in seconds
+	@pytest tests/unit $(ARGS)
+
+sanity: tools ## ansible-test sanity, on what git would commit
+	@tests/sanity/run $(ARGS)
+
+molecule: setup ## One molecule scenario on real hosts (SCENARIO=default)
+	@testbed/in-namespace molecule test --scenario-name $(SCENARIO)
+
+## Set up and clean up
+
+setup: ## Install all that the rest needs; every target does it itself
+	@testbed/setup
+
+tools: ## As setup, without what only hosts need: no root wanted
+	@testbed/setup tools
+
+clean: ## Remove every trace: hosts, images, networks, volumes, build/
+	@testbed/clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^## / { printf "\n%s\n", substr($$0, 4) } \
+	  /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
