@@ -75,3 +75,14 @@ class NotFound(CesError):
 
 class Busy(CesError):
     """Somebody else holds it."""
+
+
+class Interrupted(CesError):
+    """A signal told us to stop.
+
+    :param signal: its name, ``SIGTERM``.
+    """
+
+    def __init__(self, tried: str, signal: str) -> None:
+        super().__init__(tried, said=f"stopped by {signal}")
+        self.signal = signal

@@ -55,9 +55,15 @@ ERRORS = (
 """(part of podman's message, what to do next), looked through in this order."""
 
 
+_IMAGE = (
+    '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},"names":{{json .RepoTags}},'
+    '"size":{{json .Size}},"created":{{json .Created}},"architecture":{{json .Architecture}},"os":{{json .Os}}}'
+)
+
+
 def image_lookup(image: str) -> Command:
-    """Id, digest and digests by repository of an image in storage, as JSON; fails if it is not there."""
-    return Command(("podman", "image", "inspect", "--format", "{{json .}}", image))
+    """What is known of an image in storage, as JSON; exits with 125 if it is not there."""
+    return Command(("podman", "image", "inspect", "--format", _IMAGE, image))
 
 
 def image_list() -> Command:
@@ -71,8 +77,20 @@ def image_remove(image: str) -> Command:
 
 
 def storage() -> Command:
-    """Where this user's images lie."""
-    return Command(("podman", "info", "--format", "{{.Store.GraphRoot}}"))
+    """The file in which containers/storage lists this user's images."""
+    path = "{{.Store.GraphRoot}}/{{.Store.GraphDriverName}}-images/images.json"
+    return Command(("podman", "info", "--format", path))
+
+
+def hint(message: str) -> str:
+    """What to do about what podman said."""
+    low = message.lower()
+    return next((cure for part, cure in ERRORS if part.lower() in low), "")
+
+
+def delete(path: str) -> Command:
+    """Remove a directory in which subordinate ids own files."""
+    return Command(("podman", "unshare", "rm", "-rf", "--", path))
 
 
 def pull(image: str, authfile: str | None, quiet: bool = False) -> Command:
@@ -86,11 +104,6 @@ def pull(image: str, authfile: str | None, quiet: bool = False) -> Command:
             image,
         )
     )
-
-
-def tag(image: str, name: str) -> Command:
-    """Give an image in storage another name."""
-    return Command(("podman", "tag", image, name))
 
 
 def run(launch: Launch) -> Command:

@@ -21,22 +21,19 @@ class Runner:
     :param role: the role that installs it, for messages.
     :param networks: the network modes it knows.
     :param options: what researchers may pass by default.
-    :param errors: pairs of a part of its message and what to do next.
+    :param hint: from what it said to what to do next.
+    :param delete: removes a directory in which its containers left files of other ids.
     """
 
     engine: str
     role: str
     networks: tuple[str, ...]
     options: tuple[Option, ...]
-    errors: tuple[tuple[str, str], ...]
+    hint: Callable[[str], str]
     run: Callable[[Launch], Command]
     stop: Callable[[str], Command]
     remove: Callable[[str], Command]
-
-    def hint(self, message: str) -> str:
-        """What to do about what the engine said."""
-        low = message.lower()
-        return next((cure for part, cure in self.errors if part.lower() in low), "")
+    delete: Callable[[str], Command]
 
 
 RUNNERS: Mapping[str, Runner] = {
@@ -45,10 +42,11 @@ RUNNERS: Mapping[str, Runner] = {
         role="podman",
         networks=NETWORKS,
         options=podman.OPTIONS,
-        errors=podman.ERRORS,
+        hint=podman.hint,
         run=podman.run,
         stop=podman.stop,
         remove=podman.remove,
+        delete=podman.delete,
     ),
 }
 

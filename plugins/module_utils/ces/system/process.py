@@ -74,6 +74,7 @@ class Streams:
     :param interruptible: a noted stop signal stops it; what cleans up is not interruptible.
     :param stop: the command that stops it gently; None is SIGTERM.
     :param grace: seconds that stopping may take before the command is killed.
+    :param keep: bytes of each output, from its end, that are returned.
     """
 
     log: str | None = None
@@ -82,6 +83,7 @@ class Streams:
     interruptible: bool = False
     stop: Command | None = None
     grace: float = 15.0
+    keep: int = TAIL
 
 
 class Process(Protocol):
@@ -217,8 +219,8 @@ class _Session:
             return False
         tail = self._tails[number]
         tail += chunk
-        if len(tail) > 2 * TAIL:
-            del tail[:-TAIL]
+        if len(tail) > 2 * self._streams.keep:
+            del tail[: -self._streams.keep]
         self._log.write(chunk)
         if number in self._echoing:
             try:
@@ -260,12 +262,12 @@ class _Session:
     def _finished(self) -> Finished:
         self._child.wait()
         self._close_stopper()
-        code = self._child.returncode
+        code, keep = self._child.returncode, self._streams.keep
         return Finished(
             argv=self._command.argv,
             rc=128 - code if code < 0 else code,
-            stdout=bytes(self._tails[1][-TAIL:]).decode("utf-8", "replace"),
-            stderr=bytes(self._tails[2][-TAIL:]).decode("utf-8", "replace"),
+            stdout=bytes(self._tails[1][-keep:]).decode("utf-8", "replace"),
+            stderr=bytes(self._tails[2][-keep:]).decode("utf-8", "replace"),
             stopped_by=self._stopped_by,
             log_error=self._log.error,
         )

@@ -16,6 +16,7 @@ EXPANDABLE = ("HOME", "USER", "LOGNAME", "UID", "TMPDIR", "SLURM_JOB_ID")
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
+      | (?P<continued>\\\n)
       | (?P<comment>\#[^\n]*)
       | '(?P<single>[^']*)'
       | "(?P<double>(?:[^"\\]|\\.)*)"
@@ -23,9 +24,10 @@ _TOKEN = re.compile(
       | (?P<plain>[^ \t\r\n'"\\]+)""",
     re.VERBOSE | re.DOTALL,
 )
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_ESCAPED_IN_DOUBLE = re.compile(r'\\([$`"\\\n])')
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_REFERENCE = re.compile(rf"\$\{{(?P<name>{ENV_NAME.pattern})\}}")
+# both at once, so that \${HOME} stays literal
+_IN_DOUBLE = re.compile(rf'\\(?P<escaped>[$`"\\\n])|{_REFERENCE.pattern}')
 
 
 def expandable(environ: Mapping[str, str]) -> dict[str, str]:
@@ -35,7 +37,7 @@ def expandable(environ: Mapping[str, str]) -> dict[str, str]:
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Replace ``${NAME}`` for the names in ``variables``; every other ``$`` stays as written."""
-    return _REFERENCE.sub(lambda m: variables.get(m.group(1), m.group(0)), text)
+    return _REFERENCE.sub(lambda m: variables.get(m["name"], m[0]), text)
 
 
 def split(text: str, variables: Mapping[str, str], what: str = "the file") -> list[str]:
@@ -45,6 +47,7 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
 
     :raises InvalidValue: a quote is not closed.
     """
+    text = text.replace("\r\n", "\n")
     words: list[str] = []
     word: str | None = None
     position = 0
@@ -65,7 +68,7 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
             if word is not None:
                 words.append(word)
             word = None
-        elif kind != "comment":
+        elif kind not in ("comment", "continued"):
             word = (word or "") + _meaning(kind or "", value, variables)
     return words if word is None else [*words, word]
 
@@ -74,19 +77,15 @@ def _meaning(kind: str, value: str, variables: Mapping[str, str]) -> str:
     if kind == "plain":
         return expand(value, variables)
     if kind == "double":
-        # expand piecewise, so that \${HOME} stays literal
-        pieces = re.split(r'(\\[$`"\\\n])', value, flags=re.DOTALL)
-        return "".join(
-            (
-                _ESCAPED_IN_DOUBLE.sub(lambda m: "" if m.group(1) == "\n" else m.group(1), piece)
-                if piece.startswith("\\")
-                else expand(piece, variables)
-            )
-            for piece in pieces
-        )
-    if kind == "escaped":
-        return "" if value == "\n" else value
+        return _IN_DOUBLE.sub(lambda m: _in_double(m, variables), value)
     return value
+
+
+def _in_double(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    escaped: str | None = match["escaped"]
+    if escaped is None:
+        return variables.get(match["name"], match[0])
+    return "" if escaped == "\n" else escaped
 
 
 def parse_env(
@@ -101,7 +100,7 @@ def parse_env(
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
-        line = line[:-1] if line.endswith("\r") else line
+        line = line.removesuffix("\r")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.lstrip().partition("=")

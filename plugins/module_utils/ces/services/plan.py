@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settle what a run will be: everything that can be refused is refused here, and nothing is changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..errors import CesError, InvalidValue, RefusedByPolicy
+from ..runners.command import Launch
+from ..runners.table import Runner, runner_named
+from ..system.cgroup import Limiting
+from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
+from ..system.system import System
+from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
+from ..values.options import Given, allowed_options, read_options
+from ..values.policy import OptionChanges, Policy
+from ..values.quantities import cpu_count, duration_seconds, memory_bytes
+from ..values.resources import Resources
+from ..values.spec import RunSpec
+from ..values.words import check_env
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that may take place.
+
+    :param wanted: what the container was to have; ``enforced``: what this kernel can hold it to.
+    :param outputs: the directory the caller chose, or None for a new one; likewise ``scratch``.
+    :param timeout: seconds, or None.
+    :param warnings: what the caller should know before it runs.
+    """
+
+    spec: RunSpec
+    runner: Runner
+    network: str
+    wanted: Resources
+    enforced: Resources
+    safe_data: Mount
+    extra: tuple[Mount, ...]
+    outputs: str | None
+    scratch: str | None
+    env: Mapping[str, str]
+    options: tuple[str, ...]
+    timeout: float | None
+    warnings: tuple[str, ...]
+
+    def outputs_for(self, run_id: int, home: str) -> str:
+        """Where outputs go."""
+        return self.outputs or f"{home}/outputs-{run_id}"
+
+    def scratch_for(self, run_id: int, home: str) -> str:
+        """Where scratch is."""
+        return self.scratch or f"{home}/scratch-{run_id}"
+
+    def launch(self, run_id: int, home: str, private: str) -> Launch:
+        """What the engine is told for a run of this number.
+
+        :param private: the run's own 0700 directory for the container's id and its environment.
+        """
+        mounts = (
+            self.safe_data,
+            Mount(self.outputs_for(run_id, home), SAFE_OUTPUTS),
+            Mount(self.scratch_for(run_id, home), SCRATCH),
+            *self.extra,
+        )
+        return Launch(
+            image=str(self.spec.image),
+            run_id=run_id,
+            name=self.spec.name or f"ces-{run_id}",
+            mounts=mounts,
+            resources=self.enforced,
+            network=self.network,
+            cid_file=f"{private}/cid",
+            env_file=f"{private}/env",
+            options=self.options,
+            args=tuple(self.spec.args),
+        )
+
+    def resources_record(self) -> dict[str, Any]:
+        """What records say of the resources: memory in bytes, and whether limits hold."""
+        return {
+            "cpus": self.wanted.cpus,
+            "memory": self.wanted.memory,
+            "gpu": self.wanted.gpu,
+            "enforced": self.wanted == self.enforced,
+        }
+
+
+def plan_run(spec: RunSpec, system: System) -> Plan:
+    """Hold a run against the policy, the user's rights and what this host can do.
+
+    :raises CesError: it may not or cannot take place; the message says why and what to do.
+    """
+    policy, account = system.policy, system.account
+    runner = _usable_runner(spec.runner, policy, system)
+    policy.registry_for(spec.image)
+    network = policy.check_network(spec.network)
+    if network not in runner.networks:
+        raise InvalidValue(f"a network of {spec.runner}", network, f"it is none of {', '.join(runner.networks)}")
+    given = _options(spec, runner, policy)
+    wanted = Resources(
+        cpus=policy.cpus.settle(cpu_count(spec.cpus), "cpus"),
+        memory=_whole(policy.memory.settle(memory_bytes(spec.memory), "memory")),
+        gpu=spec.gpu,
+    )
+    enforced, warnings = enforceable(wanted, system.limiting, policy.limits)
+    chosen = spec.directories
+    extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
+    _no_target_twice(extra)
+    return Plan(
+        spec=spec,
+        runner=runner,
+        network=network,
+        wanted=wanted,
+        enforced=enforced,
+        safe_data=safe_data_mount(chosen, account, policy),
+        extra=extra,
+        outputs=chosen_directory(chosen.outputs, "CES_SAFE_OUTPUTS", "outputs", account, policy),
+        scratch=chosen_directory(chosen.scratch, "CES_SCRATCH", "scratch", account, policy),
+        env=check_env({**spec.env, **dict(given.env)}),
+        options=given.words,
+        timeout=duration_seconds(spec.timeout),
+        warnings=warnings,
+    )
+
+
+def enforceable(wanted: Resources, limiting: Limiting, mode: str) -> tuple[Resources, tuple[str, ...]]:
+    """The limits that this kernel can hold a container to, and a warning for each that it cannot.
+
+    :param mode: the policy's ``limits``: ``if_possible`` warns, ``required`` refuses.
+    :raises RefusedByPolicy: a limit cannot be enforced and the policy requires it.
+    """
+    enforced = wanted
+    if wanted.cpus is not None and "cpu" not in limiting.controllers:
+        enforced = replace(enforced, cpus=None)
+    if wanted.memory is not None and "memory" not in limiting.controllers:
+        enforced = replace(enforced, memory=None)
+    missing = [name for name in ("cpus", "memory") if getattr(enforced, name) != getattr(wanted, name)]
+    if not missing:
+        return enforced, ()
+    what = " and ".join(missing)
+    if mode == "required":
+        raise RefusedByPolicy(
+            f"limit the container's {what}",
+            said=limiting.reason,
+            hint="this site requires limits: tell the administrator",
+        )
+    return enforced, (f"limits on {what} are not enforced: {limiting.reason}",)
+
+
+def _usable_runner(name: str, policy: Policy, system: System) -> Runner:
+    runner = runner_named(name)
+    if name not in policy.runners:
+        raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {', '.join(policy.runners)}")
+    if shutil.which(runner.engine, path=system.account.engine_environ["PATH"]) is None:
+        raise CesError(
+            f"use the runner {name}",
+            said=f"{runner.engine} is not installed on this host",
+            hint=f"the administrator installs it with the role {runner.role}",
+        )
+    return runner
+
+
+def _options(spec: RunSpec, runner: Runner, policy: Policy) -> Given:
+    changes = policy.options.get(spec.runner, OptionChanges())
+    allowed = allowed_options(runner.options, changes.allow, changes.deny)
+    return read_options(spec.options, allowed, spec.runner)
+
+
+def _no_target_twice(mounts: Sequence[Mount]) -> None:
+    seen: set[str] = set()
+    for mount in mounts:
+        if mount.target in seen:
+            raise InvalidValue("a mount", mount.target, "two mounts have that place in the container")
+        seen.add(mount.target)
+
+
+def _whole(amount: float | None) -> int | None:
+    return None if amount is None else int(amount)

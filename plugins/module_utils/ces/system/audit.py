@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One line in the system's log for every pull and run: who, what, when, how it ended."""
+
+from __future__ import annotations
+
+import json
+import syslog
+from typing import Any
+
+from ..values.policy import Policy
+
+
+def audit(policy: Policy, event: str, **facts: Any) -> None:
+    """Write ``tre-ces EVENT {facts as JSON}`` to the facility authpriv; facts hold no secret.
+
+    JSON keeps one event on one line, whatever the facts contain.
+    """
+    if not policy.audit_syslog:
+        return
+    syslog.openlog("tre-ces", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
+    syslog.syslog(syslog.LOG_INFO, f"{event} {json.dumps(facts, sort_keys=True)}")
+    syslog.closelog()

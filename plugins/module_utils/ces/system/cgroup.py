@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this kernel lets a user limit (cgroups(7), systemd's delegation)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROOT = "/sys/fs/cgroup"
+
+
+@dataclass(frozen=True)
+class Limiting:
+    """The cgroup controllers a user's containers have, and why others are missing."""
+
+    controllers: frozenset[str]
+    reason: str = ""
+
+
+def limiting_for(uid: int, root: str = ROOT) -> Limiting:
+    """What rootless containers of this user can be limited by on this host."""
+    everywhere = _controllers(f"{root}/cgroup.controllers")
+    if everywhere is None:
+        return Limiting(frozenset(), "this host has cgroup v1, under which rootless limits do not work")
+    if uid == 0:
+        return Limiting(everywhere)
+    own = _controllers(f"{root}/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers")
+    if own is None:
+        return Limiting(frozenset(), "the user has no systemd session on this host (see loginctl enable-linger)")
+    return Limiting(own, "the cgroup controllers are not delegated to users on this host (see the role podman)")
+
+
+def _controllers(path: str) -> frozenset[str] | None:
+    try:
+        with open(path, encoding="ascii") as stream:
+            return frozenset(stream.read().split())
+    except OSError:
+        return None

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run records on disk: numbers that are never reused, and a sign of life for every run.
+
+    STATE/counter               the last number given out (its lock serialises giving and sweeping)
+    STATE/runs/N/run.json       the record
+    STATE/runs/N/output.log     both outputs of the container
+    STATE/active/N              there while the run is not finished; locked by the process that runs it
+
+The kernel drops the lock when that process dies, however it dies: an unlocked ``active/N`` is a dead run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..errors import NotFound
+from ..values.record import RunRecord
+from .files import explained, locked, private_directory, read_json, remove_quietly, try_lock, write_atomic
+
+
+@dataclass
+class ActiveRun:
+    """A run that this process answers for; holds the lock on its sign of life."""
+
+    run_id: int
+    directory: str
+    _marker: str
+    _descriptor: int
+
+    @property
+    def log(self) -> str:
+        return f"{self.directory}/output.log"
+
+    def save(self, record: RunRecord) -> None:
+        """Write the record in one step."""
+        write_atomic(f"{self.directory}/run.json", json.dumps(record.as_dict(), indent=1) + "\n")
+
+    def finish(self) -> None:
+        """Nothing of this run is left to do."""
+        remove_quietly(self._marker)
+        self.release()
+
+    def release(self) -> None:
+        """Give up the lock; if the sign of life is still there, somebody else will sweep."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class Records:
+    """The run records of one user, below ``state``."""
+
+    def __init__(self, state: str) -> None:
+        self._state = state
+        self._runs = f"{state}/runs"
+        self._active = f"{state}/active"
+
+    def expected_number(self) -> int:
+        """The number that the next run will probably get; nothing is changed."""
+        return self._last_number() + 1
+
+    def open(self, usable: Callable[[int], bool] = lambda number: True) -> ActiveRun:
+        """Give out the next number for which ``usable`` is true, and make its directory.
+
+        :raises CesError: the state directory cannot be written.
+        """
+        for directory in (self._state, self._runs, self._active):
+            private_directory(directory)
+        with locked(f"{self._state}/counter.lock"):
+            number = self._last_number() + 1
+            while not (usable(number) and self._make_directory(number)):
+                number += 1
+            write_atomic(f"{self._state}/counter", f"{number}\n")
+            return self._mark(number)
+
+    def load(self, run_id: int) -> RunRecord:
+        """The record of a run.
+
+        :raises NotFound: there is none of that number.
+        """
+        try:
+            raw = read_json(f"{self._runs}/{run_id}/run.json", "the record of run")
+        except NotFound:
+            raise NotFound(
+                f"find run {run_id}", said=f"there is no record of it in {self._runs}", hint="ces-runs lists all"
+            ) from None
+        return RunRecord.from_dict(raw)
+
+    def newest(self, limit: int | None = None) -> Iterator[RunRecord]:
+        """Records, the newest first; runs that are just being set up have none yet."""
+        for number in sorted(self._numbers(self._runs), reverse=True):
+            if limit == 0:
+                return
+            try:
+                record = self.load(number)
+            except NotFound:
+                continue
+            yield record
+            limit = None if limit is None else limit - 1
+
+    def is_alive(self, run_id: int) -> bool:
+        """Whether the process that answers for a run still lives."""
+        with explained(f"look after run {run_id}"):
+            try:
+                descriptor = os.open(f"{self._active}/{run_id}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                return False
+            try:
+                return not try_lock(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def active(self) -> list[int]:
+        """Numbers of the runs that have not finished, dead ones included."""
+        return sorted(self._numbers(self._active))
+
+    def take_over_dead(self, mine: Callable[[RunRecord], bool]) -> Iterator[tuple[ActiveRun, RunRecord]]:
+        """Dead runs that nobody else is sweeping; the caller answers for them from now on.
+
+        :param mine: whether a record's run was on this host: a shared home holds other hosts' runs too.
+        """
+        for number in self.active():
+            with locked(f"{self._state}/counter.lock"):
+                run = self._lock_marker(number)
+            if run is None:
+                continue
+            try:
+                record = self.load(number)
+            except NotFound:
+                # died between getting its number and writing its record: nothing was started
+                run.finish()
+                continue
+            if mine(record):
+                yield run, record
+            run.release()
+
+    def _lock_marker(self, number: int) -> ActiveRun | None:
+        marker = f"{self._active}/{number}"
+        try:
+            descriptor = os.open(marker, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return None
+        if not try_lock(descriptor):
+            os.close(descriptor)
+            return None
+        return ActiveRun(number, f"{self._runs}/{number}", marker, descriptor)
+
+    def _mark(self, number: int) -> ActiveRun:
+        marker = f"{self._active}/{number}"
+        with explained(f"write {marker}"):
+            descriptor = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try_lock(descriptor)
+        return ActiveRun(number, f"{self._runs}/{number}", marker, descriptor)
+
+    def _make_directory(self, number: int) -> bool:
+        path = f"{self._runs}/{number}"
+        with explained(f"make {path}"):
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                return False
+        return True
+
+    def _last_number(self) -> int:
+        try:
+            with open(f"{self._state}/counter", encoding="ascii") as stream:
+                return int(stream.read())
+        except (FileNotFoundError, ValueError):
+            # lost or damaged: the directories know
+            return max(self._numbers(self._runs), default=0)
+
+    @staticmethod
+    def _numbers(directory: str) -> list[int]:
+        try:
+            return [int(name) for name in os.listdir(directory) if name.isascii() and name.isdigit()]
+        except FileNotFoundError:
+            return []

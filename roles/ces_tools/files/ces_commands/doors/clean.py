@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-clean``."""
+
+from __future__ import annotations
+
+from ces.services.clean import sweep
+from ces_commands.doors.common import system_for
+from ces_commands.parse import Parsed
+
+
+def main(parsed: Parsed) -> int:
+    """Clear away after runs whose process is dead."""
+    swept = sweep(system_for(parsed))
+    for record in swept:
+        print(f"run {record.run_id}: cleared away ({record.image})")
+    if not swept:
+        print("nothing to clear away")
+    return 0

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-pull``."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ces.errors import InvalidValue
+from ces.services.pull import Pulled, pull_image
+from ces.system.signals import StopSignals
+from ces.values.image import ImageRef
+from ces.values.spec import Credentials, PullSpec
+from ces_commands.doors.common import runner_for, system_for
+from ces_commands.parse import Parsed
+
+_ANONYMOUS = ("", "anonymous")
+
+
+def main(parsed: Parsed) -> int:
+    """Pull an image; 0 when storage has what the registry has."""
+    image = ImageRef.parse(parsed.operands[0])
+    credentials = _credentials(parsed)
+    system = system_for(parsed, echo=not parsed.on("json"))
+    spec = PullSpec(image, runner_for(parsed, system), credentials, parsed.on("force"))
+    with StopSignals() as signals:
+        system.process.signals = signals
+        pulled = pull_image(spec, system, check_only=parsed.on("dry_run"))
+    if parsed.on("json"):
+        print(json.dumps(_as_dict(spec, pulled)))
+    else:
+        print(_sentence(spec, pulled, parsed.on("dry_run")))
+    return 0
+
+
+def _credentials(parsed: Parsed) -> Credentials:
+    username = parsed.text("username") or ""
+    password = parsed.token or ""
+    if parsed.on("password_stdin"):
+        password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+        if not password:
+            raise InvalidValue("a password", "standard input", "it is empty", "printf '%s' TOKEN | ces-pull ...")
+    if username in _ANONYMOUS and not password:
+        username = ""
+    return Credentials(username, password, parsed.text("authfile"))
+
+
+def _sentence(spec: PullSpec, pulled: Pulled, dry_run: bool) -> str:
+    if not pulled.changed:
+        return f"{spec.image}: unchanged ({pulled.digest})"
+    if dry_run:
+        return f"{spec.image}: would be pulled ({pulled.digest})"
+    return f"{spec.image}: pulled ({pulled.digest})"
+
+
+def _as_dict(spec: PullSpec, pulled: Pulled) -> dict[str, object]:
+    return {
+        "image": str(spec.image),
+        "changed": pulled.changed,
+        "digest": pulled.digest,
+        "previous_digest": pulled.previous,
+        "id": pulled.image.id if pulled.image else None,
+    }

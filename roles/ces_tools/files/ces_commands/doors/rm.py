@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-rm``."""
+
+from __future__ import annotations
+
+from ces.services.images import remove_image
+from ces.values.image import ImageRef
+from ces_commands.doors.common import system_for
+from ces_commands.parse import Parsed
+
+
+def main(parsed: Parsed) -> int:
+    """Remove images from storage."""
+    images = [ImageRef.parse(text) for text in parsed.operands]
+    system = system_for(parsed)
+    for image in images:
+        remove_image(image, system)
+        print(f"{image}: removed")
+    return 0

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-run`` and ``ces-gpu-run``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from ces.services.run import planned, run_container
+from ces.system.files import read_text
+from ces.system.system import System
+from ces.values.image import ImageRef
+from ces.values.record import RunRecord
+from ces.values.spec import Directories, RunSpec
+from ces.values.words import expandable, parse_env, split
+from ces_commands.doors.common import runner_for, system_for
+from ces_commands.parse import Parsed
+
+
+def main(parsed: Parsed) -> int:
+    """Run a container; the exit status is the container's."""
+    image = ImageRef.parse(parsed.operands[0])
+    system = system_for(parsed, echo=not parsed.on("json"))
+    spec = _spec(parsed, image, system)
+    if parsed.on("dry_run"):
+        _print_plan(parsed, planned(spec, system))
+        return 0
+    if parsed.on("verbose"):
+        system.tell(f"running: {shlex.join(planned(spec, system).command)}")
+    record = run_container(spec, system)
+    if parsed.on("json"):
+        print(json.dumps(record.as_dict(), indent=1))
+    if record.state != "COMPLETED":
+        system.tell(f"run {record.run_id}: {record.state}: {record.reason}")
+    return 125 if record.rc is None else record.rc
+
+
+def _spec(parsed: Parsed, image: ImageRef, system: System) -> RunSpec:
+    variables = expandable(system.account.variables)
+    env: dict[str, str] = {}
+    for path in parsed.texts("env_file"):
+        text = read_text(path, "the env file")
+        env.update(parse_env(text, variables if parsed.on("expand_env") else None, f"the env file {path}"))
+    options = _words(parsed, "opt_file", variables)
+    args = [*_words(parsed, "arg_file", variables), *parsed.operands[1:]]
+    return RunSpec(
+        image=image,
+        runner=runner_for(parsed, system),
+        args=args,
+        env=env,
+        options=options,
+        cpus=parsed.text("cores"),
+        memory=parsed.text("memory"),
+        gpu=parsed.on("gpu") or parsed.verb.name == "gpu-run",
+        name=parsed.text("name"),
+        network=parsed.text("network"),
+        directories=Directories(
+            project=parsed.text("project"), outputs=parsed.text("outputs"), scratch=parsed.text("scratch")
+        ),
+        timeout=parsed.text("timeout"),
+        pull=parsed.text("pull") or "missing",
+    )
+
+
+def _words(parsed: Parsed, key: str, variables: dict[str, str]) -> list[str]:
+    what = {"opt_file": "the option file", "arg_file": "the argument file"}[key]
+    return [
+        word
+        for path in parsed.texts(key)
+        for word in split(read_text(path, what), variables, f"{what} {path}")
+    ]
+
+
+def _print_plan(parsed: Parsed, record: RunRecord) -> None:
+    if parsed.on("json"):
+        print(json.dumps(record.as_dict(), indent=1))
+        return
+    print(shlex.join(record.command))
+    for mount in record.mounts:
+        print(f"  {mount['target']} is {mount['source']} ({mount['access']})")
+    for warning in record.warnings:
+        print(f"  warning: {warning}")

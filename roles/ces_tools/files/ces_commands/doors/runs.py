@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-runs``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from ces.errors import InvalidValue
+from ces.services.runs import list_runs
+from ces.values.record import RunRecord
+from ces_commands.doors.common import print_table, system_for
+from ces_commands.parse import Parsed
+
+_LISTED = 20
+
+
+def main(parsed: Parsed) -> int:
+    """List runs, or show one."""
+    system = system_for(parsed)
+    if parsed.operands:
+        record = system.records.load(whole_number(parsed.operands[0], "a run's number"))
+        print(json.dumps(record.as_dict(), indent=1) if parsed.on("json") else _details(record))
+        return 0
+    limit = whole_number(parsed.text("limit") or str(_LISTED), "--limit")
+    records = list_runs(system, limit or None, parsed.text("state"))
+    if parsed.on("json"):
+        print(json.dumps([record.as_dict() for record in records], indent=1))
+        return 0
+    print_table(("RUN", "STATE", "RC", "STARTED", "SECONDS", "IMAGE"), [_row(record) for record in records])
+    return 0
+
+
+def whole_number(text: str, what: str) -> int:
+    """A number of at least 0."""
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidValue(what, text, "it is no whole number", "ces-runs lists your runs")
+    return int(text)
+
+
+def _row(record: RunRecord) -> tuple[str, ...]:
+    return (
+        str(record.run_id),
+        record.state,
+        "" if record.rc is None else str(record.rc),
+        (record.started or "")[:19],
+        "" if record.duration is None else f"{record.duration:.1f}",
+        record.image,
+    )
+
+
+def _details(record: RunRecord) -> str:
+    facts = {
+        "run": str(record.run_id),
+        "state": record.state,
+        "reason": record.reason,
+        "exit status": "" if record.rc is None else str(record.rc),
+        "image": record.image,
+        "digest": record.digest or "",
+        "outputs": record.outputs,
+        "log": record.log,
+        "started": record.started or "",
+        "ended": record.ended or "",
+        "host": record.host,
+        "command": shlex.join(record.command),
+    }
+    facts.update({f"warning {number}": text for number, text in enumerate(record.warnings, 1)})
+    return "\n".join(f"{name + ':':<13}{value}" for name, value in facts.items() if value)

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-stop``."""
+
+from __future__ import annotations
+
+from ces.services.runs import stop_run
+from ces_commands.doors.common import system_for
+from ces_commands.doors.runs import whole_number
+from ces_commands.parse import Parsed
+
+
+def main(parsed: Parsed) -> int:
+    """Stop runs by number."""
+    numbers = [whole_number(text, "a run's number") for text in parsed.operands]
+    system = system_for(parsed)
+    for number in numbers:
+        record = stop_run(number, system)
+        print(f"run {number}: {record.state}")
+    return 0

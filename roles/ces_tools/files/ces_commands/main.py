@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a command line to the door that does it, and from errors to words and exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from ces_commands.parse import Parsed, UsageError, parse
+from ces_commands.verbs import OLD_NAMES, VERBS, overview, usage
+
+FAILED = 125
+"""Exit status of every failure that is ours, as ces.errors.EXIT_OURS has it."""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command that ``argv[0]`` is the name of; returns its exit status."""
+    program_file = argv[0]
+    if len(argv) > 1 and argv[1].startswith("--as="):  # see token.py
+        argv = [argv[1][len("--as=") :], *argv[2:]]
+    program = os.path.basename(argv[0])
+    words = argv[1:]
+    name, runner = OLD_NAMES.get(program, (program.removeprefix("ces-"), None))
+    if program == "ces":
+        if not words or words[0] in ("-h", "--help"):
+            print(overview(), end="")
+            return 0 if words else FAILED
+        name, words = words[0], words[1:]
+        program = f"ces {name}"
+        if name == "--version":
+            name, words = "run", ["--version"]
+    if name not in VERBS:
+        print(f"{program}: there is no such command; ces --help lists them", file=sys.stderr)
+        return FAILED
+    try:
+        parsed = parse(VERBS[name], program, words, runner)
+    except UsageError as error:
+        print(f"{program}: {error}\n{program} --help says more", file=sys.stderr)
+        return FAILED
+    return _answer(parsed, argv, program_file)
+
+
+def _answer(parsed: Parsed, argv: list[str], program_file: str) -> int:
+    if parsed.on("help"):
+        print(usage(parsed.verb, parsed.program), end="")
+        return 0
+    if parsed.on("version"):
+        from ces.version import VERSION
+
+        print(f"tre.ces {VERSION}")
+        return 0
+    if parsed.verb.name == "pull":
+        from ces_commands.token import hide
+
+        hide(parsed, argv, program_file)
+    return _run_door(parsed)
+
+
+def _run_door(parsed: Parsed) -> int:
+    from ces.errors import CesError, Interrupted
+
+    try:
+        door = importlib.import_module(f"ces_commands.doors.{parsed.verb.door}")
+        status: int = door.main(parsed)
+        sys.stdout.flush()
+        return status
+    except Interrupted as error:
+        from ces.system.signals import exit_status
+
+        print(f"{parsed.program}: {error}", file=sys.stderr)
+        return exit_status(error.signal)
+    except CesError as error:
+        print(_spell(parsed, error), file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _spell(parsed: Parsed, error: CesError) -> str:  # type: ignore[name-defined]  # noqa: F821
+    lines = [f"{parsed.program}: could not {error.tried}"]
+    if error.said:
+        lines.append(f"  answer: {error.said}")
+    if error.hint:
+        lines.append(f"  to do:  {error.hint}")
+    if parsed.on("verbose") and error.cmd:
+        import shlex
+
+        lines.append(f"  ran:    {shlex.join(error.cmd)}")
+    return "\n".join(lines)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one place that defines the commands: names, options, help. Imports nothing, so it costs nothing."""
+
+from __future__ import annotations
+
+RUNNER_NAMES = ("podman", "apptainer", "oci", "charliecloud")
+"""Words that are taken for a runner; whether one is offered here is the policy's to say."""
+
+
+class Option:
+    """An option of a command.
+
+    :param names: as they are typed, ``-c`` and ``--cores``; the last long one is the key.
+    :param value: what its value is called in the help; empty for a switch.
+    :param help: one sentence.
+    :param repeat: it may be given several times, and its value is a list.
+    """
+
+    def __init__(self, names: str, value: str, help: str, repeat: bool = False) -> None:
+        self.names = names.split()
+        self.value = value
+        self.help = help
+        self.repeat = repeat
+        self.key = self.names[-1].lstrip("-").replace("-", "_")
+
+
+class Verb:
+    """A command.
+
+    :param name: ``run`` is both ``ces-run`` and ``ces run``.
+    :param usage: what follows the options.
+    :param summary: one sentence.
+    :param door: module of this package with a function ``main(Parsed)``.
+    :param options: all but those that every command has.
+    :param takes_runner: its first word may be a runner.
+    :param takes_rest: words behind the first one that is no option are the container's, options included.
+    :param operands: smallest and largest number of words.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        usage: str,
+        summary: str,
+        door: str,
+        options: tuple[Option, ...] = (),
+        takes_runner: bool = False,
+        takes_rest: bool = False,
+        operands: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.name = name
+        self.usage = usage
+        self.summary = summary
+        self.door = door
+        self.options = (*options, *COMMON)
+        self.takes_runner = takes_runner
+        self.takes_rest = takes_rest
+        self.operands = operands
+
+
+COMMON = (
+    Option("-v --verbose", "", "say what is done, and how"),
+    Option("--version", "", "print the version and end"),
+    Option("-h --help", "", "print this help and end"),
+)
+_JSON = Option("--json", "", "print JSON instead of text")
+
+_PULL = (
+    Option("--username", "USER", "user name at the registry"),
+    Option("--password-stdin", "", "read the password or token from standard input"),
+    Option("--authfile", "FILE", "take the credentials from this file (see containers-auth.json(5))"),
+    Option("--force", "", "pull even if storage has what the registry has"),
+    Option("-n --dry-run", "", "say whether a pull is needed, and end"),
+    _JSON,
+)
+_RUN = (
+    Option("-c --cores", "CORES", "number of CPUs, fractions allowed (default: the site's, else all)"),
+    Option("-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"),
+    Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
+    Option("--gpu", "", "give the container the GPU"),
+    Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
+    Option("--expand-env", "", "expand ${NAME} in env files (HOME USER LOGNAME UID TMPDIR SLURM_JOB_ID CES_*)"),
+    Option("--opt-file", "FILE", "options for the runner, as a shell would split them", repeat=True),
+    Option("--arg-file", "FILE", "arguments for the container, put before ARGS", repeat=True),
+    Option("--project", "NAME", "the project whose data are mounted at /safe_data"),
+    Option("--outputs", "DIR", "directory for /safe_outputs (default: a new ~/outputs-NUMBER)"),
+    Option("--scratch", "DIR", "directory for /scratch (default: a new one, removed at the end)"),
+    Option("--network", "MODE", "network of the container (default: the site's)"),
+    Option("--timeout", "DURATION", "stop the container after that long: 90s, 5m, 1h30m, HH:MM:SS"),
+    Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--dry-run", "", "check everything, print what would run, and end"),
+    Option("--json", "", "print the run's record as JSON; the container's output is in the log alone"),
+)
+_RUN_USAGE = "IMAGE [ARGS...]"
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            "pull",
+            "[USER TOKEN] IMAGE",
+            "Fetch an image from an allowed registry into your storage.",
+            "pull",
+            _PULL,
+            takes_runner=True,
+            operands=(1, 3),
+        ),
+        Verb(
+            "run",
+            _RUN_USAGE,
+            "Run a container with /safe_data, /safe_outputs and /scratch mounted.",
+            "run",
+            _RUN,
+            takes_runner=True,
+            takes_rest=True,
+            operands=(1, 1_000_000),
+        ),
+        Verb(
+            "gpu-run",
+            _RUN_USAGE,
+            "Run a container with the GPU: ces-run --gpu.",
+            "run",
+            _RUN,
+            takes_runner=True,
+            takes_rest=True,
+            operands=(1, 1_000_000),
+        ),
+        Verb("images", "", "List the images in your storage.", "images", (_JSON,)),
+        Verb("rm", "IMAGE...", "Remove images from your storage.", "rm", operands=(1, 1000)),
+        Verb(
+            "runs",
+            "[ID]",
+            "List your runs, the newest first, or show one.",
+            "runs",
+            (
+                Option("--limit", "COUNT", "list at most that many (default: 20; 0 for all)"),
+                Option("--state", "STATE", "list only runs in this state, RUNNING for example"),
+                _JSON,
+            ),
+            operands=(0, 1),
+        ),
+        Verb("stop", "ID...", "Stop runs, gently at first, and clear away after them.", "stop", operands=(1, 1000)),
+        Verb("clean", "", "Clear away after runs whose process was killed.", "clean"),
+    )
+}
+
+OLD_NAMES = {"ces-pm-pull": ("pull", "podman"), "ces-pm-run": ("run", "podman")}
+"""Names of the service we follow: (command, runner)."""
+
+
+def spellings(verb: Verb) -> dict[str, Option]:
+    """A command's options by each of their names."""
+    return {name: option for option in verb.options for name in option.names}
+
+
+def usage(verb: Verb, program: str) -> str:
+    """The help of a command."""
+    runner = f"[{'|'.join(RUNNER_NAMES)}] " if verb.takes_runner else ""
+    lines = [f"usage: {program} {runner}[OPTIONS] {verb.usage}".rstrip(), "", verb.summary, "", "options:"]
+    left = [", ".join(option.names) + (f" {option.value}" if option.value else "") for option in verb.options]
+    width = max(map(len, left))
+    lines += [f"  {text:<{width}}  {option.help}" for text, option in zip(left, verb.options)]
+    return "\n".join(lines) + "\n"
+
+
+def overview() -> str:
+    """The help of ``ces`` itself."""
+    width = max(map(len, VERBS))
+    rows = [f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS.values()]
+    head = ["usage: ces COMMAND ...", "", "Run containers on sensitive data. Every command is also called ces-COMMAND."]
+    return "\n".join([*head, "", "commands:", *rows, "", "ces COMMAND --help says more."]) + "\n"

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a directory hold exactly what an archive holds, byte-compiled, and link its launcher.
+
+Runs on the back-end: ``python3 install_tree.py compare|install DIRECTORY BIN NAME...`` with the archive
+(tar in base64) on standard input. NAMEs are the links to DIRECTORY/launcher in BIN. Prints, as a JSON
+list, what differs from the archive (compare), or what was brought in line with it (install).
+Each file is replaced in one step, so that a command that starts meanwhile finds whole files.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import json
+import os
+import py_compile
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+Change = tuple[str, Callable[[], None]]
+"""What differs, and how to mend it."""
+
+
+def wanted(archive: bytes) -> dict[str, tuple[bytes, int]]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        members = tar.getmembers()
+        read = {member.name: tar.extractfile(member) for member in members}
+        return {member.name: (read[member.name].read(), member.mode) for member in members}  # type: ignore[union-attr]
+
+
+def same(file: Path, content: bytes, mode: int) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    status = file.stat()
+    right = (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, 0, mode)
+    return right and file.read_bytes() == content
+
+
+def write(file: Path, content: bytes, mode: int) -> None:
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    os.chown(temporary, 0, 0)
+    os.chmod(temporary, mode)
+    os.replace(temporary, file)
+
+
+def compiled(source: Path) -> Path:
+    return Path(importlib.util.cache_from_source(str(source)))
+
+
+def is_compiled(source: Path) -> bool:
+    """Whether this Python's byte code is there and made from this source (see PEP 552)."""
+    try:
+        header = compiled(source).read_bytes()[:16]
+        status = source.stat()
+    except OSError:
+        return False
+    times = (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    recorded = (int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little"))
+    return header[:4] == importlib.util.MAGIC_NUMBER and recorded == times
+
+
+def compile_file(source: Path) -> None:
+    py_compile.compile(str(source), doraise=True)
+
+
+def stale(directory: Path, names: set[str]) -> Iterator[Path]:
+    """Files of earlier versions, and byte code whose source is gone or that another Python made."""
+    kept = {directory / name for name in names}
+    kept |= {compiled(file) for file in kept if file.suffix == ".py"}
+    for path in sorted(directory.rglob("*")):
+        if path not in kept and (path.is_symlink() or not path.is_dir()):
+            yield path
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+    for parent in file.parents:
+        if any(parent.iterdir()):
+            break
+        parent.rmdir()
+
+
+def link(path: Path, target: Path) -> None:
+    temporary = path.with_name(f".new-{path.name}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
+
+
+def changes(directory: Path, archive: bytes, bin_directory: Path, names: list[str]) -> Iterator[Change]:
+    """Everything that is not as the archive has it, in the order in which it is mended."""
+    yield from tree_changes(directory, archive)
+    yield from link_changes(directory / "launcher", bin_directory, names)
+
+
+def tree_changes(directory: Path, archive: bytes) -> Iterator[Change]:
+    tree = wanted(archive)
+    for name, (content, mode) in tree.items():
+        file = directory / name
+        if not same(file, content, mode):
+            yield str(file), lambda f=file, c=content, m=mode: write(f, c, m)  # type: ignore[misc]
+    for name in tree:
+        source = directory / name
+        if source.suffix == ".py" and not is_compiled(source):
+            yield f"{source} (byte code)", lambda s=source: compile_file(s)  # type: ignore[misc]
+    for path in stale(directory, set(tree)):
+        yield f"{path} (stale)", lambda p=path: remove(p)  # type: ignore[misc]
+
+
+def link_changes(launcher: Path, bin_directory: Path, names: list[str]) -> Iterator[Change]:
+    ours = {
+        path.name
+        for path in bin_directory.iterdir()
+        if path.is_symlink() and os.readlink(path) == str(launcher)
+    }
+    for path in (bin_directory / name for name in names if name not in ours):
+        yield str(path), lambda p=path: link(p, launcher)  # type: ignore[misc]
+    for path in (bin_directory / name for name in sorted(ours.difference(names))):
+        yield f"{path} (stale)", path.unlink
+
+
+def main(action: str, directory: Path, bin_directory: Path, names: list[str]) -> None:
+    os.umask(0o022)
+    found = []
+    for what, mend in changes(directory, base64.b64decode(sys.stdin.read()), bin_directory, names):
+        found.append(what)
+        if action == "install":
+            mend()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
