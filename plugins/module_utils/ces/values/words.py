@@ -16,7 +16,7 @@ EXPANDABLE = ("HOME", "USER", "LOGNAME", "UID", "TMPDIR", "SLURM_JOB_ID")
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
-      | (?P<continued>\\\n)
+      | (?P<continued>\\\r?\n)
       | (?P<comment>\#[^\n]*)
       | '(?P<single>[^']*)'
       | "(?P<double>(?:[^"\\]|\\.)*)"
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(rf"\$\{{(?P<name>{ENV_NAME.pattern})\}}")
 # both at once, so that \${HOME} stays literal
-_IN_DOUBLE = re.compile(rf'\\(?P<escaped>[$`"\\\n])|{_REFERENCE.pattern}')
+_IN_DOUBLE = re.compile(rf'\\(?P<escaped>[$`"\\]|\r?\n)|{_REFERENCE.pattern}')
 
 
 def expandable(environ: Mapping[str, str]) -> dict[str, str]:
@@ -47,7 +47,6 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
 
     :raises InvalidValue: a quote is not closed.
     """
-    text = text.replace("\r\n", "\n")
     words: list[str] = []
     word: str | None = None
     position = 0
@@ -85,7 +84,7 @@ def _in_double(match: re.Match[str], variables: Mapping[str, str]) -> str:
     escaped: str | None = match["escaped"]
     if escaped is None:
         return variables.get(match["name"], match[0])
-    return "" if escaped == "\n" else escaped
+    return escaped.lstrip("\r\n")
 
 
 def parse_env(
