@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Makes the checkout importable as ``ansible_collections.tre.ces``; profiles of hypothesis."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+COLLECTIONS = ROOT / "build" / "collections"
+
+
+def _make_importable() -> None:
+    """The link that ``testbed/setup`` makes, for whoever runs pytest without it."""
+    link = COLLECTIONS / "ansible_collections" / "tre" / "ces"
+    if link.resolve() != ROOT:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT)
+    for path in (str(COLLECTIONS), str(HERE)):
+        if path not in sys.path:
+            sys.path.insert(0, path)
+
+
+_make_importable()
+
+set_hypothesis_home_dir(ROOT / "build" / "hypothesis")
+
+# HYPOTHESIS_PROFILE=deep looks longer than the daily loop has time for
+for name, examples in (("daily", 50), ("deep", 5000)):
+    settings.register_profile(
+        name,
+        max_examples=examples,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "daily"))
