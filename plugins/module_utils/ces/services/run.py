@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
@@ -27,7 +28,19 @@ TIMEOUT_STATUS = 124
 _NOT_KNOWN = "image not known"
 
 
-def run_container(spec: RunSpec, system: System) -> RunRecord:
+@dataclass(frozen=True)
+class Ran:
+    """A run that is over.
+
+    :param stdout: the last 64 KiB of the container's output, likewise ``stderr``; the log has it all.
+    """
+
+    record: RunRecord
+    stdout: str
+    stderr: str
+
+
+def run_container(spec: RunSpec, system: System) -> Ran:
     """Run a container to its end; the record says how it went, also when the container failed.
 
     :raises CesError: it was refused, or could not be started.
@@ -39,7 +52,8 @@ def run_container(spec: RunSpec, system: System) -> RunRecord:
             system.tell(f"warning: {warning}")
         sweep(system)
         image = ensure_image(spec, system)
-        record = _run(plan, image, system)
+        ran = _run(plan, image, system)
+    record = ran.record
     audit(
         system.policy,
         "run",
@@ -50,7 +64,7 @@ def run_container(spec: RunSpec, system: System) -> RunRecord:
         state=record.state,
         rc=record.rc,
     )
-    return record
+    return ran
 
 
 def planned(spec: RunSpec, system: System) -> RunRecord:
@@ -85,7 +99,7 @@ def ensure_image(spec: RunSpec, system: System) -> LocalImage:
     return pulled.image
 
 
-def _run(plan: Plan, image: LocalImage, system: System) -> RunRecord:
+def _run(plan: Plan, image: LocalImage, system: System) -> Ran:
     active = system.records.open(lambda number: _is_free(plan, number, system.account.home))
     try:
         with _workspace(plan, active, system) as launch:
@@ -95,10 +109,10 @@ def _run(plan: Plan, image: LocalImage, system: System) -> RunRecord:
             active.save(record)
             with _clearing_away(plan, launch, record, active, system):
                 _make_directories(plan, launch)
-                _follow(plan, launch, record, active, system)
+                finished = _follow(plan, launch, record, active, system)
     finally:
         active.finish()
-    return record
+    return Ran(record, finished.stdout, finished.stderr)
 
 
 @contextmanager
@@ -118,7 +132,7 @@ def _clearing_away(
         active.save(record)
 
 
-def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, system: System) -> None:
+def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, system: System) -> Finished:
     """Run the engine to its end, and write down how it went."""
     streams = Streams(
         log=active.log,
@@ -136,6 +150,7 @@ def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, sy
     _judge(record, finished, launch, plan)
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
         forget_answers(system)
+    return finished
 
 
 def _judge(record: RunRecord, finished: Finished, launch: Launch, plan: Plan) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,10 +44,12 @@ def _said(error: OSError) -> str:
 
 
 def private_directory(path: str) -> str:
-    """Make a directory 0700 with its parents, or check that the one there is ours alone to write."""
+    """Make a directory 0700 with its parents; one that is there must be ours, and becomes 0700."""
     with explained(f"make the directory {path}"):
         os.makedirs(path, mode=0o700, exist_ok=True)
         status = os.stat(path)
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != 0o700:
+            os.chmod(path, 0o700)
     if status.st_uid != os.geteuid():
         raise CesError(
             f"use the directory {path}", said=f"it belongs to uid {status.st_uid}, not to {os.geteuid()}"

@@ -154,7 +154,7 @@ class Registry:
             )
         said, hint = _REFUSALS.get(answer.status, (f"it answered HTTP {answer.status}", "try again later"))
         if answer.status in (401, 403) and self._login is None:
-            hint = "the image may be private: give a user name and a token"
+            hint = "the image may be private: pull it with a user name and token (ces-pull --username, ces_pull: username)"
         raise self._error(said, hint)
 
     def _json(self, answer: _Answer) -> dict[str, Any]:

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which subordinate ids are free, and which of them a user gets.
 
-The rule is shadow-utils' own for ``SUB_UID_DETERMINISTIC`` (login.defs(5)), so that a user has the same
-range on every back-end and useradd would give the same one: ``start + (uid - UID_MIN) * count``. There
-the space is cut into slots of ``count`` ids, and the user's own is number ``uid - UID_MIN``.
+The rule is shadow-utils' own for ``SUB_UID_DETERMINISTIC`` (login.defs(5)), so that a user has the
+same range on every back-end, and the one that useradd would give there: the space is cut into slots
+of ``count`` ids, and a user's own is number ``uid - UID_MIN``.
 
-Where shadow-utils would give up or, with ``UNSAFE_SUB_UID_DETERMINISTIC_WRAP``, let ranges overlap, we
-never do: a number beyond the last slot goes round (modulo), and whoever's own slot is taken gets the
-next free slot above it, going round once; when no whole slot is free any more, the lowest gap.
+Where shadow-utils give up, or let ranges overlap (``UNSAFE_SUB_UID_DETERMINISTIC_WRAP``), we do
+neither: a number beyond the last slot goes round (modulo), and who finds the own slot taken gets the
+next free one above it, going round once; when no whole slot is free any more, the lowest gap.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .subids import ID_MAX, IdRange
@@ -48,21 +48,18 @@ class Space:
         return True
 
     def take_from(self, position: int, count: int, grid: int | None = None) -> IdRange | None:
-        """Take the first free range at or above a position; with ``grid``, at whole slots from there only."""
-        index = max(bisect_right(self._gaps, (position, ID_MAX + 1)) - 1, 0)
-        for low, high in self._gaps[index:]:
+        """Take the first free range at or above a position; with ``grid``, only at multiples from it."""
+        first = max(bisect_right(self._gaps, (position, ID_MAX + 1)) - 1, 0)
+        for index in range(first, len(self._gaps)):
+            low, high = self._gaps[index]
             start = max(low, position)
             if grid is not None:
                 start += (grid - start) % count
-            if start + count - 1 <= high:
-                ids = IdRange(start, count)
+            ids = IdRange(start, count)
+            if ids.last <= high:
                 self.take(ids)
                 return ids
         return None
-
-    def fits(self, count: int) -> int:
-        """How many ranges of this size the gaps hold."""
-        return sum((high - low + 1) // count for low, high in self._gaps)
 
 
 @dataclass(frozen=True)
@@ -105,23 +102,20 @@ class Slots:
             else:
                 homeless.append((home.start, name))
         homeless.sort()
-        for starts, grid in (
-            ([start for start, _name in homeless], self.low),
-            ([self.low] * len(homeless), self.low),
-            ([self.low] * len(homeless), None),
-        ):
-            waiting = [name for _start, name in homeless if name not in given]
-            kept = [start for start, (_s, name) in zip(starts, homeless) if name not in given]
-            given.update(self._sweep(waiting, kept, grid, space))
+        for again, grid in ((False, self.low), (True, self.low), (True, None)):
+            waiting = [
+                (self.low if again else at, name) for at, name in homeless if name not in given
+            ]
+            given.update(self._sweep(waiting, grid, space))
         return given
 
     def _sweep(
-        self, names: Sequence[str], starts: Sequence[int], grid: int | None, space: Space
+        self, waiting: Iterable[tuple[int, str]], grid: int | None, space: Space
     ) -> dict[str, IdRange]:
-        """Give away going upward once; the starts ascend, so what was passed is never looked at again."""
+        """Go upward once, giving each the first that is free above their own start (ascending)."""
         given = {}
         position = self.low
-        for name, start in zip(names, starts):
+        for start, name in waiting:
             position = max(position, start)
             ids = space.take_from(position, self.count, grid)
             if ids is None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subordinate ids: ranges, and the tables ``/etc/subuid`` and ``/etc/subgid`` (subuid(5)).
 
-A table is read the way shadow-utils reads it (``lib/subordinateio.c``), because its newuidmap decides
-in the end. What it does not understand is kept as it stands.
+A table is read the way shadow-utils read it (``lib/subordinateio.c``), because their newuidmap
+decides in the end. What they do not understand is kept as it stands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ ID_MAX = 2**32 - 2
 """Highest id there is; the one above means "no id" to the kernel."""
 
 _LINE_MAX = 1023
-_NUMBER = re.compile(r"[ \t\v\f\r]*\+?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))")
+_NUMBER = re.compile(
+    r"[ \t\v\f\r]*\+?(?:0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*))"
+)
 _BASES = {"hex": 16, "octal": 8, "decimal": 10}
 
 
@@ -81,7 +83,7 @@ class SubidTable:
         return cls(tuple(lines), tuple(entry for entry in entries if entry is not None))
 
     def __str__(self) -> str:
-        # the last line ends too: newer shadow-utils refuse the whole file otherwise ("Non-text file")
+        # the last line ends too: newer shadow-utils refuse the file otherwise ("Non-text file")
         return "".join(f"{line}\n" for line in self.lines)
 
     @property
@@ -91,7 +93,7 @@ class SubidTable:
         return [
             number
             for number, line in enumerate(self.lines, 1)
-            if number not in known and line.strip() and not line.startswith("#")
+            if number not in known and line.strip() and not line.lstrip().startswith("#")
         ]
 
     def by_owner(self) -> dict[str, list[Entry]]:
@@ -130,7 +132,7 @@ def _entry(number: int, line: str) -> Entry | None:
 
 
 def parse_number(text: str) -> int | None:
-    """A number the way C's strtoul reads it: decimal, 0x hexadecimal, 0 octal. None if it is none."""
+    """A number as strtoul(3) reads it: decimal, 0x hexadecimal, 0 octal; None when it is none."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
@@ -141,7 +143,7 @@ def parse_number(text: str) -> int | None:
 
 
 def overlapping(entries: Collection[Entry]) -> list[list[Entry]]:
-    """Groups of entries whose ranges run into each other; one sweep, each entry in one group at most."""
+    """Groups of entries whose ranges run into each other; an entry is in one group at most."""
     groups: list[list[Entry]] = []
     last = -1
     group: list[Entry] = []

@@ -27,7 +27,7 @@ def main(parsed: Parsed) -> int:
         return 0
     if parsed.on("verbose"):
         system.tell(f"running: {shlex.join(planned(spec, system).command)}")
-    record = run_container(spec, system)
+    record = run_container(spec, system).record
     if parsed.on("json"):
         print(json.dumps(record.as_dict(), indent=1))
     if record.state != "COMPLETED":

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Give users their subordinate ids, or take them away: read, plan, lock, plan again, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import CesError, InvalidValue
+from ..system.subids import KINDS, LoginDefs, SubidHost
+from ..values.subid_report import capped, listed, report
+from ..values.subid_space import Slots, Space
+from ..values.subids import ID_MAX, Entry, IdRange, SubidTable, overlapping
+from .subid_people import People, Selection
+
+START_MIN = 65536
+"""Ids below are for real accounts (nobody, for one, is 65534)."""
+_OTHER = {"uid": "gid", "gid": "uid"}
+
+Tables = Mapping[str, SubidTable]
+"""The two tables, by kind."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What users shall have.
+
+    :param start: lowest id to give away; None takes ``SUB_UID_MIN``.
+    :param count: least number of ids in a user's range.
+    :param present: give, or else take away.
+    """
+
+    users: Selection
+    start: int | None = None
+    count: int = 65536
+    present: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= ID_MAX:
+            raise InvalidValue("count", self.count, f"it is not between 1 and {ID_MAX}")
+        if self.start is not None and not START_MIN <= self.start <= ID_MAX:
+            raise InvalidValue(
+                "start",
+                self.start,
+                f"it is not between {START_MIN} and {ID_MAX}",
+                "lower ids belong to real accounts; SUB_UID_MIN of login.defs is the usual choice",
+            )
+
+
+@dataclass(frozen=True)
+class Change:
+    """A file's text before and after."""
+
+    kind: str
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done, or would be.
+
+    :param changed_users: whose ranges changed: they need ``podman system migrate``.
+    :param ranges: for each user the range of ``uid`` and of ``gid``.
+    """
+
+    changes: tuple[Change, ...] = ()
+    changed_users: tuple[str, ...] = ()
+    ranges: Mapping[str, Mapping[str, IdRange]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def apply(request: Request, host: SubidHost) -> Outcome:
+    """Make it so. Without anything to do no lock is taken and nothing is written."""
+    outcome = plan(request, host)
+    if not outcome.changes:
+        return outcome
+    with host.locked():
+        # others may have written while we waited
+        outcome = plan(request, host)
+        for change in outcome.changes:
+            host.write(change.kind, change.after)
+    return outcome
+
+
+def plan(request: Request, host: SubidHost) -> Outcome:
+    """What :func:`apply` would do now.
+
+    :raises CesError: a user or the group is missing, another service than files gives ids away
+        here, or there are not enough ids.
+    """
+    defs = host.login_defs()
+    people = People.select(request.users, host.names, defs, missing_is_error=request.present)
+    if not people.selected:
+        return Outcome(warnings=people.warnings)
+    _check_source(host)
+    texts = {kind: host.read(kind) for kind in KINDS}
+    tables = {kind: SubidTable.parse(text) for kind, text in texts.items()}
+    done = (
+        _Giving(request, people, defs, tables).done() if request.present else _taken(people, tables)
+    )
+    changes = [
+        Change(kind, host.path(kind), texts[kind], str(done.tables[kind]))
+        for kind in KINDS
+        if str(done.tables[kind]) != texts[kind]
+    ]
+    remaining = [
+        warning
+        for kind, real in (("uid", people.uids), ("gid", people.gids))
+        for warning in report(host.path(kind), kind, done.tables[kind], real)
+    ]
+    return Outcome(
+        tuple(changes),
+        tuple(name for name in people.selected if name in done.changed),
+        done.ranges,
+        (*people.warnings, *done.warnings, *remaining),
+    )
+
+
+def _check_source(host: SubidHost) -> None:
+    source = host.source()
+    if source != "files":
+        raise CesError(
+            f"change {host.path('uid')} and {host.path('gid')}",
+            said=f"nobody reads them, because {host.etc}/nsswitch.conf says 'subid: {source}'",
+            hint="give the ranges there (FreeIPA: ipa subid-generate --owner=NAME), or write "
+            f"'subid: files' in {host.etc}/nsswitch.conf and run this again",
+        )
+
+
+@dataclass(frozen=True)
+class _Done:
+    """The tables as they shall be, and for whom that is a change."""
+
+    tables: Tables
+    changed: frozenset[str]
+    ranges: Mapping[str, Mapping[str, IdRange]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def _entries(table: SubidTable, people: People) -> dict[str, list[Entry]]:
+    """Each selected user's lines, whether keyed by name or by uid."""
+    owners = table.by_owner()
+    return {
+        name: [entry for key in {name, str(uid)} for entry in owners.get(key, ())]
+        for name, uid in people.selected.items()
+    }
+
+
+def _taken(people: People, tables: Tables) -> _Done:
+    mine = {kind: _entries(tables[kind], people) for kind in KINDS}
+    return _Done(
+        {
+            kind: tables[kind].without(
+                entry for entries in mine[kind].values() for entry in entries
+            )
+            for kind in KINDS
+        },
+        frozenset(name for kind in KINDS for name, entries in mine[kind].items() if entries),
+    )
+
+
+class _Giving:
+    """Gives each user who lacks one a range: that of the other table if possible, or a new one."""
+
+    def __init__(self, request: Request, people: People, defs: LoginDefs, tables: Tables) -> None:
+        self.request, self.people, self.defs, self.tables = request, people, defs, tables
+        self.real = [IdRange(number, 1) for number in {*people.uids, *people.gids}]
+        self.mine = {kind: _entries(tables[kind], people) for kind in KINDS}
+        self.kept = {kind: self._large_enough(kind) for kind in KINDS}
+        self.new: dict[str, dict[str, IdRange]] = {kind: {} for kind in KINDS}
+
+    def done(self) -> _Done:
+        for kind in KINDS:
+            self._copy_to(kind)
+        self._allocate()
+        tables = {
+            kind: self.tables[kind].adding(sorted(self.new[kind].items(), key=lambda new: new[1]))
+            for kind in KINDS
+        }
+        ranges = {
+            name: {
+                kind: self.new[kind][name] if name in self.new[kind] else self.kept[kind][name].ids
+                for kind in KINDS
+            }
+            for name in self.people.selected
+        }
+        return _Done(tables, frozenset().union(*self.new.values()), ranges, self._too_small())
+
+    def _large_enough(self, kind: str) -> dict[str, Entry]:
+        """The first line of each user that can stay as their range."""
+        kept = {}
+        for name, entries in self.mine[kind].items():
+            valid = [e for e in entries if e.usable and e.ids.count >= self.request.count]
+            if valid:
+                kept[name] = min(valid, key=lambda entry: entry.number)
+        return kept
+
+    def _lacking(self, kind: str) -> list[str]:
+        return [
+            name
+            for name in self.people.selected
+            if name not in self.kept[kind] and name not in self.new[kind]
+        ]
+
+    def _copy_to(self, kind: str) -> None:
+        """Users with a good range in the other table only: the same one, unless somebody has it."""
+        low, high = self.defs[f"SUB_{kind.upper()}_MIN"], self.defs[f"SUB_{kind.upper()}_MAX"]
+        space = Space(
+            low, min(high, ID_MAX), [*(e.ids for e in self.tables[kind].entries), *self.real]
+        )
+        other = _OTHER[kind]
+        shared = {e.number for group in overlapping(self.tables[other].entries) for e in group}
+        for name in self._lacking(kind):
+            entry = self.kept[other].get(name)
+            if entry is not None and entry.number not in shared and space.take(entry.ids):
+                self.new[kind][name] = entry.ids
+
+    def _allocate(self) -> None:
+        """New ranges, free in both tables, for who still lacks one in either."""
+        lacking = {kind: self._lacking(kind) for kind in KINDS}
+        users = {name: self.people.selected[name] or 0 for kind in KINDS for name in lacking[kind]}
+        low = self.request.start or max(self.defs["SUB_UID_MIN"], self.defs["SUB_GID_MIN"])
+        high = min(self.defs["SUB_UID_MAX"], self.defs["SUB_GID_MAX"], ID_MAX)
+        taken = [entry.ids for table in self.tables.values() for entry in table.entries]
+        copied = [ids for new in self.new.values() for ids in new.values()]
+        space = Space(low, high, [*taken, *copied, *self.real])
+        given = Slots(low, high, self.request.count, self.defs["UID_MIN"]).allocate(users, space)
+        if len(given) < len(users):
+            raise self._no_room(low, high, users, given)
+        for kind in KINDS:
+            self.new[kind].update((name, given[name]) for name in lacking[kind])
+
+    def _no_room(
+        self, low: int, high: int, users: Mapping[str, int], given: Mapping[str, IdRange]
+    ) -> CesError:
+        left_out = [name for name in users if name not in given]
+        return CesError(
+            f"give {len(users)} users {self.request.count} subordinate ids each",
+            said=f"there is room for {len(given)} more between {low} and {high}, and nothing was "
+            f"written. Left over: {listed(left_out)}",
+            hint=f"raise SUB_UID_MAX and SUB_GID_MAX in {self.defs.origin} (at most {ID_MAX}), or "
+            "ask for a lower start or count",
+        )
+
+    def _too_small(self) -> tuple[str, ...]:
+        return tuple(
+            capped(
+                [
+                    f"{name} had fewer than {self.request.count} subordinate {kind}s in one range "
+                    f"({listed([str(e.ids) for e in self.mine[kind][name]])}). These were kept, "
+                    f"and {self.new[kind][name]} added"
+                    for kind in KINDS
+                    for name in self.new[kind]
+                    if self.mine[kind][name]
+                ]
+            )
+        )

@@ -1,0 +1,382 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ces_run
+short_description: Run a container on sensitive data, as a task
+version_added: 0.1.0
+author: The tre.ces contributors (@tre-ces)
+description:
+  - Runs one container to its end with C(/safe_data), C(/safe_outputs) and C(/scratch) mounted, and reports how it went.
+  - The task fails when the container's exit status is not 0; C(failed_when) can change that.
+  - Every run changes something, so a successful task is always changed.
+  - The container's output is streamed to the run's log; the task returns its end.
+  - When the task is ended by a signal, the container is stopped and its scratch directory removed.
+  - Runs as the user whose data it works on, so use C(become_user).
+extends_documentation_fragment:
+  - tre.ces.attributes
+  - tre.ces.attributes.action_group
+  - tre.ces.credentials
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Validates everything and returns the command that would run, with the number that the run would probably get.
+  diff_mode:
+    support: none
+options:
+  image:
+    description:
+      - The image, C(registry.example.org/project/image:tag) or C(...@sha256:...).
+    type: str
+    required: true
+  runner:
+    description:
+      - The container engine; by default the one that the policy names.
+    type: str
+    choices: [podman]
+  args:
+    description:
+      - Arguments of the container, one word each; no shell reads them.
+    type: list
+    elements: str
+    default: []
+  env:
+    description:
+      - Environment of the container. Numbers and booleans are spelled V(1.5), V(true), V(false).
+      - The values reach the container by a private file and never appear in a process list. Like all options they do
+        appear in Ansible's verbose output; set C(no_log) on the task when one is secret.
+    type: dict
+    default: {}
+  options:
+    description:
+      - Options for the engine, one word each, C(--volume=/home/alice/models:/models:ro) for example. Only those that the
+        policy allows are accepted.
+    type: list
+    elements: str
+    default: []
+  cpus:
+    description:
+      - Number of CPUs, fractions allowed; by default the policy's.
+    type: float
+  memory:
+    description:
+      - Memory, V(8) or V(8GiB) or V(512MiB); a bare number is in GiB. By default the policy's, which is V(4GiB) where the
+        site says nothing.
+      - A limit that the back-end cannot enforce is a warning or a failure, as the policy's C(limits) has it.
+    type: str
+  gpu:
+    description:
+      - Give the container the GPU.
+    type: bool
+    default: false
+  name:
+    description:
+      - Name of the container; by default C(ces-NUMBER).
+    type: str
+  network:
+    description:
+      - Network of the container, one that the policy allows; by default the policy's, which is V(none) where the site
+        says nothing.
+    type: str
+    choices: [none, pasta, slirp4netns, bridge, host]
+  project:
+    description:
+      - The project whose data are mounted at C(/safe_data); needed when the user belongs to several.
+    type: str
+  safe_data:
+    description:
+      - Directory to mount at C(/safe_data) instead. It must lie below one of the policy's C(mount_roots).
+    type: path
+  outputs:
+    description:
+      - Directory to mount at C(/safe_outputs), made if it is missing; by default a new C(~/outputs-NUMBER). It is kept.
+    type: path
+  scratch:
+    description:
+      - Directory to mount at C(/scratch), made if it is missing and kept; by default a new C(~/scratch-NUMBER) that is
+        removed when the run ends.
+    type: path
+  timeout:
+    description:
+      - Stop the container after this time, V(90s), V(5m), V(1h30m), V(HH:MM:SS) or a number of seconds.
+    type: str
+  pull:
+    description:
+      - Whether to pull the image first.
+    type: str
+    choices: [missing, always, never]
+    default: missing
+seealso:
+  - module: tre.ces.ces_pull
+  - module: tre.ces.ces_run_info
+"""
+
+EXAMPLES = r"""
+- name: Run the analysis on the project's data
+  tre.ces.ces_run:
+    image: registry.example.org/project/analysis:2.1
+    args: [--model, full, --input, /safe_data/cohort.csv]
+    env:
+      SEED: 42
+    cpus: 4
+    memory: 16GiB
+    timeout: 6h
+  become: true
+  become_user: alice
+  register: analysis
+
+- name: Say where the results are
+  ansible.builtin.debug:
+    msg: "{{ analysis.outputs }} after {{ analysis.duration }} s"
+
+- name: Run a container whose exit status 3 means that there was nothing to do
+  tre.ces.ces_run:
+    image: registry.example.org/project/sync:1
+    project: cohort1
+    options: ["--volume={{ '/home/alice/models' }}:/models:ro"]
+  become: true
+  become_user: alice
+  register: sync
+  failed_when: sync.rc not in [0, 3]
+"""
+
+RETURN = r"""
+run_id:
+  description: The run's number, unique for its user; in check mode the one it would probably get.
+  returned: when the container was, or would be, started
+  type: int
+  sample: 12
+rc:
+  description:
+    - The container's exit status. V(124) after the timeout, V(125) when the engine failed, 128+N after signal N.
+    - Absent in check mode.
+  returned: when the container was started
+  type: int
+  sample: 0
+state:
+  description: How the run ended, in Slurm's words; V(PENDING) in check mode.
+  returned: when the container was, or would be, started
+  type: str
+  sample: COMPLETED
+reason:
+  description: Why the state is not COMPLETED.
+  returned: when the container was, or would be, started
+  type: str
+  sample: the container exited with 3
+image:
+  description: The image, with its digest.
+  returned: when the container was, or would be, started
+  type: dict
+  sample:
+    reference: registry.example.org/project/analysis:2.1
+    registry: registry.example.org
+    path: project/analysis
+    tag: "2.1"
+    digest: sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
+    id: 8b1b3f0c5a6d4e0f9a7c2d1e3f5b7a9c0d2e4f6a8b0c1d3e5f7a9b1c3d5e7f90
+runner:
+  description: The container engine.
+  returned: when the container was, or would be, started
+  type: str
+  sample: podman
+name:
+  description: Name of the container.
+  returned: when the container was, or would be, started
+  type: str
+  sample: ces-12
+outputs:
+  description: The directory that was C(/safe_outputs).
+  returned: when the container was, or would be, started
+  type: str
+  sample: /home/alice/outputs-12
+scratch:
+  description: The directory that was C(/scratch); gone unless the caller chose it.
+  returned: when the container was, or would be, started
+  type: str
+  sample: /home/alice/scratch-12
+log:
+  description: The file with all that the container wrote; empty in check mode.
+  returned: when the container was, or would be, started
+  type: str
+  sample: /home/alice/.local/state/ces/runs/12/output.log
+stdout:
+  description: The last 64 KiB of the container's standard output.
+  returned: when the container was started
+  type: str
+  sample: "Goodbye user!"
+stderr:
+  description: The last 64 KiB of the container's standard error.
+  returned: when the container was started
+  type: str
+  sample: ""
+started:
+  description: When the container was started, UTC, ISO 8601.
+  returned: when the container was started
+  type: str
+  sample: "2026-01-31T12:00:00.123Z"
+ended:
+  description: When the container had ended.
+  returned: when the container was started
+  type: str
+  sample: "2026-01-31T12:00:01.456Z"
+duration:
+  description: Seconds between the two.
+  returned: when the container was started
+  type: float
+  sample: 1.333
+cmd:
+  description: The command that ran, or would run. It never holds a secret.
+  returned: always
+  type: list
+  elements: str
+  sample: [podman, run, --rm]
+mounts:
+  description: What the container saw of the back-end.
+  returned: when the container was, or would be, started
+  type: list
+  elements: dict
+  sample:
+    - {source: /safe_data/cohort1, target: /safe_data, access: rw}
+resources:
+  description:
+    - What the container was to have, memory in bytes; RV(resources.enforced) is false where the back-end cannot hold it
+      to that.
+  returned: when the container was, or would be, started
+  type: dict
+  sample: {cpus: 4, memory: 17179869184, gpu: false, enforced: true}
+network:
+  description: Network of the container.
+  returned: when the container was, or would be, started
+  type: str
+  sample: none
+warnings:
+  description: What the caller should know, limits that are not enforced for example.
+  returned: when there are any
+  type: list
+  elements: str
+  sample: []
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.ces.services.run import planned, run_container
+from ..module_utils.ces.values.image import ImageRef
+from ..module_utils.ces.values.policy import NETWORKS
+from ..module_utils.ces.values.record import RunRecord
+from ..module_utils.ces.values.spec import PULL_MODES, Directories, RunSpec
+from ..module_utils.door import (
+    CREDENTIALS,
+    CREDENTIALS_RULES,
+    RUNNER,
+    answer,
+    credentials,
+    image_result,
+    scalars,
+    system_for,
+)
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "image": {"type": "str", "required": True},
+    "args": {"type": "list", "elements": "str", "default": []},
+    "env": {"type": "dict", "default": {}},
+    "options": {"type": "list", "elements": "str", "default": []},
+    "cpus": {"type": "float"},
+    "memory": {"type": "str"},
+    "gpu": {"type": "bool", "default": False},
+    "name": {"type": "str"},
+    "network": {"type": "str", "choices": list(NETWORKS)},
+    "project": {"type": "str"},
+    "safe_data": {"type": "path"},
+    "outputs": {"type": "path"},
+    "scratch": {"type": "path"},
+    "timeout": {"type": "str"},
+    "pull": {"type": "str", "choices": list(PULL_MODES), "default": "missing"},
+    **RUNNER,
+    **CREDENTIALS,
+}
+FROM_RECORD = (
+    "run_id",
+    "state",
+    "reason",
+    "runner",
+    "name",
+    "outputs",
+    "scratch",
+    "log",
+    "mounts",
+    "resources",
+    "network",
+)
+AFTER_START = ("rc", "started", "ended", "duration")
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    params = module.params
+    image = ImageRef.parse(params["image"])
+    system = system_for(module)
+    spec = run_spec(image, params, params["runner"] or system.policy.default_runner)
+    if module.check_mode:
+        record = planned(spec, system)
+        for warning in record.warnings:
+            module.warn(warning)
+        return {"changed": True, **result(image, record)}
+    run = run_container(spec, system)
+    return finished(image, run.record, run.stdout, run.stderr)
+
+
+def run_spec(image: ImageRef, params: dict[str, Any], runner: str) -> RunSpec:
+    return RunSpec(
+        image=image,
+        runner=runner,
+        args=params["args"],
+        env=scalars(params["env"], "env"),
+        options=params["options"],
+        cpus=params["cpus"],
+        memory=params["memory"],
+        gpu=params["gpu"],
+        name=params["name"],
+        network=params["network"],
+        directories=Directories(**{key: params[key] for key in ("project", "safe_data", "outputs", "scratch")}),
+        timeout=params["timeout"],
+        pull=params["pull"],
+        credentials=credentials(params),
+    )
+
+
+def result(image: ImageRef, record: RunRecord) -> dict[str, Any]:
+    facts = record.as_dict()
+    return {
+        **{key: facts[key] for key in FROM_RECORD},
+        "image": image_result(image, record.digest, record.image_id),
+        "cmd": list(record.command),
+    }
+
+
+def finished(image: ImageRef, record: RunRecord, stdout: str, stderr: str) -> dict[str, Any]:
+    facts = record.as_dict()
+    outcome = {
+        "changed": True,
+        **result(image, record),
+        **{key: facts[key] for key in AFTER_START},
+        "stdout": stdout,
+        "stderr": stderr,
+    }
+    if record.state != "COMPLETED":
+        outcome.update(failed=True, msg=f"run {record.run_id} of {image}: {record.state}: {record.reason}")
+    return outcome
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True, **CREDENTIALS_RULES)
+    answer(module, work)
+
+
+if __name__ == "__main__":
+    main()
