@@ -6,8 +6,8 @@ same range on every back-end, and the one that useradd would give there: the spa
 of ``count`` ids, and a user's own is number ``uid - UID_MIN``.
 
 Where shadow-utils give up, or let ranges overlap (``UNSAFE_SUB_UID_DETERMINISTIC_WRAP``), we do
-neither: a number beyond the last slot goes round (modulo), and who finds the own slot taken gets the
-next free one above it, going round once; when no whole slot is free any more, the lowest gap.
+neither: a number beyond the last slot goes round (modulo), and who finds the own slot taken gets
+the next free one above it, going round once; when no whole slot is free any more, the lowest gap.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Space:
         return True
 
     def take_from(self, position: int, count: int, grid: int | None = None) -> IdRange | None:
-        """Take the first free range at or above a position; with ``grid``, only at multiples from it."""
+        """Take the first free range at or above a position; with ``grid``, a whole slot of that."""
         first = max(bisect_right(self._gaps, (position, ID_MAX + 1)) - 1, 0)
         for index in range(first, len(self._gaps)):
             low, high = self._gaps[index]
