@@ -57,7 +57,7 @@ def parse_volume(text: str) -> Mount:
     unknown = [word for word in words if word not in _ACCESS]
     if rest[2:] or unknown or not target:
         raise InvalidValue("a volume", text, "it is not SOURCE:TARGET or SOURCE:TARGET:ro")
-    return extra_mount(source, target, "ro" if "ro" in words else "rw", text)
+    return extra_mount(source, target, "ro" if "ro" in map(_ACCESS.get, words) else "rw", text)
 
 
 def parse_mount(text: str) -> Mount:
@@ -93,7 +93,7 @@ def extra_mount(source: str, target: str, access: str, text: str) -> Mount:
         raise InvalidValue(
             "a volume", text, "the source is not an absolute path", "named volumes are not offered"
         )
-    mount = Mount(source.rstrip("/") or "/", target.rstrip("/") or "/", access)
+    mount = Mount(_tidy(source), _tidy(target), access)
     taken = (*CONTRACT, *_NOT_FOR_MOUNTS)
     if mount.target == "/" or any(_same_or_above(mount.target, path) for path in taken):
         raise InvalidValue(
@@ -104,6 +104,13 @@ def extra_mount(source: str, target: str, access: str, text: str) -> Mount:
             "a volume", text, f"{mount.target} belongs to the kernel", "mount it elsewhere"
         )
     return mount
+
+
+def _tidy(path: str) -> str:
+    """The path without what engines pass over and comparisons would not: ``//``, ``/./``."""
+    if not path.startswith("/"):
+        return path
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _same_or_above(path: str, other: str) -> bool:
