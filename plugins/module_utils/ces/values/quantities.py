@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Optional, Union
 
@@ -14,11 +13,18 @@ _UNITS = {
     "": GIB,
     **{f"{p}{s}": 1024**n for n, p in enumerate(("k", "m", "g", "t"), 1) for s in ("", "b", "ib")},
 }
-_MEMORY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+_WHOLE = r"([0-9]{1,9})"
+_DECIMAL = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
+_NUMBER = re.compile(_DECIMAL)
+_MEMORY = re.compile(rf"{_DECIMAL}\s*([A-Za-z]*)")
+_DURATION = re.compile(rf"(?:{_WHOLE}d)?(?:{_WHOLE}h)?(?:{_WHOLE}m)?(?:{_WHOLE}s?)?")
+# two numbers alone are minutes and seconds to Slurm, hours and minutes to others
+_CLOCK = re.compile(rf"(?:{_WHOLE}-|(?=[0-9]+:[0-9]+:)){_WHOLE}:([0-9]{{2}})(?::([0-9]{{2}}))?")
 _SMALLEST_MEMORY = 4 * 1024**2
 """crun and runc need a few MiB to start anything at all."""
+_LARGEST_MEMORY = 1024**6
+_CPUS = (0.01, 100_000)
+"""The kernel gives out CPU time in thousandths of a second, ten times a second."""
 
 Amount = Optional[Union[str, int, float]]
 
@@ -36,18 +42,18 @@ def memory_bytes(value: Amount, what: str = "memory") -> int | None:
     amount = int(float(match.group(1)) * unit)
     if amount < _SMALLEST_MEMORY:
         raise InvalidValue(what, value, "that is less than 4 MiB")
+    if amount > _LARGEST_MEMORY:
+        raise InvalidValue(what, value, "no machine has that much")
     return amount
 
 
 def cpu_count(value: Amount, what: str = "cores") -> float | None:
-    """A number of CPUs above 0, fractions allowed (``1.5``); None stays None."""
+    """A number of CPUs, at least 0.01, fractions allowed (``1.5``); None stays None."""
     if value is None:
         return None
-    try:
-        count = float(value)
-    except (TypeError, ValueError):
-        count = math.nan
-    if not 0 < count < 100_000:
+    text = str(value).strip()
+    count = float(text) if _NUMBER.fullmatch(text) else 0.0
+    if not _CPUS[0] <= count < _CPUS[1]:
         raise InvalidValue(what, value, "it is no number of CPUs", "write 2 or 0.5")
     return count
 
@@ -57,20 +63,17 @@ def duration_seconds(value: Amount, what: str = "timeout") -> float | None:
     if value is None:
         return None
     text = str(value).strip()
-    clock = _CLOCK.fullmatch(text)
-    plain = _DURATION.fullmatch(text) if text else None
-    if clock:
-        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
-    elif plain:
-        days, hours, minutes, seconds = (int(part or 0) for part in plain.groups())
-    elif re.fullmatch(r"\d+\.\d+", text):
-        return float(text)
+    match = _CLOCK.fullmatch(text) or (_DURATION.fullmatch(text) if text else None)
+    if match:
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        total = float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    elif _NUMBER.fullmatch(text):
+        total = float(text)
     else:
         raise InvalidValue(what, value, "it is no duration", "write 90s, 5m, 1h30m or HH:MM:SS")
-    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if total <= 0:
         raise InvalidValue(what, value, "it must be longer than nothing")
-    return float(total)
+    return total
 
 
 def spell_bytes(count: int) -> str:
