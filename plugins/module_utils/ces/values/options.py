@@ -71,7 +71,7 @@ def allowed_options(
         plain = name.rstrip("!")
         options.setdefault(plain, Option(plain, flag=name.endswith("!")))
     for name in deny:
-        options.pop(name, None)
+        options = {key: o for key, o in options.items() if name not in (o.name, o.short)}
     return {**options, **{option.short: option for option in options.values() if option.short}}
 
 
@@ -96,6 +96,8 @@ def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: st
             if not rest:
                 raise InvalidValue("an option", word, f"{name} needs a value")
             value = rest.pop(0)
+        if value is not None and "\0" in value:
+            raise InvalidValue("an option", word, "its value holds a NUL")
         if option.values and value not in option.values:
             raise RefusedByPolicy(
                 f"pass {name}={value} to {runner}", said=f"allowed here: {', '.join(option.values)}"
