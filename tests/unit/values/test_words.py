@@ -259,6 +259,14 @@ def test_a_value_that_no_engine_can_carry_is_refused_without_repeating_it(value)
     assert "secret" not in str(caught.value)
 
 
+def test_a_line_that_podman_would_not_read_is_refused():
+    assert check_env({"A": "x" * (64 * 1024 - 3)})
+    with pytest.raises(InvalidValue, match="longer than 64 KiB"):
+        check_env({"A": "x" * (64 * 1024 - 2)})
+    with pytest.raises(InvalidValue, match="longer than 64 KiB"):
+        check_env({"A": "\u20ac" * 22000})
+
+
 @pytest.mark.parametrize("name", ["", "A B", "A=B", "1", "A\n", "--env", "Ä"])
 def test_a_name_that_is_no_name_is_refused(name):
     with pytest.raises(InvalidValue):

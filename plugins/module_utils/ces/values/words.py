@@ -24,6 +24,8 @@ _TOKEN = re.compile(
       | (?P<plain>[^ \t\r\n'"\\]+)""",
     re.VERBOSE | re.DOTALL,
 )
+_ENV_LINE_MAX = 64 * 1024
+"""Bytes of a line of an env file that podman does not read any more."""
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _REFERENCE = re.compile(rf"\$\{{(?P<name>{ENV_NAME.pattern})\}}")
 # both at once, so that \${HOME} stays literal
@@ -126,5 +128,9 @@ def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[
                 name,
                 "its value holds a line break or a NUL",
                 "encode it, for example with base64",
+            )
+        if len(f"{name}={value}".encode("utf-8", "surrogateescape")) >= _ENV_LINE_MAX:
+            raise InvalidValue(
+                what, name, "its value is longer than 64 KiB", "put it into a file and mount that"
             )
     return dict(values)
