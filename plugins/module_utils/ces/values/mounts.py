@@ -88,7 +88,7 @@ def parse_mount(text: str) -> Mount:
 
 
 def extra_mount(source: str, target: str, access: str, text: str) -> Mount:
-    """A mount that a researcher adds: it must neither hide the contract's directories nor the system's."""
+    """A mount that a researcher adds: it must hide no directory of the contract or the system."""
     if not source.startswith("/"):
         raise InvalidValue(
             "a volume", text, "the source is not an absolute path", "named volumes are not offered"
