@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Options that a researcher may hand to an engine: an allow-list, read strictly.
 
-Words are read here and spelled anew (``--name=value``), so that the engine never sees a form that we
-did not understand: no abbreviation, no value that is taken for an option, nothing behind ``--``.
+Words are read here and spelled anew (``--name=value``), so that the engine never sees a form that
+we did not understand: no abbreviation, no value that is taken for an option, nothing behind ``--``.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def allowed_options(
 ) -> dict[str, Option]:
     """The options by every name they have, after a site's changes.
 
-    A name in ``allow`` that the table lacks is taken as a plain option with a value, a trailing ``!``
-    makes it a flag (``--privileged!``): what a site opens is the site's to answer for.
+    A name in ``allow`` that the table lacks is taken as a plain option with a value, a trailing
+    ``!`` makes it a flag (``--privileged!``): what a site opens is the site's to answer for.
     """
     options = {option.name: option for option in table}
     for name in allow:
