@@ -30,7 +30,7 @@ Amount = Optional[Union[str, int, float]]
 
 
 def memory_bytes(value: Amount, what: str = "memory") -> int | None:
-    """Bytes from ``4`` (GiB), ``0.5``, ``512M``, ``4GiB``; units are powers of 1024; None stays None."""
+    """Bytes from ``4`` (GiB), ``0.5``, ``512M``, ``4GiB``, in powers of 1024; None stays None."""
     if value is None:
         return None
     match = _MEMORY.fullmatch(str(value).strip())
