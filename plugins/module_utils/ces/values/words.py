@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from ..errors import InvalidValue
 
 EXPANDABLE = ("HOME", "USER", "LOGNAME", "UID", "TMPDIR", "SLURM_JOB_ID")
-"""Names that ``${NAME}`` may stand for in option, argument and (if asked for) env files, with ``CES_*``."""
+"""What ``${NAME}`` may be in option, argument and (if asked for) env files, beside ``CES_*``."""
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+)
