@@ -40,10 +40,13 @@ class Limits:
             amounts = [amount for amount in (self.default, self.maximum) if amount is not None]
             return min(amounts, default=None)
         if self.maximum is not None and wanted > self.maximum:
-            spell = spell_bytes if what == "memory" else "{:g}".format
             raise RefusedByPolicy(
-                f"give the container {spell(wanted)} of {what}",  # type: ignore[operator]
-                said=f"this site allows at most {spell(self.maximum)}",  # type: ignore[operator]
+                f"give the container {_spelled(wanted, what)} of {what}",
+                said=f"this site allows at most {_spelled(self.maximum, what)}",
                 hint="ask for less, or ask the administrator to raise the limit in policy.json",
             )
         return wanted
+
+
+def _spelled(amount: float, what: str) -> str:
+    return spell_bytes(int(amount)) if what == "memory" else f"{amount:g}"
