@@ -6,6 +6,9 @@ from __future__ import annotations
 import posixpath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import InvalidValue
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import (
     CONTRACT,
@@ -13,8 +16,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import (
     parse_mount,
     parse_volume,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 VOLUMES = {
     "/a:/b": ("/a", "/b", "rw"),

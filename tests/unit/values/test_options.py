@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
