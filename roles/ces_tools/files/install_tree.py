@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make a directory hold exactly what an archive holds, byte-compiled, and link its launcher.
 
-Runs on the back-end: ``python3 install_tree.py compare|install DIRECTORY BIN NAME...`` with the archive
-(tar in base64) on standard input. NAMEs are the links to DIRECTORY/launcher in BIN. Prints, as a JSON
-list, what differs from the archive (compare), or what was brought in line with it (install).
-Each file is replaced in one step, so that a command that starts meanwhile finds whole files.
+Runs on the back-end: ``python3 install_tree.py compare|install DIRECTORY BIN NAME...`` with the
+archive (tar in base64) on standard input. NAMEs are the links to DIRECTORY/launcher in BIN. Prints,
+as a JSON list, what differs from the archive (compare), or what was brought in line with it
+(install). Each file is replaced in one step, so that a command that starts meanwhile finds whole
+files.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 Change = tuple[str, Callable[[], None]]
@@ -27,9 +29,8 @@ Change = tuple[str, Callable[[], None]]
 
 def wanted(archive: bytes) -> dict[str, tuple[bytes, int]]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        members = tar.getmembers()
-        read = {member.name: tar.extractfile(member) for member in members}
-        return {member.name: (read[member.name].read(), member.mode) for member in members}  # type: ignore[union-attr]
+        streams = ((member, tar.extractfile(member)) for member in tar.getmembers())
+        return {member.name: (stream.read(), member.mode) for member, stream in streams if stream}
 
 
 def same(file: Path, content: bytes, mode: int) -> bool:
@@ -94,7 +95,9 @@ def link(path: Path, target: Path) -> None:
     os.replace(temporary, path)
 
 
-def changes(directory: Path, archive: bytes, bin_directory: Path, names: list[str]) -> Iterator[Change]:
+def changes(
+    directory: Path, archive: bytes, bin_directory: Path, names: list[str]
+) -> Iterator[Change]:
     """Everything that is not as the archive has it, in the order in which it is mended."""
     yield from tree_changes(directory, archive)
     yield from link_changes(directory / "launcher", bin_directory, names)
@@ -105,13 +108,13 @@ def tree_changes(directory: Path, archive: bytes) -> Iterator[Change]:
     for name, (content, mode) in tree.items():
         file = directory / name
         if not same(file, content, mode):
-            yield str(file), lambda f=file, c=content, m=mode: write(f, c, m)  # type: ignore[misc]
+            yield str(file), partial(write, file, content, mode)
     for name in tree:
         source = directory / name
         if source.suffix == ".py" and not is_compiled(source):
-            yield f"{source} (byte code)", lambda s=source: compile_file(s)  # type: ignore[misc]
+            yield f"{source} (byte code)", partial(compile_file, source)
     for path in stale(directory, set(tree)):
-        yield f"{path} (stale)", lambda p=path: remove(p)  # type: ignore[misc]
+        yield f"{path} (stale)", partial(remove, path)
 
 
 def link_changes(launcher: Path, bin_directory: Path, names: list[str]) -> Iterator[Change]:
@@ -121,7 +124,7 @@ def link_changes(launcher: Path, bin_directory: Path, names: list[str]) -> Itera
         if path.is_symlink() and os.readlink(path) == str(launcher)
     }
     for path in (bin_directory / name for name in names if name not in ours):
-        yield str(path), lambda p=path: link(p, launcher)  # type: ignore[misc]
+        yield str(path), partial(link, path, launcher)
     for path in (bin_directory / name for name in sorted(ours.difference(names))):
         yield f"{path} (stale)", path.unlink
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pack the core and the commands of this collection into one archive.
 
-Runs on the controller: ``python3 pack_tree.py COLLECTION``; prints a tar archive in base64. The same
-files make the same archive, wherever and whenever it is made.
+Runs on the controller: ``python3 pack_tree.py COLLECTION``; prints a tar archive in base64. The
+same files make the same archive, wherever and whenever it is made.
 """
 
 from __future__ import annotations

@@ -66,10 +66,11 @@ def native_overlay(path: Path) -> str:
             os.chown(work / name, NOBODY, NOBODY)
         os.chown(work, NOBODY, NOBODY)
         options = f"userxattr,lowerdir={work}/lower,upperdir={work}/upper,workdir={work}/work"
+        nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+        mount = ["mount", "-t", "overlay", "overlay", "-o", options, f"{work}/merged"]
         done = subprocess.run(
-            ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-            + ["unshare", "--user", "--map-root-user", "--mount"]
-            + ["mount", "-t", "overlay", "overlay", "-o", options, f"{work}/merged"],
+            [*nobody, *namespace, *mount],
             capture_output=True,
             text=True,
             check=False,
@@ -82,10 +83,11 @@ def native_overlay(path: Path) -> str:
 def recorded_in_sqlite(file: Path) -> dict[str, str]:
     connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     try:
-        row = connection.execute(f"SELECT {', '.join(SETTINGS)} FROM DBConfig").fetchone()
+        connection.row_factory = sqlite3.Row
+        row = connection.execute("SELECT * FROM DBConfig").fetchone()
     finally:
         connection.close()
-    return dict(zip(SETTINGS, row)) if row else {}
+    return {name: row[name] for name in SETTINGS} if row else {}
 
 
 def recorded_in_bolt(file: Path) -> dict[str, str]:

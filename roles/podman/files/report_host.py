@@ -15,7 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SYSCTL_DIRECTORIES = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d")
+SYSCTL_DIRECTORIES = (
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/usr/local/lib/sysctl.d",
+    "/usr/lib/sysctl.d",
+)
 ID_MAPPERS = {"newuidmap": "cap_setuid", "newgidmap": "cap_setgid"}
 CAPABILITY_BITS = {"cap_setgid": 6, "cap_setuid": 7}
 
@@ -90,6 +95,7 @@ def report_user(name: str) -> dict[str, Any]:
 
 def main(names: list[str]) -> None:
     networks = "user.max_net_namespaces"
+    restricted = sysctl("kernel.apparmor_restrict_unprivileged_userns") == 1
     print(
         json.dumps(
             {
@@ -97,7 +103,7 @@ def main(names: list[str]) -> None:
                 "max_net_namespaces": sysctl(networks),
                 "max_net_namespaces_in": configured_in(networks),
                 "unprivileged_userns_clone": sysctl("kernel.unprivileged_userns_clone"),
-                "apparmor_restricts_userns": sysctl("kernel.apparmor_restrict_unprivileged_userns") == 1,
+                "apparmor_restricts_userns": restricted,
                 "apparmor_profile": Path("/etc/apparmor.d/podman").exists(),
                 "id_mappers": [said for said in map(id_mapper, ID_MAPPERS) if said],
                 "cgroups": cgroups(),

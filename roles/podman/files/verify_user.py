@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a container the way a researcher would, with an image made on the spot, and report on it.
 
-Run as the user: ``python3 verify_user.py IMAGE``; prints one JSON object. The image holds the host's
-own shell and a few programs with their libraries: nothing is fetched, and nothing stays behind.
+Run as the user: ``python3 verify_user.py IMAGE``; prints one JSON object. The image holds the
+host's own shell and a few programs with their libraries: nothing is fetched, nothing stays behind.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def run_container(image: str) -> dict[str, Any]:
         policy, out = Path(name, "policy.json"), Path(name, "out")
         policy.write_text(json.dumps(ACCEPT_ANYTHING), encoding="utf-8")
         out.mkdir()
-        run("podman", "import", "--quiet", "--signature-policy", str(policy), "-", image, stdin=root_file_system())
+        accept = ("--quiet", "--signature-policy", str(policy))
+        run("podman", "import", *accept, "-", image, stdin=root_file_system())
         try:
             options = ["--rm", "--pull=never", "--network=none", "--security-opt=label=disable"]
             mount = f"--volume={out}:/out"
