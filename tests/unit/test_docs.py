@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
+
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
 
@@ -26,7 +28,9 @@ POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
 
 def blocks(page: Path, language: str) -> list[str]:
     """The fenced code blocks of a language in a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    fence = rf"^ *```{language}\n(.*?)^ *```$"
+    found = re.findall(fence, page.read_text(encoding="utf-8"), re.M | re.S)
+    return [textwrap.dedent(text) for text in found]
 
 
 def first_cells(text: str) -> list[str]:
@@ -100,3 +104,30 @@ def test_the_page_of_the_policy_has_every_option_of_podman():
     documented = set(re.findall(r"`(--?[a-z-]+)`", " ".join(first_cells(table))))
     offered = {name for option in podman.OPTIONS for name in (option.name, option.short) if name}
     assert documented == offered
+
+
+def role_options() -> list[tuple[str, str]]:
+    return [
+        (path.parts[-3], name)
+        for path in sorted(ROOT.glob("roles/*/meta/argument_specs.yml"))
+        for name in yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]["main"][
+            "options"
+        ]
+    ]
+
+
+@pytest.mark.parametrize(("role", "option"), role_options())
+def test_the_page_for_administrators_has_every_variable(role, option):
+    page = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
+    section = page.split(f"### {role}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    assert f"`{option}`" in section
+
+
+def test_the_page_for_administrators_has_the_defaults():
+    page = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| `([a-z_]+)` \| `([^`]+)` \|", page, re.M))
+    for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
+        for name, default in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+            # a role's variable that the playbook fills in has that in its place
+            if not documented.get(name, "ces_").startswith("ces_"):
+                assert yaml.safe_load(documented[name]) == default, name

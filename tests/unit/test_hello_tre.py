@@ -24,7 +24,8 @@ def _helper():
 
 hello_tre = _helper()
 
-# What podman printed for: -e HELLO_TRE='Good "day" $HOME' -v DATA:/safe_data:ro ... -d 2 --name="Ada L"
+# What podman printed for:
+#   -e HELLO_TRE='Good "day" $HOME' -v DATA:/safe_data:ro ... -d 2 --name="Ada L"
 PRINTED = """\
 Good "day" $HOME Ada L!
 uid=0(root) gid=0(root)
