@@ -154,8 +154,8 @@ run_id:
 rc:
   description:
     - The container's exit status. V(124) after the timeout, V(125) when the engine failed, 128+N after signal N.
-    - Absent in check mode.
-  returned: when the container was started
+    - In check mode V(0), as if all went well.
+  returned: when the container was, or would be, started
   type: int
   sample: 0
 state:
@@ -205,13 +205,13 @@ log:
   type: str
   sample: /home/alice/.local/state/ces/runs/12/output.log
 stdout:
-  description: The last 64 KiB of the container's standard output.
-  returned: when the container was started
+  description: The last 64 KiB of the container's standard output; empty in check mode.
+  returned: when the container was, or would be, started
   type: str
   sample: "Goodbye user!"
 stderr:
-  description: The last 64 KiB of the container's standard error.
-  returned: when the container was started
+  description: The last 64 KiB of the container's standard error; empty in check mode.
+  returned: when the container was, or would be, started
   type: str
   sample: ""
 started:
@@ -326,7 +326,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         record = planned(spec, system)
         for warning in record.warnings:
             module.warn(warning)
-        return {"changed": True, **result(image, record)}
+        # so that conditions on the outcome can be evaluated; a prediction of success
+        return {"changed": True, **result(image, record), "rc": 0, "stdout": "", "stderr": ""}
     run = run_container(spec, system)
     return finished(image, run.record, run.stdout, run.stderr)
 

@@ -26,9 +26,9 @@ description:
     its ids outside of C(SUB_UID_MIN) to C(SUB_UID_MAX).
   - A range that is too small is kept, so that files which belong to its ids stay the user's, and
     a large enough one is added and reported.
-  - What is wrong in the files already is reported as a warning and neither changed nor made worse
-    - ranges that overlap, ranges that contain the ids of real accounts, lines that are no
-    entries.
+  - What is wrong in the files already (ranges that overlap, ranges that contain the ids of real
+    accounts, lines that are no entries) is reported as a warning, and neither changed nor made
+    worse.
   - Comments, blank lines and lines that are not understood stay. A last line without an end gets
     one, because newer shadow-utils refuse such a file.
   - Writes while holding the locks that C(useradd) and C(usermod) take, so that neither they nor

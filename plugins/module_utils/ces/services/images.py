@@ -164,10 +164,10 @@ class _Answers:
         images = self._kept["images"] if self._kept.get("stamp") == stamp else {}
         images[name] = image.as_dict()
         kept = {"list": self._kept["list"], "stamp": stamp, "images": images}
-        write_atomic(self._path, json.dumps(kept))
+        write_atomic(self._path, json.dumps(kept), durable=False)
 
     def forget(self) -> None:
-        write_atomic(self._path, "{}")
+        write_atomic(self._path, "{}", durable=False)
 
     def _locate(self) -> str:
         command: Command = podman.storage()

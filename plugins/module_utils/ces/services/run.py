@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
 from ..system.audit import audit
-from ..system.files import explained, private_directory, remove_tree, write_new
+from ..system.files import explained, private_directory, remove_quietly, remove_tree, write_new
 from ..system.process import Finished, Streams, last_lines
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status
@@ -106,7 +106,9 @@ def _run(plan: Plan, image: LocalImage, system: System) -> Ran:
             record = _record(plan, launch, image, system)
             record.log, record.pid = active.log, os.getpid()
             record.scratch_created = plan.scratch is None
-            active.save(record)
+            record.state, record.started = "RUNNING", utc_now()
+            # from here on a sweep finds all that there is to clear away
+            active.save(record, durable=False)
             with _clearing_away(plan, launch, record, active, system):
                 _make_directories(plan, launch)
                 finished = _follow(plan, launch, record, active, system)
@@ -142,12 +144,13 @@ def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, sy
         stop=plan.runner.stop(launch.cid_file),
     )
     system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
-    record.state, record.started = "RUNNING", utc_now()
-    active.save(record)
     begun = time.monotonic()
     finished = system.process.run(plan.runner.run(launch), streams)
     record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
     _judge(record, finished, launch, plan)
+    if finished.rc < EXIT_OURS and not finished.stopped_by:
+        # podman ended by itself, so --rm has done its work: asking again would cost 40 ms
+        remove_quietly(launch.cid_file)
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
         forget_answers(system)
     return finished

@@ -57,26 +57,30 @@ def private_directory(path: str) -> str:
     return path
 
 
-def write_atomic(path: str, text: str, mode: int = 0o600) -> None:
-    """Replace a file's contents in one step; readers see the old text or the new, never a part."""
+def write_atomic(path: str, text: str, mode: int = 0o600, durable: bool = True) -> None:
+    """Replace a file's contents in one step; readers see the old text or the new, never a part.
+
+    :param durable: wait until the disk has it (5 to 50 ms); not worth it for what is soon written again.
+    """
     temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}.tmp"
     with explained(f"write {path}"):
         try:
-            write_new(temporary, text, mode)
+            write_new(temporary, text, mode, durable)
             os.replace(temporary, path)
         except BaseException:
             remove_quietly(temporary)
             raise
 
 
-def write_new(path: str, text: str, mode: int = 0o600) -> None:
-    """Write a file that must not exist yet, with its mode from the start, flushed to disk."""
+def write_new(path: str, text: str, mode: int = 0o600, durable: bool = False) -> None:
+    """Write a file that must not exist yet, with its mode from the start."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         os.fchmod(stream.fileno(), mode)
         stream.write(text)
         stream.flush()
-        os.fsync(stream.fileno())
+        if durable:
+            os.fsync(stream.fileno())
 
 
 def read_text(path: str, what: str) -> str:

@@ -34,9 +34,10 @@ class ActiveRun:
     def log(self) -> str:
         return f"{self.directory}/output.log"
 
-    def save(self, record: RunRecord) -> None:
+    def save(self, record: RunRecord, durable: bool = True) -> None:
         """Write the record in one step."""
-        write_atomic(f"{self.directory}/run.json", json.dumps(record.as_dict(), indent=1) + "\n")
+        text = json.dumps(record.as_dict(), indent=1) + "\n"
+        write_atomic(f"{self.directory}/run.json", text, durable=durable)
 
     def finish(self) -> None:
         """Nothing of this run is left to do."""
@@ -73,7 +74,8 @@ class Records:
             number = self._last_number() + 1
             while not (usable(number) and self._make_directory(number)):
                 number += 1
-            write_atomic(f"{self._state}/counter", f"{number}\n")
+            # not worth waiting for the disk: a lost counter is read off the directories
+            write_atomic(f"{self._state}/counter", f"{number}\n", durable=False)
             return self._mark(number)
 
     def load(self, run_id: int) -> RunRecord:
