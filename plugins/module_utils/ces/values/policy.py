@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import CesError, RefusedByPolicy
 from .image import ImageRef
-from .quantities import cpu_count, memory_bytes
+from .quantities import GIB, cpu_count, memory_bytes
 from .resources import Limits
 
+_OPTION = re.compile(r"-[A-Za-z]|--[a-z][a-z0-9-]*!?")
 NETWORKS = ("none", "pasta", "slirp4netns", "bridge", "host")
 
 
@@ -32,6 +34,10 @@ class AllowedRegistry:
             return image
         name = self.rewrite + image.name[len(self.prefix) :]
         registry, _slash, path = name.partition("/")
+        if not path:
+            raise RefusedByPolicy(
+                f"use image {image}", said=f"the policy rewrites it to {name}, which names no image"
+            )
         return ImageRef(registry, path, image.tag, image.digest)
 
 
@@ -62,8 +68,8 @@ class Policy:
     registries: tuple[AllowedRegistry, ...] = ()
     runners: tuple[str, ...] = ("podman",)
     default_runner: str = "podman"
-    cpus: Limits = Limits()
-    memory: Limits = Limits(default=4 * 1024**3)
+    cpus: Limits = field(default_factory=Limits)
+    memory: Limits = field(default_factory=lambda: Limits(default=4 * GIB))
     limits: str = "if_possible"
     network_default: str = "none"
     networks: tuple[str, ...] = ("none",)
@@ -86,7 +92,7 @@ class Policy:
         for key, read in _READERS.items():
             if key in keys.raw:
                 values.update(read(keys))
-        keys.finish(("version", *_READERS))
+        keys.finish(tuple(_READERS))
         policy = cls(**values)
         if policy.default_runner not in policy.runners:
             raise keys.wrong(
@@ -107,7 +113,7 @@ class Policy:
             raise RefusedByPolicy(
                 f"use image {image}",
                 said=f"its registry is not allowed on this back-end (allowed: {listed or 'none'})",
-                hint=f"use an allowed registry, or ask the administrator to add it to {self.origin}",
+                hint=f"use an allowed registry, or the administrator adds it to {self.origin}",
             )
         if self.require_digest and image.digest is None:
             raise RefusedByPolicy(
@@ -239,15 +245,23 @@ def _options(keys: _Keys) -> dict[str, Any]:
     for runner in inner.raw:
         entry = inner.inside(runner)
         entry.finish(("allow", "deny"))
+        for key in ("allow", "deny"):
+            _check_options(entry, key)
         changes[runner] = OptionChanges(entry.words("allow"), entry.words("deny"))
     return {"options": changes}
+
+
+def _check_options(keys: _Keys, key: str) -> None:
+    for name in keys.words(key):
+        if not _OPTION.fullmatch(name):
+            raise keys.wrong(key, f"{name!r} is not an option's name, --name or -n")
 
 
 def _safe_data(keys: _Keys) -> dict[str, Any]:
     inner = keys.inside("safe_data")
     inner.finish(("root", "access", "group_prefixes"))
     root = inner.get("root", str, "/safe_data")
-    if not root.startswith("/"):
+    if root is None or not root.startswith("/"):
         raise inner.wrong("root", "it is not an absolute path")
     access = inner.choice("access", ("rw", "ro"), "rw")
     return {"safe_data": SafeData(root, access, inner.words("group_prefixes"))}
