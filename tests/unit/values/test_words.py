@@ -251,7 +251,7 @@ def test_a_line_without_a_name_is_an_error_that_names_the_line_and_not_its_value
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("value", ["secret\n", "a\rsecret", "secret\0"])
+@pytest.mark.parametrize("value", ["secret\n", "a\rsecret", "secret\0", "secret\ud800"])
 def test_a_value_that_no_engine_can_carry_is_refused_without_repeating_it(value):
     with pytest.raises(InvalidValue, match="line break or a NUL") as caught:
         check_env({"TOKEN": value})

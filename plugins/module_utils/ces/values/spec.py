@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..errors import InvalidValue
 from .image import ImageRef
 from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
-from .words import check_env
+from .words import check_env, encoded
 
 PULL_MODES = ("missing", "always", "never")
 _CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
@@ -108,12 +108,13 @@ class RunSpec:
             raise InvalidValue(
                 "a container name",
                 self.name,
-                "it may hold letters, digits, '_', '.', '-', at most 128, and starts with a letter or digit",
+                "it is not 1 to 128 letters, digits, '_', '.', '-', the first a letter or digit",
             )
         if self.pull not in PULL_MODES:
             raise InvalidValue("pull", self.pull, f"it is none of {', '.join(PULL_MODES)}")
         for arg in self.args:
-            if "\0" in arg or len(arg.encode("utf-8", "surrogateescape")) >= _ARG_MAX:
+            raw = encoded(arg)
+            if raw is None or b"\0" in raw or len(raw) >= _ARG_MAX:
                 raise InvalidValue(
                     "an argument", f"{arg[:20]}...", "it holds a NUL or is 128 KiB or longer"
                 )

@@ -115,6 +115,14 @@ def parse_env(
     return check_env(values, what)
 
 
+def encoded(text: str) -> bytes | None:
+    """The bytes that a program gets; None for half a UTF-16 pair, which has none."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
+
+
 def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[str, str]:
     """Refuse names that are no names, and values that no engine's env file can carry."""
     for name, value in values.items():
@@ -122,14 +130,15 @@ def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[
             raise InvalidValue(
                 what, name, "it is no name of a variable", "use letters, digits and _"
             )
-        if "\n" in value or "\r" in value or "\0" in value:
+        line = encoded(f"{name}={value}")
+        if line is None or any(char in value for char in "\n\r\0"):
             raise InvalidValue(
                 what,
                 name,
                 "its value holds a line break or a NUL",
                 "encode it, for example with base64",
             )
-        if len(f"{name}={value}".encode("utf-8", "surrogateescape")) >= _ENV_LINE_MAX:
+        if len(line) >= _ENV_LINE_MAX:
             raise InvalidValue(
                 what, name, "its value is longer than 64 KiB", "put it into a file and mount that"
             )
