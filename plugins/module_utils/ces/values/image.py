@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Image references: what a registry image is called.
 
-The grammar is that of https://github.com/distribution/reference, with one rule of ours: the registry
-is always named, because a short name would be looked up in whatever registry comes first.
+The grammar is that of https://github.com/distribution/reference, with one rule of ours: the
+registry is always named, because a short name would be looked up in whatever registry comes first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ImageRef:
 
     @classmethod
     def parse(cls, text: str) -> ImageRef:
-        """Read a reference; without tag and digest the tag is ``latest``, as every engine has it."""
+        """Read a reference; without tag and digest the tag is ``latest``, as engines have it."""
         match = _REFERENCE.fullmatch(text)
         if match is None or not text.isascii():
             raise InvalidValue("an image", text, _why_not(text), _FORM)

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any
 
-SECRET = "******"
 STATES = (
     "PENDING",
     "RUNNING",
