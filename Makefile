@@ -13,6 +13,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 BIN := build/venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/build/molecule/$(SCENARIO)
+export MOLECULE_COMMAND_BORDERS := false
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 
@@ -42,7 +44,7 @@ sanity: tools ## ansible-test sanity, on what git would commit
 	@tests/sanity/run $(ARGS)
 
 molecule: setup ## One molecule scenario on real hosts (SCENARIO=default)
-	@testbed/in-namespace molecule test --scenario-name $(SCENARIO)
+	@TESTBED=$${TESTBED:-molecule} molecule $(or $(STEP),test) --scenario-name $(SCENARIO)
 
 ## Set up and clean up
 
