@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2034  # the programs that source it use them
 #
 # What every program of the test bed shares: paths, progress lines with timings, errors. Sourced, never run.
 
