@@ -48,7 +48,7 @@ def sweep(system: System) -> list[RunRecord]:
         if record.state in LIVE:
             record.state, record.ended = "CANCELLED", utc_now()
             record.reason = "the process that ran it was killed, or the host went down"
-        run.save(record)
+        run.save_last(record)
         run.finish()
         swept.append(record)
     return swept

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
 from ..system.audit import audit
+from ..system.cgroup import oom_kills
 from ..system.files import explained, private_directory, remove_quietly, remove_tree, write_new
 from ..system.process import Finished, Streams, last_lines
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status
 from ..system.system import System
+from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
 from .clean import clear_away, sweep
@@ -25,6 +27,7 @@ from .plan import Plan, plan_run
 
 TIMEOUT_STATUS = 124
 """Exit status of a run that was ended by its timeout, as timeout(1) has it."""
+_KILLED = 128 + 9
 _NOT_KNOWN = "image not known"
 
 
@@ -131,7 +134,7 @@ def _clearing_away(
     finally:
         record.ended = record.ended or utc_now()
         clear_away(record, launch.cid_file, plan.runner, system)
-        active.save(record)
+        active.save_last(record)
 
 
 def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, system: System) -> Finished:
@@ -144,10 +147,11 @@ def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, sy
         stop=plan.runner.stop(launch.cid_file),
     )
     system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
+    kills_before = oom_kills(system.account.uid)
     begun = time.monotonic()
     finished = system.process.run(plan.runner.run(launch), streams)
     record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
-    _judge(record, finished, launch, plan)
+    _judge(record, finished, plan, oom_kills(system.account.uid) > kills_before)
     if finished.rc < EXIT_OURS and not finished.stopped_by:
         # podman ended by itself, so --rm has done its work: asking again would cost 40 ms
         remove_quietly(launch.cid_file)
@@ -156,8 +160,11 @@ def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, sy
     return finished
 
 
-def _judge(record: RunRecord, finished: Finished, launch: Launch, plan: Plan) -> None:
-    """State, reason and exit status, from how the engine ended."""
+def _judge(record: RunRecord, finished: Finished, plan: Plan, oom: bool) -> None:
+    """State, reason and exit status, from how the engine ended.
+
+    :param oom: the kernel killed one of the user's processes for lack of memory meanwhile.
+    """
     if finished.log_error:
         record.warnings = (*record.warnings, finished.log_error)
     record.rc = finished.rc
@@ -169,23 +176,25 @@ def _judge(record: RunRecord, finished: Finished, launch: Launch, plan: Plan) ->
         record.reason = f"stopped by {finished.stopped_by}"
     elif finished.ok:
         record.state = "COMPLETED"
+    elif oom and finished.rc == _KILLED:
+        record.state = "OUT_OF_MEMORY"
+        limit = plan.enforced.memory
+        record.reason = "the kernel killed it for lack of memory" + (
+            f" (its limit was {spell_bytes(limit)})" if limit else ""
+        )
     else:
         record.state = "FAILED"
-        record.reason = _why_failed(finished, launch, plan)
+        record.reason = _why_failed(finished, plan)
 
 
-def _why_failed(finished: Finished, launch: Launch, plan: Plan) -> str:
+def _why_failed(finished: Finished, plan: Plan) -> str:
     engine_says = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
     if finished.rc in (125, 126, 127) and engine_says:
         # the container's own 125 to 127 come with no message of the engine
         said = last_lines(engine_says[-1].removeprefix("Error: "))
         hint = plan.runner.hint(said)
-        return f"{plan.runner.engine}: {said}" + (f". {hint}" if hint else "")
-    reason = f"the container exited with {finished.rc}"
-    if finished.rc == 137:
-        reason += " (SIGKILL"
-        reason += ", perhaps out of memory)" if launch.resources.memory is not None else ")"
-    return reason
+        return f"{plan.runner.engine}: {said.rstrip('.')}" + (f". {hint}" if hint else "")
+    return f"the container exited with {finished.rc}" + (" (SIGKILL)" if finished.rc == _KILLED else "")
 
 
 def _is_free(plan: Plan, number: int, home: str) -> bool:

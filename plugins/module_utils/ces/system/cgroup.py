@@ -29,6 +29,21 @@ def limiting_for(uid: int, root: str = ROOT) -> Limiting:
     return Limiting(own, "the cgroup controllers are not delegated to users on this host (see the role podman)")
 
 
+def oom_kills(uid: int, root: str = ROOT) -> int:
+    """How many of this user's processes the kernel has killed for lack of memory since boot.
+
+    The container's own count is gone with its cgroup; those above it include it and stay
+    (cgroup-v2.rst, memory.events). 0 where there is no memory controller.
+    """
+    path = f"{root}/user.slice/user-{uid}.slice/user@{uid}.service/memory.events"
+    try:
+        with open(path, encoding="ascii") as stream:
+            counts = dict(line.split() for line in stream)
+    except OSError:
+        return 0
+    return int(counts.get("oom_kill", 0))
+
+
 def _controllers(path: str) -> frozenset[str] | None:
     try:
         with open(path, encoding="ascii") as stream:

@@ -4,6 +4,7 @@
     STATE/counter               the last number given out (its lock serialises giving and sweeping)
     STATE/runs/N/run.json       the record
     STATE/runs/N/output.log     both outputs of the container
+    STATE/runs/N/reserve        room on the disk for the final record, while the run is not finished
     STATE/active/N              there while the run is not finished; locked by the process that runs it
 
 The kernel drops the lock when that process dies, however it dies: an unlocked ``active/N`` is a dead run.
@@ -19,6 +20,9 @@ from dataclasses import dataclass
 from ..errors import NotFound
 from ..values.record import RunRecord
 from .files import explained, locked, private_directory, read_json, remove_quietly, try_lock, write_atomic
+
+RESERVE = 64 * 1024
+"""Bytes kept for the final record; one is 2 to 40 KiB, by its arguments."""
 
 
 @dataclass
@@ -38,6 +42,11 @@ class ActiveRun:
         """Write the record in one step."""
         text = json.dumps(record.as_dict(), indent=1) + "\n"
         write_atomic(f"{self.directory}/run.json", text, durable=durable)
+
+    def save_last(self, record: RunRecord) -> None:
+        """Write the record for the last time, in the room that was kept for it."""
+        remove_quietly(f"{self.directory}/reserve")
+        self.save(record)
 
     def finish(self) -> None:
         """Nothing of this run is left to do."""
@@ -76,7 +85,9 @@ class Records:
                 number += 1
             # not worth waiting for the disk: a lost counter is read off the directories
             write_atomic(f"{self._state}/counter", f"{number}\n", durable=False)
-            return self._mark(number)
+            run = self._mark(number)
+        _reserve(f"{run.directory}/reserve")
+        return run
 
     def load(self, run_id: int) -> RunRecord:
         """The record of a run.
@@ -180,3 +191,13 @@ class Records:
             return [int(name) for name in os.listdir(directory) if name.isascii() and name.isdigit()]
         except FileNotFoundError:
             return []
+
+
+def _reserve(path: str) -> None:
+    """Take some room: a run that fills the disk must not lose the record of how it ended."""
+    with explained(f"keep room for the record in {path}"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE)
+        finally:
+            os.close(descriptor)

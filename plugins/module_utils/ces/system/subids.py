@@ -165,7 +165,8 @@ class SubidHost:
         with explained(f"lock {path}"):
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._wait(path, lambda: _posix_lock(descriptor), deadline)
+            hint = "try again when no program is changing accounts here"
+            self._wait(path, lambda: _posix_lock(descriptor), deadline, hint)
             yield
         finally:
             os.close(descriptor)  # gives the lock back
@@ -179,7 +180,8 @@ class SubidHost:
             remove_quietly(mine)
             write_new(mine, f"{os.getpid()}\0")
         try:
-            self._wait(path, lambda: _link(mine, path), deadline)
+            hint = f"try again; if no program is changing accounts here, remove {path}"
+            self._wait(path, lambda: _link(mine, path), deadline, hint)
         finally:
             remove_quietly(mine)
         try:
@@ -187,15 +189,14 @@ class SubidHost:
         finally:
             remove_quietly(path)
 
-    def _wait(self, path: str, attempt: Callable[[], bool], deadline: float) -> None:
+    def _wait(self, path: str, attempt: Callable[[], bool], deadline: float, hint: str) -> None:
         with explained(f"lock {path}"):
             while not attempt():
                 if time.monotonic() >= deadline:
                     raise Busy(
                         f"lock {path}",
                         said=f"{_holder(path)} held it for {self.patience:g} s",
-                        hint="try again; if no program is changing accounts here, remove a "
-                        f"left-over {self.etc}/subuid.lock or {self.etc}/subgid.lock",
+                        hint=hint,
                     )
                 time.sleep(0.05)
 

@@ -10,7 +10,7 @@ from .subids import Entry, SubidTable, containing, overlapping
 _MOST = 20
 """Warnings of one sort, and names in one warning; a table may have thousands."""
 _SHOWN = 5
-_SHOWN_OF_LINE = 60
+_CHARACTERS = 60
 
 
 def report(path: str, kind: str, table: SubidTable, real: Mapping[int, str]) -> list[str]:
@@ -20,8 +20,8 @@ def report(path: str, kind: str, table: SubidTable, real: Mapping[int, str]) -> 
     :param real: the ids of accounts (or groups) that exist, with their names.
     """
     unknown = [
-        f"{path}: line {number} is not NAME:START:COUNT: {table.lines[number - 1][:_SHOWN_OF_LINE]!r}. "
-        "It was kept, but some programs refuse the whole file because of it: correct or remove it"
+        f"{path}: line {number} is not NAME:START:COUNT: {table.lines[number - 1][:_CHARACTERS]!r}"
+        ". It was kept, but some programs refuse the whole file because of it: correct or remove it"
         for number in table.unknown
     ]
     overlaps = [_overlap(path, group) for group in overlapping(table.entries)]

@@ -46,15 +46,19 @@ def _answer(parsed: Parsed, argv: list[str], program_file: str) -> int:
         print(usage(parsed.verb, parsed.program), end="")
         return 0
     if parsed.on("version"):
-        from ces.version import VERSION
-
-        print(f"tre.ces {VERSION}")
+        print(f"tre.ces {_version(program_file)}")
         return 0
     if parsed.verb.name == "pull":
         from ces_commands.token import hide
 
         hide(parsed, argv, program_file)
     return _run_door(parsed)
+
+
+def _version(program_file: str) -> str:
+    """What the role ces_tools installed beside the launcher."""
+    with open(os.path.join(os.path.dirname(os.path.realpath(program_file)), "VERSION")) as stream:
+        return stream.read().strip()
 
 
 def _run_door(parsed: Parsed) -> int:
