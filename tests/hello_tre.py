@@ -10,7 +10,11 @@ import re
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
+ANYBODY = r"\S+ \(\d+\) \S+\(\d+\)"
+# The user of the back-end, as rootless podman shows them.
 ROOT = r"root \(0\) root\(0\)"
+# Everybody else of the back-end, as rootless podman shows them: a project's directory, for example.
+UNMAPPED = r"nobody \(65534\) nogroup\(65534\)"
 # The system's reason, as in "Permission denied".
 REASON = r"[A-Z][^:]*"
 MODE = r"d[rwxsStT-]{9}"
@@ -46,7 +50,7 @@ class HelloTre:
     name: str = "user"
     duration: int = 0
     identity: str = r"uid=0\(root\) gid=0\(root\)( groups=\S+)?"
-    safe_data: Mount = field(default_factory=Mount)
+    safe_data: Mount = field(default_factory=lambda: Mount(owner=ANYBODY))
     safe_outputs: Mount = field(default_factory=lambda: Mount(entries=0))
     scratch: Mount = field(default_factory=lambda: Mount(entries=0))
 
