@@ -120,7 +120,7 @@ class SystemProcess:
             child = self._start(command)
             signals = self.signals if streams.interruptible else None
             try:
-                return _Session(command, child, streams, log, signals, self._start).follow()
+                return _Session(command, child, streams, log, signals, self._start_silent).follow()
             except BaseException:
                 _signal_group(child, signal.SIGKILL)
                 child.wait()
@@ -130,13 +130,17 @@ class SystemProcess:
                     if pipe is not None:
                         pipe.close()
 
-    def _start(self, command: Command) -> subprocess.Popen[bytes]:
+    def _start_silent(self, command: Command) -> subprocess.Popen[bytes]:
+        # nobody reads what it says, and a full pipe would hold it up
+        return self._start(command, subprocess.DEVNULL)
+
+    def _start(self, command: Command, output: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
         try:
             child = subprocess.Popen(
                 command.argv,
                 stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
                 env={**self._environ, **command.env},
                 start_new_session=True,
             )
@@ -205,10 +209,10 @@ class _Session:
     def _patience(self, exit_is_watched: bool) -> float | None:
         """Seconds to sleep at most; None until something happens."""
         now = time.monotonic()
-        moments = [moment for moment in (self._kill_at, self._end) if moment is not None]
         if self._exited_at is not None:
-            moments.append(self._exited_at + _AFTER_EXIT)
-        elif not exit_is_watched or self._stopper is not None:
+            return max(0.0, self._exited_at + _AFTER_EXIT - now) + 0.001
+        moments = [moment for moment in (self._kill_at, self._end) if moment is not None]
+        if not exit_is_watched or self._stopper is not None:
             moments.append(now + 0.1)
         return max(0.0, min(moments) - now) + 0.001 if moments else None
 
@@ -233,6 +237,8 @@ class _Session:
         now = time.monotonic()
         if self._signals is not None:
             self._signals.drain()
+        if self._exited_at is not None:
+            return
         told = self._signals.received if self._signals is not None else ""
         if not told and self._end is not None and now >= self._end:
             told = "timeout"
@@ -241,7 +247,7 @@ class _Session:
         if self._stopper is not None and self._stopper.poll() is not None:
             # where the container never started the engine itself must end, and soon
             self._kill_at = min(self._kill_at or now, now + _AFTER_STOP)
-            self._close_stopper()
+            self._stopper = None
         if self._kill_at is not None and now >= self._kill_at:
             _signal_group(self._child, signal.SIGKILL)
             self._kill_at = None
@@ -254,14 +260,19 @@ class _Session:
         else:
             self._stopper = self._start(self._streams.stop)
 
-    def _close_stopper(self) -> None:
-        if self._stopper is not None:
-            self._stopper.communicate()
-            self._stopper = None
+    def _end_stopper(self) -> None:
+        """What it had to stop is over: it has no more to do but to notice."""
+        if self._stopper is None:
+            return
+        try:
+            self._stopper.wait(_AFTER_STOP)
+        except subprocess.TimeoutExpired:
+            _signal_group(self._stopper, signal.SIGKILL)
+            self._stopper.wait()
 
     def _finished(self) -> Finished:
         self._child.wait()
-        self._close_stopper()
+        self._end_stopper()
         code, keep = self._child.returncode, self._streams.keep
         return Finished(
             argv=self._command.argv,

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What several tests need: waiting, processes that are gone, work done by an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+NOBODY = 65534
+
+
+def eventually(true: Callable[[], object], seconds: float = 5.0) -> None:
+    """Wait until something holds; fail when it does not in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not true after {seconds:g} s"
+        time.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that waits to be reaped has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
+
+
+def as_ordinary_user(work: Callable[[Path], None]) -> None:
+    """Do it in a process of an ordinary user, with a directory of theirs: nothing stops root."""
+    place = Path(tempfile.mkdtemp(prefix="ces-unit-"))
+    try:
+        if os.geteuid() != 0:
+            work(place)
+            return
+        os.chown(place, NOBODY, NOBODY)
+        child = os.fork()
+        if child == 0:
+            os._exit(_as_nobody(work, place))
+        assert os.waitpid(child, 0)[1] == 0, (place / "traceback").read_text()
+    finally:
+        shutil.rmtree(place)
+
+
+def _as_nobody(work: Callable[[Path], None], place: Path) -> int:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    try:
+        work(place)
+    except BaseException:
+        (place / "traceback").write_text(traceback.format_exc())
+        return 1
+    return 0

@@ -1,0 +1,392 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real processes: what they are given, where their output goes, and how they are stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import threading
+import time
+import tracemalloc
+
+import pytest
+from support import eventually, is_gone
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import process as module
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import (
+    TAIL,
+    Finished,
+    Streams,
+    SystemProcess,
+    last_lines,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import (
+    STOP_SIGNALS,
+    StopSignals,
+    exit_status,
+)
+
+
+def sh(script, **more):
+    return Command(("/bin/sh", "-c", script), **more)
+
+
+@pytest.fixture
+def process():
+    return SystemProcess()
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Patience of a fraction of a second, so that the tests need none."""
+    monkeypatch.setattr(module, "_AFTER_EXIT", 0.1)
+    monkeypatch.setattr(module, "_AFTER_STOP", 0.2)
+
+
+@pytest.fixture(params=["pidfd", "no pidfd"])
+def exit_watch(request, monkeypatch):
+    """With and without the kernel's help."""
+    if request.param == "no pidfd":
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+# --- what a command is given, and what comes back ---
+
+
+@pytest.mark.parametrize(
+    ("script", "rc"),
+    [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill -15 $$", 143)],
+)
+def test_the_exit_status_is_the_programs_own_or_128_and_its_signal(process, exit_watch, script, rc):
+    finished = process.run(sh(script))
+    assert (finished.rc, finished.ok, finished.stopped_by) == (rc, rc == 0, "")
+
+
+def test_outputs_are_kept_apart_and_both_go_to_a_private_log(process, tmp_path):
+    log = tmp_path / "output.log"
+    finished = process.run(sh("echo out; echo err >&2"), Streams(log=str(log)))
+    assert (finished.stdout, finished.stderr) == ("out\n", "err\n")
+    assert sorted(log.read_text().splitlines()) == ["err", "out"]
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_log_is_added_to(process, tmp_path):
+    log = tmp_path / "output.log"
+    for word in ("one", "two"):
+        process.run(sh(f"echo {word}"), Streams(log=str(log)))
+    assert log.read_text() == "one\ntwo\n"
+
+
+def test_standard_input_is_the_text_given_or_empty(process):
+    assert process.run(Command(("cat",), stdin="p\u00e4ss\n$x")).stdout == "p\u00e4ss\n$x"
+    assert process.run(Command(("cat",))).stdout == ""
+    assert process.run(Command(("true",), stdin="x" * 1_000_000)).ok
+
+
+def test_the_environment_is_the_one_given_and_what_the_command_adds(monkeypatch):
+    monkeypatch.setenv("OURS", "1")
+    command = Command(("/usr/bin/env",), env={"B": "3"})
+    assert SystemProcess({"A": "1", "B": "2"}).run(command).stdout.split() == ["A=1", "B=3"]
+    assert "OURS=1" in SystemProcess().run(command).stdout.split()
+
+
+def test_no_shell_reads_the_words(process):
+    words = ("$HOME", "`id`", "a b", "*", "")
+    finished = process.run(Command(("printf", "%s|", *words)))
+    assert finished.stdout == "$HOME|`id`|a b|*||"
+
+
+def test_bytes_that_are_no_text_do_no_harm(process):
+    assert process.run(sh("printf 'a\\377b'")).stdout == "a\ufffdb"
+
+
+def test_a_program_that_is_not_there_is_an_error_with_the_role_that_brings_it(process):
+    with pytest.raises(CesError) as caught:
+        process.run(Command(("no-such-engine", "run")))
+    assert "could not run no-such-engine: the program is not on this host" in str(caught.value)
+    assert caught.value.as_result()["cmd"] == ["no-such-engine", "run"]
+
+
+def test_a_program_that_cannot_be_run_is_an_error(process, tmp_path):
+    with pytest.raises(CesError, match="could not run"):
+        process.run(Command((str(tmp_path),)))
+
+
+def test_check_passes_on_success_and_says_what_the_tool_answered_on_failure():
+    good = Finished(("x",), 0)
+    assert good.check("do it") is good
+    bad = Finished(("x", "y"), 5, "out", "a\n\nError: b\n")
+    with pytest.raises(CesError) as caught:
+        bad.check("do it", "try again")
+    assert str(caught.value) == "could not do it: a; Error: b. try again"
+    assert caught.value.as_result() == {
+        "msg": str(caught.value),
+        "cmd": ["x", "y"],
+        "rc": 5,
+        "stdout": "out",
+        "stderr": "a\n\nError: b\n",
+    }
+
+
+@pytest.mark.parametrize(
+    ("finished", "said"),
+    [
+        (Finished(("x",), 5), "x exited with 5"),
+        (Finished(("x",), 5, "only this\n"), "only this"),
+        (Finished(("x",), 5, "", "1\n2\n3\n4\n5\n"), "2; 3; 4; 5"),
+    ],
+)
+def test_a_failure_is_told_by_the_last_lines_or_the_exit_status(finished, said):
+    with pytest.raises(CesError) as caught:
+        finished.check("do it")
+    assert caught.value.said == said
+
+
+def test_last_lines_passes_over_blank_ones():
+    assert last_lines(" a \n\n \nb\n", 1) == "b"
+    assert last_lines("") == ""
+
+
+# --- output ---
+
+
+def test_output_reaches_the_log_while_the_program_still_runs(process, tmp_path):
+    log, seen = tmp_path / "log", tmp_path / "seen"
+    script = f"echo first; while [ ! -e {seen} ]; do sleep 0.01; done; echo second"
+
+    def reader():
+        eventually(lambda: log.exists() and log.read_text() == "first\n")
+        seen.touch()
+
+    watching = threading.Thread(target=reader)
+    watching.start()
+    finished = process.run(sh(script), Streams(log=str(log), timeout=10))
+    watching.join()
+    assert (finished.stdout, finished.stopped_by) == ("first\nsecond\n", "")
+
+
+def test_tails_are_the_last_64_kib_and_the_log_is_whole(process, tmp_path):
+    log = tmp_path / "log"
+    finished = process.run(sh("seq 1 60000"), Streams(log=str(log)))
+    whole = "".join(f"{number}\n" for number in range(1, 60001))
+    assert log.read_text() == whole
+    assert finished.stdout == whole[-TAIL:]
+    assert process.run(sh("seq 1 60000"), Streams(keep=10)).stdout == whole[-10:]
+    assert process.run(sh("seq 1 60000"), Streams(keep=10**6)).stdout == whole
+
+
+def test_fifty_megabytes_of_output_are_not_held_in_memory(process, tmp_path):
+    log, size = tmp_path / "log", 50 * 1024 * 1024
+    tracemalloc.start()
+    try:
+        finished = process.run(sh(f"head -c {size} /dev/zero"), Streams(log=str(log)))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (finished.rc, log.stat().st_size) == (0, size)
+    assert peak < 2 * 1024 * 1024
+
+
+def test_a_full_disk_cuts_the_log_short_and_not_the_run(process):
+    finished = process.run(sh("echo a; sleep 0.1; echo b; exit 3"), Streams(log="/dev/full"))
+    assert (finished.rc, finished.stdout) == (3, "a\nb\n")
+    assert finished.log_error == "the log is cut short: No space left on device"
+
+
+def test_a_log_that_is_a_link_is_not_written(process, tmp_path):
+    (tmp_path / "log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CesError, match="write the log"):
+        process.run(sh("echo a"), Streams(log=str(tmp_path / "log")))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_output_is_echoed_to_our_own_outputs_when_asked_for(process, capfd):
+    process.run(sh("echo out; echo err >&2"), Streams(echo=True))
+    assert capfd.readouterr() == ("out\n", "err\n")
+    process.run(sh("echo out"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_reader_that_goes_away_does_not_end_the_run(process, tmp_path):
+    log, kept = tmp_path / "log", os.dup(1)
+    reading, writing = os.pipe()
+    os.close(reading)
+    os.dup2(writing, 1)
+    try:
+        finished = process.run(sh("echo a; sleep 0.05; echo b"), Streams(log=str(log), echo=True))
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(writing)
+    assert (finished.rc, log.read_text()) == (0, "a\nb\n")
+
+
+def test_no_descriptor_and_no_child_is_left(process, tmp_path):
+    before = os.listdir("/proc/self/fd")
+    process.run(sh("echo a"), Streams(log=str(tmp_path / "log"), timeout=5, stop=sh("true")))
+    with pytest.raises(CesError):
+        process.run(Command(("no-such-engine",)))
+    assert os.listdir("/proc/self/fd") == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+# --- being stopped ---
+
+
+def test_a_timeout_stops_the_program(process, exit_watch):
+    begun = time.monotonic()
+    finished = process.run(Command(("sleep", "60")), Streams(timeout=0.1))
+    assert (finished.rc, finished.stopped_by) == (143, "timeout")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_program_that_ends_in_time_is_not_stopped(process):
+    finished = process.run(sh("echo a; exit 4"), Streams(timeout=60))
+    assert (finished.rc, finished.stopped_by) == (4, "")
+
+
+def test_its_children_are_stopped_with_it(process):
+    finished = process.run(sh("sleep 60 & echo $!; wait"), Streams(timeout=0.2))
+    assert finished.stopped_by == "timeout"
+    eventually(lambda: is_gone(int(finished.stdout)))
+
+
+def test_a_program_that_will_not_stop_is_killed_after_the_grace(process):
+    script = "trap '' TERM; while :; do sleep 0.05; done"
+    finished = process.run(sh(script), Streams(timeout=0.1, grace=0.2))
+    assert (finished.rc, finished.stopped_by) == (137, "timeout")
+
+
+def test_a_stop_command_is_run_instead_of_a_signal(process, tmp_path):
+    told = tmp_path / "told"
+    script = f"while [ ! -e {told} ]; do sleep 0.02; done; echo stopped; exit 7"
+    streams = Streams(timeout=0.1, stop=Command(("touch", str(told))))
+    finished = process.run(sh(script), streams)
+    assert (finished.rc, finished.stopped_by, finished.stdout) == (7, "timeout", "stopped\n")
+
+
+def test_an_engine_that_outlives_its_stopped_container_is_killed(process, brief):
+    finished = process.run(Command(("sleep", "60")), Streams(timeout=0.1, stop=Command(("true",))))
+    assert (finished.rc, finished.stopped_by) == (137, "timeout")
+
+
+def test_a_stop_command_that_hangs_does_not_hold_us_up(process, brief, tmp_path):
+    pid = tmp_path / "pid"
+    stop = sh(f"echo $$ > {pid}; exec sleep 60")
+    begun = time.monotonic()
+    finished = process.run(Command(("sleep", "60")), Streams(timeout=0.1, stop=stop, grace=0.3))
+    assert (finished.rc, finished.stopped_by) == (137, "timeout")
+    assert time.monotonic() - begun < 5
+    assert is_gone(int(pid.read_text()))
+
+
+def test_a_stop_command_that_says_much_does_not_hold_us_up(process, brief):
+    begun = time.monotonic()
+    stop = sh("seq 1 100000")
+    finished = process.run(Command(("sleep", "60")), Streams(timeout=0.1, stop=stop, grace=60))
+    assert finished.stopped_by == "timeout"
+    assert time.monotonic() - begun < 5
+
+
+def test_children_that_keep_the_outputs_open_are_not_waited_for(process, brief, exit_watch):
+    begun = time.monotonic()
+    finished = process.run(sh("sleep 60 & echo $!"))
+    try:
+        assert finished.rc == 0
+        assert time.monotonic() - begun < 5
+        assert not is_gone(int(finished.stdout))
+    finally:
+        os.kill(int(finished.stdout), signal.SIGKILL)
+
+
+def test_a_program_that_has_ended_is_not_stopped_for_what_its_children_hold(process, monkeypatch):
+    monkeypatch.setattr(module, "_AFTER_EXIT", 0.5)
+    finished = process.run(sh("sleep 60 & echo $!; exit 3"), Streams(timeout=0.2))
+    try:
+        assert (finished.rc, finished.stopped_by) == (3, "")
+    finally:
+        os.kill(int(finished.stdout), signal.SIGKILL)
+
+
+def test_a_program_that_closes_its_outputs_is_still_waited_for(process, exit_watch):
+    assert process.run(sh("exec >&- 2>&-; sleep 0.2; exit 6")).rc == 6
+
+
+# --- signals to ourselves ---
+
+
+def _signal_when(there, number):
+    """Send ourselves a signal as soon as a file is there."""
+
+    def sender():
+        eventually(there.exists)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=sender)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+def test_a_stop_signal_stops_what_may_be_interrupted(process, tmp_path, number):
+    begun = tmp_path / "begun"
+    with StopSignals() as process.signals:
+        thread = _signal_when(begun, number)
+        streams = Streams(interruptible=True, timeout=10)
+        finished = process.run(sh(f"touch {begun}; exec sleep 60"), streams)
+        thread.join()
+        received = process.signals.received
+    assert (finished.rc, finished.stopped_by, received) == (143, number.name, number.name)
+
+
+def test_a_stop_signal_does_not_stop_cleaning_up_but_is_noted(process, tmp_path):
+    begun = tmp_path / "begun"
+    with StopSignals() as process.signals:
+        thread = _signal_when(begun, signal.SIGTERM)
+        finished = process.run(sh(f"touch {begun}; sleep 0.2; exit 5"))
+        thread.join()
+        assert process.signals.received == "SIGTERM"
+    assert (finished.rc, finished.stopped_by) == (5, "")
+
+
+def test_a_signal_that_came_before_the_program_stops_it_at_once(process):
+    with StopSignals() as process.signals:
+        os.kill(os.getpid(), signal.SIGTERM)
+        finished = process.run(Command(("sleep", "60")), Streams(interruptible=True))
+    assert (finished.rc, finished.stopped_by) == (143, "SIGTERM")
+
+
+def test_the_first_signal_is_the_reason():
+    with StopSignals() as signals:
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        assert signals.received == "SIGHUP"
+
+
+def test_an_ignored_signal_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received == ""
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_after_the_block_everything_is_as_before():
+    handlers = [signal.getsignal(number) for number in STOP_SIGNALS]
+    descriptors = os.listdir("/proc/self/fd")
+    with StopSignals():
+        pass
+    assert [signal.getsignal(number) for number in STOP_SIGNALS] == handlers
+    assert os.listdir("/proc/self/fd") == descriptors
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_signals_exit_status_is_that_of_shells():
+    assert [exit_status(name) for name in ("SIGHUP", "SIGINT", "SIGTERM")] == [129, 130, 143]
