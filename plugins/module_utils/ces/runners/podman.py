@@ -39,18 +39,36 @@ ERRORS = (
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("cannot find UID/GID", "the administrator adds a subordinate id range (role subid)"),
-    ("newuidmap", "the administrator installs uidmap and gives this user a range (roles podman, subid)"),
-    ("database configuration mismatch", "the storage was moved: the administrator runs role container_storage"),
+    (
+        "newuidmap",
+        "the administrator installs uidmap and gives this user a range (roles podman, subid)",
+    ),
+    (
+        "database configuration mismatch",
+        "the storage was moved: the administrator runs role container_storage",
+    ),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
     ("exec format error", "the image is for another processor architecture"),
-    ("controller `", "this kernel cannot enforce the limit: leave -m and -c out, or see the role podman"),
+    (
+        "controller `",
+        "this kernel cannot enforce the limit: leave -m and -c out, or see the role podman",
+    ),
     ("unauthorized", "check the user name and the token, and that they may read this project"),
-    ("authentication required", "check the user name and the token, and that they may read this project"),
+    (
+        "authentication required",
+        "check the user name and the token, and that they may read this project",
+    ),
     ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
     ("connection refused", "the registry does not answer: try later, or tell the administrator"),
-    ("certificate signed by unknown authority", "the administrator gives the registry's ca to role podman"),
-    ("is rejected by policy", "containers' policy.json forbids this registry; role podman writes it"),
+    (
+        "certificate signed by unknown authority",
+        "the administrator gives the registry's ca to role podman",
+    ),
+    (
+        "is rejected by policy",
+        "containers' policy.json forbids this registry; role podman writes it",
+    ),
 )
 """(part of podman's message, what to do next), looked through in this order."""
 

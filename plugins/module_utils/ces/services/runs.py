@@ -17,7 +17,9 @@ _PATIENCE = STOP_GRACE + 20.0
 """Seconds until a run that was told to stop must be over: the grace, and the clearing away."""
 
 
-def list_runs(system: System, limit: int | None = None, state: str | None = None) -> list[RunRecord]:
+def list_runs(
+    system: System, limit: int | None = None, state: str | None = None
+) -> list[RunRecord]:
     """Records, the newest first, at most ``limit``, of one state if given. Nothing is changed."""
     found = []
     for record in system.records.newest():
@@ -38,7 +40,9 @@ def stop_run(run_id: int, system: System) -> RunRecord:
         raise CesError(f"stop run {run_id}", said=f"it has ended: {record.state}")
     if record.host != system.host:
         raise CesError(
-            f"stop run {run_id}", said=f"it runs on {record.host}", hint=f"run ces-stop {run_id} there"
+            f"stop run {run_id}",
+            said=f"it runs on {record.host}",
+            hint=f"run ces-stop {run_id} there",
         )
     if system.records.is_alive(run_id) and record.pid is not None:
         try:

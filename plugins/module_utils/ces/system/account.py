@@ -76,7 +76,10 @@ class Account:
         environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
         environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
         # another user's session bus would be refused
-        if self.environ.get("XDG_RUNTIME_DIR") != runtime or "DBUS_SESSION_BUS_ADDRESS" not in environ:
+        if (
+            self.environ.get("XDG_RUNTIME_DIR") != runtime
+            or "DBUS_SESSION_BUS_ADDRESS" not in environ
+        ):
             environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
             if os.path.exists(f"{runtime}/bus"):
                 environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"

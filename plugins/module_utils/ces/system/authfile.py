@@ -20,7 +20,9 @@ Login = tuple[str, str]
 
 
 @contextmanager
-def auth_file(credentials: Credentials, images: tuple[ImageRef, ...], account: Account) -> Iterator[str | None]:
+def auth_file(
+    credentials: Credentials, images: tuple[ImageRef, ...], account: Account
+) -> Iterator[str | None]:
     """An auth file for the registries of these images, gone when the block ends.
 
     A user and password are written 0600 into the user's 0700 runtime directory, which is in memory;
@@ -35,7 +37,9 @@ def auth_file(credentials: Credentials, images: tuple[ImageRef, ...], account: A
     if not credentials.given:
         yield None
         return
-    secret = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode("ascii")
+    secret = base64.b64encode(f"{credentials.username}:{credentials.password}".encode()).decode(
+        "ascii"
+    )
     auths = {image.registry: {"auth": secret} for image in images}
     path = f"{account.runtime}/auth-{os.getpid()}-{secrets.token_hex(8)}.json"
     try:
@@ -105,5 +109,7 @@ def _decoded(text: str, path: str, key: str) -> Login:
     except ValueError:
         user, colon, password = "", "", ""
     if not colon:
-        raise CesError(f"read the credentials for {key} in {path}", said="they are not base64 of user:password")
+        raise CesError(
+            f"read the credentials for {key} in {path}", said="they are not base64 of user:password"
+        )
     return user, password.rstrip("\0")

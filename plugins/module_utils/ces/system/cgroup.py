@@ -20,13 +20,19 @@ def limiting_for(uid: int, root: str = ROOT) -> Limiting:
     """What rootless containers of this user can be limited by on this host."""
     everywhere = _controllers(f"{root}/cgroup.controllers")
     if everywhere is None:
-        return Limiting(frozenset(), "this host has cgroup v1, under which rootless limits do not work")
+        return Limiting(
+            frozenset(), "this host has cgroup v1, under which rootless limits do not work"
+        )
     if uid == 0:
         return Limiting(everywhere)
     own = _controllers(f"{root}/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers")
     if own is None:
-        return Limiting(frozenset(), "the user has no systemd session on this host (see loginctl enable-linger)")
-    return Limiting(own, "the cgroup controllers are not delegated to users on this host (see the role podman)")
+        return Limiting(
+            frozenset(), "the user has no systemd session on this host (see loginctl enable-linger)"
+        )
+    return Limiting(
+        own, "the cgroup controllers are not delegated to users on this host (see the role podman)"
+    )
 
 
 def oom_kills(uid: int, root: str = ROOT) -> int:

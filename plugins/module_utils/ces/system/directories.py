@@ -71,7 +71,9 @@ def _project_names(group: str, prefixes: tuple[str, ...]) -> Iterator[str]:
 
 def _chosen(project: str, projects: list[str], account: Account, safe_data: SafeData) -> str:
     if "/" in project or project in ("", ".", ".."):
-        raise InvalidValue("a project", project, "it is a name, not a path", "use --safe-data for a path")
+        raise InvalidValue(
+            "a project", project, "it is a name, not a path", "use --safe-data for a path"
+        )
     path = f"{safe_data.root}/{project}"
     if path in projects:
         return path
@@ -92,7 +94,9 @@ def _no_project(account: Account, safe_data: SafeData) -> NotFound:
     )
 
 
-def chosen_directory(wanted: str | None, variable: str, what: str, account: Account, policy: Policy) -> str | None:
+def chosen_directory(
+    wanted: str | None, variable: str, what: str, account: Account, policy: Policy
+) -> str | None:
     """A directory that the caller names by option or variable, or None."""
     path = wanted or account.environ.get(variable) or None
     return None if path is None else allowed_directory(path, what, account, policy)

@@ -52,7 +52,8 @@ def private_directory(path: str) -> str:
             os.chmod(path, 0o700)
     if status.st_uid != os.geteuid():
         raise CesError(
-            f"use the directory {path}", said=f"it belongs to uid {status.st_uid}, not to {os.geteuid()}"
+            f"use the directory {path}",
+            said=f"it belongs to uid {status.st_uid}, not to {os.geteuid()}",
         )
     return path
 
@@ -75,7 +76,9 @@ def write_atomic(path: str, text: str, mode: int = 0o600, durable: bool = True) 
 def write_new(path: str, text: str, mode: int = 0o600, durable: bool = False) -> None:
     """Write a file that must not exist yet, with its mode from the start."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    with os.fdopen(
+        descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
+    ) as stream:
         os.fchmod(stream.fileno(), mode)
         stream.write(text)
         stream.flush()
@@ -108,7 +111,9 @@ def read_json(path: str, what: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise CesError(f"read {what} {path}", said=str(error), hint="correct the file's JSON") from None
+        raise CesError(
+            f"read {what} {path}", said=str(error), hint="correct the file's JSON"
+        ) from None
 
 
 def remove_quietly(path: str) -> None:
@@ -126,7 +131,9 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
     :raises CesError: something is left even so.
     """
 
-    def make_writable_and_retry(function: Callable[[str], object], name: str, _info: object) -> None:
+    def make_writable_and_retry(
+        function: Callable[[str], object], name: str, _info: object
+    ) -> None:
         try:
             os.chmod(os.path.dirname(name), 0o700)
             os.chmod(name, 0o700)
@@ -138,16 +145,22 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
         remove_quietly(path)
         return
     shutil.rmtree(path, onerror=make_writable_and_retry)
-    if os.path.lexists(path):  # a second look: chmod opened directories that the first could not list
+    if os.path.lexists(
+        path
+    ):  # a second look: chmod opened directories that the first could not list
         shutil.rmtree(path, ignore_errors=True)
     if os.path.lexists(path) and unshare is not None:
         unshare(path)
     if os.path.lexists(path):
-        raise CesError(f"remove {path}", said="something in it could not be removed", hint="remove it by hand")
+        raise CesError(
+            f"remove {path}", said="something in it could not be removed", hint="remove it by hand"
+        )
 
 
 @contextmanager
-def locked(path: str, waiting: Callable[[], None] | None = None, timeout: float | None = None) -> Iterator[int]:
+def locked(
+    path: str, waiting: Callable[[], None] | None = None, timeout: float | None = None
+) -> Iterator[int]:
     """Hold an exclusive lock on a file (made 0600) while in the block.
 
     :param waiting: called once when somebody else holds it.
@@ -182,5 +195,7 @@ def _wait_for_lock(descriptor: int, path: str, timeout: float | None) -> None:
     end = time.monotonic() + timeout
     while not try_lock(descriptor):
         if time.monotonic() >= end:
-            raise Busy(f"lock {path}", said=f"somebody else held it for {timeout:g} s", hint="try again")
+            raise Busy(
+                f"lock {path}", said=f"somebody else held it for {timeout:g} s", hint="try again"
+            )
         time.sleep(0.05)

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 
 from ..errors import NotFound
 from ..values.record import RunRecord
-from .files import explained, locked, private_directory, read_json, remove_quietly, try_lock, write_atomic
+from .files import (
+    explained,
+    locked,
+    private_directory,
+    read_json,
+    remove_quietly,
+    try_lock,
+    write_atomic,
+)
 
 RESERVE = 64 * 1024
 """Bytes kept for the final record; one is 2 to 40 KiB, by its arguments."""
@@ -98,7 +106,9 @@ class Records:
             raw = read_json(f"{self._runs}/{run_id}/run.json", "the record of run")
         except NotFound:
             raise NotFound(
-                f"find run {run_id}", said=f"there is no record of it in {self._runs}", hint="ces-runs lists all"
+                f"find run {run_id}",
+                said=f"there is no record of it in {self._runs}",
+                hint="ces-runs lists all",
             ) from None
         return RunRecord.from_dict(raw)
 
@@ -118,7 +128,9 @@ class Records:
         """Whether the process that answers for a run still lives."""
         with explained(f"look after run {run_id}"):
             try:
-                descriptor = os.open(f"{self._active}/{run_id}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                descriptor = os.open(
+                    f"{self._active}/{run_id}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+                )
             except FileNotFoundError:
                 return False
             try:
@@ -130,7 +142,9 @@ class Records:
         """Numbers of the runs that have not finished, dead ones included."""
         return sorted(self._numbers(self._active))
 
-    def take_over_dead(self, mine: Callable[[RunRecord], bool]) -> Iterator[tuple[ActiveRun, RunRecord]]:
+    def take_over_dead(
+        self, mine: Callable[[RunRecord], bool]
+    ) -> Iterator[tuple[ActiveRun, RunRecord]]:
         """Dead runs that nobody else is sweeping; the caller answers for them from now on.
 
         :param mine: whether a record's run was on this host: a shared home holds other hosts' runs too.
@@ -164,7 +178,9 @@ class Records:
     def _mark(self, number: int) -> ActiveRun:
         marker = f"{self._active}/{number}"
         with explained(f"write {marker}"):
-            descriptor = os.open(marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(
+                marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
         try_lock(descriptor)
         return ActiveRun(number, f"{self._runs}/{number}", marker, descriptor)
 
@@ -188,7 +204,9 @@ class Records:
     @staticmethod
     def _numbers(directory: str) -> list[int]:
         try:
-            return [int(name) for name in os.listdir(directory) if name.isascii() and name.isdigit()]
+            return [
+                int(name) for name in os.listdir(directory) if name.isascii() and name.isdigit()
+            ]
         except FileNotFoundError:
             return []
 

@@ -78,7 +78,9 @@ class Registry:
                 and entry.get("platform", {}).get("os") == "linux"
             ]
             if not fitting:
-                raise NotFound(f"use image {self._image}", said=f"it has no variant for linux/{wanted}")
+                raise NotFound(
+                    f"use image {self._image}", said=f"it has no variant for linux/{wanted}"
+                )
             manifest = self._json(self._manifest("GET", fitting[0]))
         return sum(int(layer.get("size", 0)) for layer in manifest.get("layers", ()))
 
@@ -89,7 +91,9 @@ class Registry:
         size = self.compressed_size()
         if size > limit:
             raise RefusedByPolicy(
-                f"pull {self._image}", said=f"it is {size} bytes; this site allows {limit}", hint="use a smaller image"
+                f"pull {self._image}",
+                said=f"it is {size} bytes; this site allows {limit}",
+                hint="use a smaller image",
             )
 
     def _manifest(self, method: str, reference: str) -> _Answer:
@@ -152,7 +156,9 @@ class Registry:
                 said="the registry has no such image or tag",
                 hint="check the image's name and tag",
             )
-        said, hint = _REFUSALS.get(answer.status, (f"it answered HTTP {answer.status}", "try again later"))
+        said, hint = _REFUSALS.get(
+            answer.status, (f"it answered HTTP {answer.status}", "try again later")
+        )
         if answer.status in (401, 403) and self._login is None:
             hint = "the image may be private: pull it with a user name and token (ces-pull --username, ces_pull: username)"
         raise self._error(said, hint)
@@ -167,11 +173,16 @@ class Registry:
         return parsed
 
     def _error(self, said: str, hint: str = "") -> CesError:
-        return CesError(f"ask the registry {self._image.registry} for {self._image}", said=said, hint=hint)
+        return CesError(
+            f"ask the registry {self._image.registry} for {self._image}", said=said, hint=hint
+        )
 
 
 _REFUSALS = {
-    401: ("it does not accept the user name and token", "check both, and that the token has not expired"),
+    401: (
+        "it does not accept the user name and token",
+        "check both, and that the token has not expired",
+    ),
     403: ("this user may not read the image", "ask the image's owner for read access"),
     429: ("it has had too many requests from here", "wait, or sign in with a user name and token"),
 }

@@ -33,7 +33,10 @@ class StopSignals:
         return self
 
     def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
     ) -> None:
         for number, handler in self._old.items():
             signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]

@@ -38,7 +38,10 @@ class System:
 
     @classmethod
     def here(
-        cls, tell: Callable[[str], None] = _silent, echo: bool = False, policy_file: str = POLICY_FILE
+        cls,
+        tell: Callable[[str], None] = _silent,
+        echo: bool = False,
+        policy_file: str = POLICY_FILE,
     ) -> System:
         """This host and the user of this process.
 
