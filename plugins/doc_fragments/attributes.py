@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Documentation that modules share."""
@@ -13,7 +12,8 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and predict what it would do without changing the back-end.
+    description: Can run in C(check_mode) and predict what it would do without changing the
+      back-end.
   diff_mode:
     description: Returns what has changed, or would change, when in diff mode.
   platform:

@@ -1,4 +1,3 @@
-# -*- coding: utf-8 -*-
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Documentation of the options by which modules sign in to a registry."""
@@ -14,12 +13,14 @@ options:
   username:
     description:
       - User name at the registry; needs O(password).
-      - Without it and without O(authfile) the user's stored credentials are used (C(podman login)), else none.
+      - Without it and without O(authfile) the user's stored credentials are used (C(podman
+        login)), else none.
     type: str
   password:
     description:
       - Password or token of O(username).
-      - It is written to a file that only the user can read, in memory, and is gone when the task ends. It never
+      - It is written to a file that only the user can read, in memory, and is gone when the task
+        ends. It never
         appears in a process list, in a log or in what the task returns.
     type: str
   authfile:

@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -23,7 +22,7 @@ options:
     type: str
   runner:
     description:
-      - The container engine whose storage is read; by default the one that the policy names.
+      - The container engine whose storage is read; by default all that the policy allows.
     type: str
     choices: [podman]
 seealso:
@@ -39,7 +38,8 @@ EXAMPLES = r"""
 
 - name: Refuse to go on without the image
   ansible.builtin.assert:
-    that: storage.images | selectattr('names', 'contains', 'registry.example.org/project/analysis:2.1') | length == 1
+    that: storage.images | selectattr('names', 'contains',
+      'registry.example.org/project/analysis:2.1') | length == 1
 """
 
 RETURN = r"""
@@ -49,6 +49,14 @@ images:
   type: list
   elements: dict
   contains:
+    runner:
+      description: The container engine it is for.
+      type: str
+      sample: podman
+    file:
+      description: The file it is, for engines whose images are files.
+      type: str
+      sample: /home/alice/.local/share/ces/sif/digests/sha256-5f70bf18.sif
     id:
       description: The image's id in storage.
       type: str
@@ -58,11 +66,13 @@ images:
       type: str
       sample: sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
     digests:
-      description: The repositories it came from, each with the digest that the registry knows it by.
+      description: The repositories it came from, each with the digest that the registry knows it
+        by.
       type: list
       elements: str
       sample:
-        - registry.example.org/project/analysis@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
+        -
+          registry.example.org/project/analysis@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
     names:
       description: Its names in storage.
       type: list
@@ -77,7 +87,8 @@ images:
       type: str
       sample: "2026-01-31T12:00:00Z"
     architecture:
-      description: The processor architecture it is for; empty where the engine's listing does not say.
+      description: The processor architecture it is for; empty where the engine's listing does not
+        say.
       type: str
       sample: amd64
     os:
@@ -90,7 +101,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ces.services.images import LocalImage, find_image, list_images
+from ..module_utils.ces.services.images import list_images, store_of
+from ..module_utils.ces.services.store import LocalImage
 from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import ImageRef
 from ..module_utils.door import RUNNER, answer, system_for
@@ -98,18 +110,26 @@ from ..module_utils.door import RUNNER, answer, system_for
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     system = system_for(module)
-    return {"changed": False, "images": [image.as_dict() for image in _images(module.params["image"], system)]}
+    return {
+        "changed": False,
+        "images": [image.as_dict() for image in _images(module.params, system)],
+    }
 
 
-def _images(name: str | None, system: System) -> list[LocalImage]:
-    if name is None:
-        return sorted(list_images(system), key=lambda image: image.names)
-    found = find_image(ImageRef.parse(name), system)
-    return [] if found is None else [found]
+def _images(params: dict[str, Any], system: System) -> list[LocalImage]:
+    runner = params["runner"]
+    if params["image"] is None:
+        return sorted(list_images(system, runner), key=lambda image: (image.names, image.runner))
+    image = ImageRef.parse(params["image"])
+    runners = [runner] if runner else system.policy.runners
+    found = [store_of(name, system).find(image) for name in runners]
+    return [image for image in found if image is not None]
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={"image": {"type": "str"}, **RUNNER}, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec={"image": {"type": "str"}, **RUNNER}, supports_check_mode=True
+    )
     answer(module, work)
 
 

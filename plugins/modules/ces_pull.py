@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -11,9 +10,11 @@ short_description: Pull a container image from an allowed registry
 version_added: 0.1.0
 author: The tre.ces contributors (@tre-ces)
 description:
-  - Brings an image into the storage of the task's user, when the digest there differs from the registry's.
+  - Brings an image into the storage of the task's user, when the digest there differs from the
+    registry's.
   - An image that is there already costs one request to the registry and starts no pull.
-  - When many tasks pull the same image at once into the same storage, one transfers it and the others wait.
+  - When many tasks pull the same image at once into the same storage, one transfers it and the
+    others wait.
   - Which registries are allowed is the back-end's policy, C(/etc/ces/policy.json), which the role
     P(tre.ces.ces_tools#role) writes.
   - Runs as the user who will run the container, so use C(become_user).
@@ -29,7 +30,8 @@ attributes:
 options:
   image:
     description:
-      - The image, C(registry.example.org/project/image:tag), with C(@sha256:...) instead of or after the tag to name
+      - The image, C(registry.example.org/project/image:tag), with C(@sha256:...) instead of or
+        after the tag to name
         exact content. The registry is always named; without tag and digest the tag is C(latest).
     type: str
     required: true
@@ -59,7 +61,8 @@ EXAMPLES = r"""
 
 - name: Pull exactly this content, with the credentials in a file of the user's
   tre.ces.ces_pull:
-    image: registry.example.org/project/analysis@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
+    image:
+      registry.example.org/project/analysis@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
     authfile: ~/registry-auth.json
   become: true
   become_user: alice
@@ -78,7 +81,8 @@ image:
     digest: sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef
     id: 8b1b3f0c5a6d4e0f9a7c2d1e3f5b7a9c0d2e4f6a8b0c1d3e5f7a9b1c3d5e7f90
 previous_digest:
-  description: The digest that storage had under this name before; V(none) if there was no such image.
+  description: The digest that storage had under this name before; V(none) if there was no such
+    image.
   returned: success
   type: str
   sample: sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef

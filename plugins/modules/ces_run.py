@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -11,7 +10,8 @@ short_description: Run a container on sensitive data, as a task
 version_added: 0.1.0
 author: The tre.ces contributors (@tre-ces)
 description:
-  - Runs one container to its end with C(/safe_data), C(/safe_outputs) and C(/scratch) mounted, and reports how it went.
+  - Runs one container to its end with C(/safe_data), C(/safe_outputs) and C(/scratch) mounted, and
+    reports how it went.
   - The task fails when the container's exit status is not 0; C(failed_when) can change that.
   - Every run changes something, so a successful task is always changed.
   - The container's output is streamed to the run's log; the task returns its end.
@@ -25,7 +25,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Validates everything and returns the command that would run, with the number that the run would probably get.
+      - Validates everything and returns the command that would run, with the number that the run
+        would probably get.
   diff_mode:
     support: none
 options:
@@ -48,13 +49,15 @@ options:
   env:
     description:
       - Environment of the container. Numbers and booleans are spelled V(1.5), V(true), V(false).
-      - The values reach the container by a private file and never appear in a process list. Like all options they do
+      - The values reach the container by a private file and never appear in a process list. Like
+        all options they do
         appear in Ansible's verbose output; set C(no_log) on the task when one is secret.
     type: dict
     default: {}
   options:
     description:
-      - Options for the engine, one word each, C(--volume=/home/alice/models:/models:ro) for example. Only those that the
+      - Options for the engine, one word each, C(--volume=/home/alice/models:/models:ro) for
+        example. Only those that the
         policy allows are accepted.
     type: list
     elements: str
@@ -65,9 +68,11 @@ options:
     type: float
   memory:
     description:
-      - Memory, V(8) or V(8GiB) or V(512MiB); a bare number is in GiB. By default the policy's, which is V(4GiB) where the
+      - Memory, V(8) or V(8GiB) or V(512MiB); a bare number is in GiB. By default the policy's,
+        which is V(4GiB) where the
         site says nothing.
-      - A limit that the back-end cannot enforce is a warning or a failure, as the policy's C(limits) has it.
+      - A limit that the back-end cannot enforce is a warning or a failure, as the policy's
+        C(limits) has it.
     type: str
   gpu:
     description:
@@ -80,30 +85,36 @@ options:
     type: str
   network:
     description:
-      - Network of the container, one that the policy allows; by default the policy's, which is V(none) where the site
+      - Network of the container, one that the policy allows; by default the policy's, which is
+        V(none) where the site
         says nothing.
     type: str
     choices: [none, pasta, slirp4netns, bridge, host]
   project:
     description:
-      - The project whose data are mounted at C(/safe_data); needed when the user belongs to several.
+      - The project whose data are mounted at C(/safe_data); needed when the user belongs to
+        several.
     type: str
   safe_data:
     description:
-      - Directory to mount at C(/safe_data) instead. It must lie below one of the policy's C(mount_roots).
+      - Directory to mount at C(/safe_data) instead. It must lie below one of the policy's
+        C(mount_roots).
     type: path
   outputs:
     description:
-      - Directory to mount at C(/safe_outputs), made if it is missing; by default a new C(~/outputs-NUMBER). It is kept.
+      - Directory to mount at C(/safe_outputs), made if it is missing; by default a new
+        C(~/outputs-NUMBER). It is kept.
     type: path
   scratch:
     description:
-      - Directory to mount at C(/scratch), made if it is missing and kept; by default a new C(~/scratch-NUMBER) that is
+      - Directory to mount at C(/scratch), made if it is missing and kept; by default a new
+        C(~/scratch-NUMBER) that is
         removed when the run ends.
     type: path
   timeout:
     description:
-      - Stop the container after this time, V(90s), V(5m), V(1h30m), V(HH:MM:SS) or a number of seconds.
+      - Stop the container after this time, V(90s), V(5m), V(1h30m), V(HH:MM:SS) or a number of
+        seconds.
     type: str
   pull:
     description:
@@ -153,7 +164,8 @@ run_id:
   sample: 12
 rc:
   description:
-    - The container's exit status. V(124) after the timeout, V(125) when the engine failed, 128+N after signal N.
+    - The container's exit status. V(124) after the timeout, V(125) when the engine failed, 128+N
+      after signal N.
     - In check mode V(0), as if all went well.
   returned: when the container was, or would be, started
   type: int
@@ -244,7 +256,8 @@ mounts:
     - {source: /safe_data/cohort1, target: /safe_data, access: rw}
 resources:
   description:
-    - What the container was to have, memory in bytes; RV(resources.enforced) is false where the back-end cannot hold it
+    - What the container was to have, memory in bytes; RV(resources.enforced) is false where the
+      back-end cannot hold it
       to that.
   returned: when the container was, or would be, started
   type: dict
@@ -344,7 +357,9 @@ def run_spec(image: ImageRef, params: dict[str, Any], runner: str) -> RunSpec:
         gpu=params["gpu"],
         name=params["name"],
         network=params["network"],
-        directories=Directories(**{key: params[key] for key in ("project", "safe_data", "outputs", "scratch")}),
+        directories=Directories(
+            **{key: params[key] for key in ("project", "safe_data", "outputs", "scratch")}
+        ),
         timeout=params["timeout"],
         pull=params["pull"],
         credentials=credentials(params),
@@ -370,7 +385,9 @@ def finished(image: ImageRef, record: RunRecord, stdout: str, stderr: str) -> di
         "stderr": stderr,
     }
     if record.state != "COMPLETED":
-        outcome.update(failed=True, msg=f"run {record.run_id} of {image}: {record.state}: {record.reason}")
+        outcome.update(
+            failed=True, msg=f"run {record.run_id} of {image}: {record.state}: {record.reason}"
+        )
     return outcome
 
 

@@ -33,7 +33,7 @@ OPTIONS = (
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
 contract: --privileged, --cap-add, --security-opt, --device, --network, --pid, --ipc, --uts,
---cgroups, --memory, --cpus, --volumes-from, --annotation, --runtime, --name, --label, --pull, ..."""
+--cgroups, --memory, --cpus, --volumes-from, --annotation, --runtime, --name, --label, ..."""
 
 ERRORS = (
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
@@ -74,8 +74,9 @@ ERRORS = (
 
 
 _IMAGE = (
-    '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},"names":{{json .RepoTags}},'
-    '"size":{{json .Size}},"created":{{json .Created}},"architecture":{{json .Architecture}},"os":{{json .Os}}}'
+    '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
+    '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
+    '"architecture":{{json .Architecture}},"os":{{json .Os}}}'
 )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settle what a run will be: everything that can be refused is refused here, and nothing is changed."""
+"""Settle what a run will be: what can be refused is refused here, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -95,11 +95,13 @@ def plan_run(spec: RunSpec, system: System) -> Plan:
     :raises CesError: it may not or cannot take place; the message says why and what to do.
     """
     policy, account = system.policy, system.account
-    runner = _usable_runner(spec.runner, policy, system)
+    runner = usable_runner(spec.runner, system)
     policy.registry_for(spec.image)
     network = policy.check_network(spec.network)
     if network not in runner.networks:
-        raise InvalidValue(f"a network of {spec.runner}", network, f"it is none of {', '.join(runner.networks)}")
+        raise InvalidValue(
+            f"a network of {spec.runner}", network, f"it is none of {', '.join(runner.networks)}"
+        )
     given = _options(spec, runner, policy)
     wanted = Resources(
         cpus=policy.cpus.settle(cpu_count(spec.cpus), "cpus"),
@@ -127,7 +129,9 @@ def plan_run(spec: RunSpec, system: System) -> Plan:
     )
 
 
-def enforceable(wanted: Resources, limiting: Limiting, mode: str) -> tuple[Resources, tuple[str, ...]]:
+def enforceable(
+    wanted: Resources, limiting: Limiting, mode: str
+) -> tuple[Resources, tuple[str, ...]]:
     """The limits that this kernel can hold a container to, and a warning for each that it cannot.
 
     :param mode: the policy's ``limits``: ``if_possible`` warns, ``required`` refuses.
@@ -138,7 +142,9 @@ def enforceable(wanted: Resources, limiting: Limiting, mode: str) -> tuple[Resou
         enforced = replace(enforced, cpus=None)
     if wanted.memory is not None and "memory" not in limiting.controllers:
         enforced = replace(enforced, memory=None)
-    missing = [name for name in ("cpus", "memory") if getattr(enforced, name) != getattr(wanted, name)]
+    missing = [
+        name for name in ("cpus", "memory") if getattr(enforced, name) != getattr(wanted, name)
+    ]
     if not missing:
         return enforced, ()
     what = " and ".join(missing)
@@ -151,10 +157,15 @@ def enforceable(wanted: Resources, limiting: Limiting, mode: str) -> tuple[Resou
     return enforced, (f"limits on {what} are not enforced: {limiting.reason}",)
 
 
-def _usable_runner(name: str, policy: Policy, system: System) -> Runner:
+def usable_runner(name: str, system: System) -> Runner:
+    """The engine of that name, which the site allows and this host has.
+
+    :raises CesError: it is not allowed, or not there.
+    """
     runner = runner_named(name)
-    if name not in policy.runners:
-        raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {', '.join(policy.runners)}")
+    if name not in system.policy.runners:
+        allowed = ", ".join(system.policy.runners)
+        raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
     if shutil.which(runner.engine, path=system.account.engine_environ["PATH"]) is None:
         raise CesError(
             f"use the runner {name}",
@@ -174,7 +185,9 @@ def _no_target_twice(mounts: Sequence[Mount]) -> None:
     seen: set[str] = set()
     for mount in mounts:
         if mount.target in seen:
-            raise InvalidValue("a mount", mount.target, "two mounts have that place in the container")
+            raise InvalidValue(
+                "a mount", mount.target, "two mounts have that place in the container"
+            )
         seen.add(mount.target)
 
 

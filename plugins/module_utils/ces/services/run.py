@@ -22,8 +22,9 @@ from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
 from .clean import clear_away, sweep
-from .images import LocalImage, find_image, forget_answers
+from .images import store_of
 from .plan import Plan, plan_run
+from .store import LocalImage
 
 TIMEOUT_STATUS = 124
 """Exit status of a run that was ended by its timeout, as timeout(1) has it."""
@@ -35,7 +36,8 @@ _NOT_KNOWN = "image not known"
 class Ran:
     """A run that is over.
 
-    :param stdout: the last 64 KiB of the container's output, likewise ``stderr``; the log has it all.
+    :param stdout: the last 64 KiB of the container's output, likewise ``stderr``; the log has it
+        all.
     """
 
     record: RunRecord
@@ -71,13 +73,15 @@ def run_container(spec: RunSpec, system: System) -> Ran:
 
 
 def planned(spec: RunSpec, system: System) -> RunRecord:
-    """What :func:`run_container` would do, with the number the run would probably get; nothing is changed.
+    """What :func:`run_container` would do, with the number it would probably get; changes nothing.
 
     :raises CesError: it would be refused.
     """
     plan = plan_run(spec, system)
     number = system.records.expected_number()
-    launch = plan.launch(number, system.account.home, f"{system.account.runtime_base}/ces/run-{number}")
+    launch = plan.launch(
+        number, system.account.home, f"{system.account.runtime_base}/ces/run-{number}"
+    )
     return _record(plan, launch, None, system)
 
 
@@ -86,12 +90,14 @@ def ensure_image(spec: RunSpec, system: System) -> LocalImage:
 
     :raises NotFound: it is not there and must not be pulled.
     """
-    here = None if spec.pull == "always" else find_image(spec.image, system)
+    here = None if spec.pull == "always" else store_of(spec.runner, system).find(spec.image)
     if here is not None:
         return here
     if spec.pull == "never":
         raise NotFound(
-            f"run {spec.image}", said="the image is not in your storage", hint=f"pull it first: ces-pull {spec.image}"
+            f"run {spec.image}",
+            said="the image is not in your storage",
+            hint=f"pull it first: ces-pull {spec.image}",
         )
     # only a run that pulls pays for loading TLS and HTTP (20 ms)
     from .pull import pull_image
@@ -137,7 +143,9 @@ def _clearing_away(
         active.save_last(record)
 
 
-def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, system: System) -> Finished:
+def _follow(
+    plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, system: System
+) -> Finished:
     """Run the engine to its end, and write down how it went."""
     streams = Streams(
         log=active.log,
@@ -156,7 +164,7 @@ def _follow(plan: Plan, launch: Launch, record: RunRecord, active: ActiveRun, sy
         # podman ended by itself, so --rm has done its work: asking again would cost 40 ms
         remove_quietly(launch.cid_file)
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
-        forget_answers(system)
+        store_of(plan.spec.runner, system).forget()
     return finished
 
 
@@ -194,7 +202,9 @@ def _why_failed(finished: Finished, plan: Plan) -> str:
         said = last_lines(engine_says[-1].removeprefix("Error: "))
         hint = plan.runner.hint(said)
         return f"{plan.runner.engine}: {said.rstrip('.')}" + (f". {hint}" if hint else "")
-    return f"the container exited with {finished.rc}" + (" (SIGKILL)" if finished.rc == _KILLED else "")
+    return f"the container exited with {finished.rc}" + (
+        " (SIGKILL)" if finished.rc == _KILLED else ""
+    )
 
 
 def _is_free(plan: Plan, number: int, home: str) -> bool:
@@ -214,14 +224,16 @@ def _workspace(plan: Plan, active: ActiveRun, system: System) -> Iterator[Launch
     try:
         launch = plan.launch(active.run_id, system.account.home, private)
         with explained("write the container's environment"):
-            write_new(launch.env_file, "".join(f"{name}={value}\n" for name, value in plan.env.items()))
+            write_new(
+                launch.env_file, "".join(f"{name}={value}\n" for name, value in plan.env.items())
+            )
         yield launch
     finally:
         remove_tree(private)
 
 
 def _make_directories(plan: Plan, launch: Launch) -> None:
-    """Outputs and scratch: new ones belong to the user alone, those that the caller chose stay as they are."""
+    """Outputs and scratch: new ones are the user's alone, the caller's stay as they are."""
     for mount in launch.mounts[1:3]:
         with explained(f"make {mount.source} for {mount.target}"):
             if mount.source in (plan.outputs, plan.scratch):

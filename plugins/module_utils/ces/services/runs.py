@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 from ..errors import Busy, CesError
 from ..runners.podman import STOP_GRACE
@@ -21,7 +22,7 @@ def list_runs(
     system: System, limit: int | None = None, state: str | None = None
 ) -> list[RunRecord]:
     """Records, the newest first, at most ``limit``, of one state if given. Nothing is changed."""
-    found = []
+    found: list[RunRecord] = []
     for record in system.records.newest():
         if limit is not None and len(found) >= limit:
             break
@@ -45,10 +46,8 @@ def stop_run(run_id: int, system: System) -> RunRecord:
             hint=f"run ces-stop {run_id} there",
         )
     if system.records.is_alive(run_id) and record.pid is not None:
-        try:
+        with suppress(ProcessLookupError):  # it may have ended meanwhile
             os.kill(record.pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pass  # it ended meanwhile
         _await_end(run_id, system)
     sweep(system)
     return system.records.load(run_id)

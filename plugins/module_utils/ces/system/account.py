@@ -30,7 +30,7 @@ class Account:
 
     @classmethod
     def current(cls) -> Account:
-        """The user of this process; home is the account's, unless ``$HOME`` names a directory of theirs."""
+        """The user of this process; home is ``$HOME`` if that is theirs, else the account's."""
         uid = os.geteuid()
         try:
             entry = pwd.getpwuid(uid)
@@ -61,17 +61,17 @@ class Account:
         raise CesError(
             f"find the runtime directory of {self.name}",
             said=f"there is no /run/user/{self.uid}: the user has no login session on this host",
-            hint=f"the administrator enables lingering: loginctl enable-linger {self.name} (role podman)",
+            hint=f"the administrator runs: loginctl enable-linger {self.name} (role podman)",
         )
 
     @property
     def runtime(self) -> str:
-        """Directory (0700, in memory) of what must not outlive a run: secrets, container ids, locks."""
+        """Directory (0700, in memory) of what must not outlive a run: secrets, ids, locks."""
         return private_directory(f"{self.runtime_base}/ces")
 
     @property
     def engine_environ(self) -> dict[str, str]:
-        """The environment that engines get: ours, with the session found for jobs, sudo and become."""
+        """The environment of engines: ours, with the session found for jobs, sudo and become."""
         runtime = self.runtime_base
         environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
         environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")

@@ -29,10 +29,10 @@ def auth_file(
     an auth file that the caller has is used as it is; without either there is none.
     """
     if credentials.authfile is not None:
-        with explained(f"read the auth file {credentials.authfile}"):
-            with open(credentials.authfile, "rb"):
-                pass
-        yield os.path.abspath(credentials.authfile)
+        path = credentials.authfile
+        with explained(f"read the auth file {path}"), open(path, "rb"):
+            pass
+        yield os.path.abspath(path)
         return
     if not credentials.given:
         yield None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directories of a run: which project's data, which outputs, which scratch, which may be mounted."""
+"""The directories of a run: which project's data, outputs and scratch, which may be mounted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .account import Account
 
 
 def safe_data_mount(wanted: Directories, account: Account, policy: Policy) -> Mount:
-    """The mount at ``/safe_data``: the caller's directory, else ``$HOME/safe_data``, else the project's.
+    """The mount at ``/safe_data``: the caller's, else ``$HOME/safe_data``, else the project's.
 
     :raises CesError: no project, or several and none was chosen.
     """
@@ -89,8 +89,8 @@ def _chosen(project: str, projects: list[str], account: Account, safe_data: Safe
 def _no_project(account: Account, safe_data: SafeData) -> NotFound:
     return NotFound(
         f"find the project data of {account.name}",
-        said=f"no directory in {safe_data.root} belongs to one of the groups {', '.join(account.groups)}",
-        hint=f"make {account.home}/safe_data, or ask the data manager to be added to a project's group",
+        said=f"no directory in {safe_data.root} belongs to a group of {', '.join(account.groups)}",
+        hint=f"make {account.home}/safe_data, or ask the data manager for a project's group",
     )
 
 
@@ -119,7 +119,7 @@ def allowed_directory(path: str, what: str, account: Account, policy: Policy) ->
     raise RefusedByPolicy(
         f"use {path} as {what}",
         said=f"it lies outside what may be mounted here: {', '.join(policy.mount_roots)}",
-        hint="use a directory below one of those, or ask the administrator (mount_roots in policy.json)",
+        hint="use a directory below one of those, or the administrator adds it to mount_roots",
     )
 
 

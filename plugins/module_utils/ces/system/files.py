@@ -11,7 +11,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import Busy, CesError, InvalidValue, NotFound
@@ -61,7 +61,7 @@ def private_directory(path: str) -> str:
 def write_atomic(path: str, text: str, mode: int = 0o600, durable: bool = True) -> None:
     """Replace a file's contents in one step; readers see the old text or the new, never a part.
 
-    :param durable: wait until the disk has it (5 to 50 ms); not worth it for what is soon written again.
+    :param durable: wait until the disk has it (5 to 50 ms); not for what is soon written again.
     """
     temporary = f"{path}.{os.getpid()}.{time.monotonic_ns()}.tmp"
     with explained(f"write {path}"):
@@ -118,10 +118,8 @@ def read_json(path: str, what: str) -> Any:
 
 def remove_quietly(path: str) -> None:
     """Remove a file if it is there."""
-    try:
+    with suppress(OSError):
         os.unlink(path)
-    except OSError:
-        pass
 
 
 def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> None:

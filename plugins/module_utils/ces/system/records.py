@@ -5,9 +5,11 @@
     STATE/runs/N/run.json       the record
     STATE/runs/N/output.log     both outputs of the container
     STATE/runs/N/reserve        room on the disk for the final record, while the run is not finished
-    STATE/active/N              there while the run is not finished; locked by the process that runs it
+    STATE/active/N              there while the run is not finished; locked by the process that
+                                runs it
 
-The kernel drops the lock when that process dies, however it dies: an unlocked ``active/N`` is a dead run.
+The kernel drops the lock when that process dies, however it dies: an unlocked ``active/N`` is a
+dead run.
 """
 
 from __future__ import annotations
@@ -147,7 +149,7 @@ class Records:
     ) -> Iterator[tuple[ActiveRun, RunRecord]]:
         """Dead runs that nobody else is sweeping; the caller answers for them from now on.
 
-        :param mine: whether a record's run was on this host: a shared home holds other hosts' runs too.
+        :param mine: whether a record's run was on this host: a shared home holds others' too.
         """
         for number in self.active():
             with locked(f"{self._state}/counter.lock"):

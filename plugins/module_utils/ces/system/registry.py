@@ -63,7 +63,8 @@ class Registry:
         answer = self._manifest("HEAD", self._image.reference)
         digest = answer.headers.get("docker-content-digest", "")
         if not digest:  # a few registries send it with the body alone
-            digest = f"sha256:{hashlib.sha256(self._manifest('GET', self._image.reference).body).hexdigest()}"
+            body = self._manifest("GET", self._image.reference).body
+            digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         return digest
 
     def compressed_size(self) -> int:
@@ -112,7 +113,8 @@ class Registry:
         if scheme.lower() != "bearer" or realm.scheme != "https" or not realm.netloc:
             return False
         query = {key: parameters[key] for key in ("service", "scope") if key in parameters}
-        path = f"{realm.path or '/'}?{'&'.join(filter(None, (realm.query, urlencode(query, quote_via=quote))))}"
+        asked = "&".join(filter(None, (realm.query, urlencode(query, quote_via=quote))))
+        path = f"{realm.path or '/'}?{asked}"
         answer = self._ask(realm.netloc, "GET", path, _basic(self._login) if self._login else None)
         self._check(answer)
         answered = self._json(answer)
@@ -160,7 +162,7 @@ class Registry:
             answer.status, (f"it answered HTTP {answer.status}", "try again later")
         )
         if answer.status in (401, 403) and self._login is None:
-            hint = "the image may be private: pull it with a user name and token (ces-pull --username, ces_pull: username)"
+            hint = "the image may be private: give a user name and token (ces-pull --username)"
         raise self._error(said, hint)
 
     def _json(self, answer: _Answer) -> dict[str, Any]:
@@ -203,7 +205,7 @@ def _connection(host: str, environ: Mapping[str, str]) -> http.client.HTTPSConne
 
 
 def _tls(host: str) -> ssl.SSLContext:
-    """The system's trust, and the registry's own certificates where engines look (containers-certs.d(5))."""
+    """The system's trust, and the registry's own as engines have it (containers-certs.d(5))."""
     context = ssl.create_default_context()
     for directory in _CERTIFICATES:
         for path in sorted(glob.glob(f"{glob.escape(f'{directory}/{host}')}/*.crt")):
@@ -216,9 +218,9 @@ def _proxy(host: str, environ: Mapping[str, str]) -> str | None:
     if not named:
         return None
     # costs 10 ms, and only sites with a proxy need it
-    from urllib.request import proxy_bypass_environment
+    from urllib.request import proxy_bypass
 
     excluded = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if proxy_bypass_environment(host, {"no": excluded}):
+    if proxy_bypass(host, {"no": excluded}):
         return None
     return urlsplit(named if "//" in named else f"//{named}").netloc

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -46,10 +47,8 @@ class StopSignals:
 
     def drain(self) -> None:
         """Make ``wakeup`` unreadable again until the next signal."""
-        try:
+        with suppress(BlockingIOError):
             os.read(self.wakeup, 4096)
-        except BlockingIOError:
-            pass
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.received = self.received or signal.Signals(number).name

@@ -25,7 +25,9 @@ FILES = (
 
 def generated(version: str) -> dict[str, str]:
     """Every generated file: its path below a prefix such as /usr/local, and its text."""
-    pages = {f"share/man/man1/ces-{name}.1": man_page(verb, version) for name, verb in VERBS.items()}
+    pages = {
+        f"share/man/man1/ces-{name}.1": man_page(verb, version) for name, verb in VERBS.items()
+    }
     return {
         **pages,
         "share/man/man1/ces.1": overview_page(version),
@@ -56,7 +58,12 @@ def man_page(verb: Verb, version: str) -> str:
 
 def overview_page(version: str) -> str:
     """The page of ``ces`` itself."""
-    lines = [_title("ces", version), ".SH NAME", "ces \\- run containers on sensitive data", ".SH SYNOPSIS"]
+    lines = [
+        _title("ces", version),
+        ".SH NAME",
+        "ces \\- run containers on sensitive data",
+        ".SH SYNOPSIS",
+    ]
     lines += [".B ces", _plain("COMMAND [OPTIONS] ..."), ".SH COMMANDS"]
     for verb in VERBS.values():
         lines += [".TP", f".B {_plain(verb.name)}", _plain(verb.summary)]
@@ -64,7 +71,7 @@ def overview_page(version: str) -> str:
 
 
 def bash_completion() -> str:
-    """One script for every name; options and runners come from the table, images from ``ces-images``."""
+    """One script for every name; options come from the table, images from ``ces-images``."""
     cases = []
     for name, verb in VERBS.items():
         words = " ".join(word for option in verb.options for word in option.names)
@@ -75,7 +82,9 @@ def bash_completion() -> str:
         verbs=" ".join(VERBS),
         files="|".join(_FILES),
         directories="|".join(_DIRECTORIES),
-        old="\n".join(f"        {name}) verb={verb} ;;" for name, (verb, _runner) in OLD_NAMES.items()),
+        old="\n".join(
+            f"        {name}) verb={verb} ;;" for name, (verb, _runner) in OLD_NAMES.items()
+        ),
         names=" ".join(["ces", *(f"ces-{name}" for name in VERBS), *OLD_NAMES]),
     )
 

@@ -56,7 +56,12 @@ def parse(verb: Verb, program: str, words: list[str], runner: str | None = None)
             break
         if word.startswith("-") and word != "-":
             _take_option(parsed, word, rest, options)
-        elif verb.takes_runner and not parsed.operands and parsed.runner is None and word in RUNNER_NAMES:
+        elif (
+            verb.takes_runner
+            and not parsed.operands
+            and parsed.runner is None
+            and word in RUNNER_NAMES
+        ):
             parsed.runner = word
         else:
             parsed.operands.append(word)

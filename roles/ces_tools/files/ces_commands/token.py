@@ -49,7 +49,8 @@ def _start_again(argv: list[str], token: str, program_file: str) -> None:
     words = [*argv[1:place], _HIDDEN, *argv[place + 1 :]]
     os.environ[_VARIABLE] = str(reader)
     # the name it was called by says what it does: /usr/local/bin/ces-pull
-    os.execv(sys.executable, [sys.executable, "-IS", program_file, f"--as={argv[0]}", *words])
+    same = [sys.executable, "-IS", program_file, f"--as={argv[0]}"]
+    os.execv(sys.executable, [*same, *words])  # noqa: S606  no shell is wanted
 
 
 def _place_of(argv: list[str], token: str) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one place that defines the commands: names, options, help. Imports nothing, so it costs nothing."""
+"""The one place that defines the commands: names, options, help. It imports nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Verb:
     :param door: module of this package with a function ``main(Parsed)``.
     :param options: all but those that every command has.
     :param takes_runner: its first word may be a runner.
-    :param takes_rest: words behind the first one that is no option are the container's, options included.
+    :param takes_rest: words behind the first one that is no option are the container's, options
+        included.
     :param operands: smallest and largest number of words.
     """
 
@@ -68,19 +69,31 @@ _JSON = Option("--json", "", "print JSON instead of text")
 _PULL = (
     Option("--username", "USER", "user name at the registry"),
     Option("--password-stdin", "", "read the password or token from standard input"),
-    Option("--authfile", "FILE", "take the credentials from this file (see containers-auth.json(5))"),
+    Option(
+        "--authfile", "FILE", "take the credentials from this file (see containers-auth.json(5))"
+    ),
     Option("--force", "", "pull even if storage has what the registry has"),
     Option("-n --dry-run", "", "say whether a pull is needed, and end"),
     _JSON,
 )
 _RUN = (
-    Option("-c --cores", "CORES", "number of CPUs, fractions allowed (default: the site's, else all)"),
-    Option("-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"),
+    Option(
+        "-c --cores", "CORES", "number of CPUs, fractions allowed (default: the site's, else all)"
+    ),
+    Option(
+        "-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"
+    ),
     Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
     Option("--gpu", "", "give the container the GPU"),
     Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
-    Option("--expand-env", "", "expand ${NAME} in env files (HOME USER LOGNAME UID TMPDIR SLURM_JOB_ID CES_*)"),
-    Option("--opt-file", "FILE", "options for the runner, as a shell would split them", repeat=True),
+    Option(
+        "--expand-env",
+        "",
+        "expand ${NAME} in env files (HOME USER LOGNAME UID TMPDIR SLURM_JOB_ID CES_*)",
+    ),
+    Option(
+        "--opt-file", "FILE", "options for the runner, as a shell would split them", repeat=True
+    ),
     Option("--arg-file", "FILE", "arguments for the container, put before ARGS", repeat=True),
     Option("--project", "NAME", "the project whose data are mounted at /safe_data"),
     Option("--outputs", "DIR", "directory for /safe_outputs (default: a new ~/outputs-NUMBER)"),
@@ -89,7 +102,9 @@ _RUN = (
     Option("--timeout", "DURATION", "stop the container after that long: 90s, 5m, 1h30m, HH:MM:SS"),
     Option("--pull", "WHEN", "missing (default), always or never"),
     Option("--dry-run", "", "check everything, print what would run, and end"),
-    Option("--json", "", "print the run's record as JSON; the container's output is in the log alone"),
+    Option(
+        "--json", "", "print the run's record as JSON; the container's output is in the log alone"
+    ),
 )
 _RUN_USAGE = "IMAGE [ARGS...]"
 
@@ -126,7 +141,14 @@ VERBS = {
             operands=(1, 1_000_000),
         ),
         Verb("images", "", "List the images in your storage.", "images", (_JSON,)),
-        Verb("rm", "IMAGE...", "Remove images from your storage.", "rm", operands=(1, 1000)),
+        Verb(
+            "rm",
+            "IMAGE...",
+            "Remove images from your storage.",
+            "rm",
+            takes_runner=True,
+            operands=(1, 1000),
+        ),
         Verb(
             "runs",
             "[ID]",
@@ -139,7 +161,13 @@ VERBS = {
             ),
             operands=(0, 1),
         ),
-        Verb("stop", "ID...", "Stop runs, gently at first, and clear away after them.", "stop", operands=(1, 1000)),
+        Verb(
+            "stop",
+            "ID...",
+            "Stop runs, gently at first, and clear away after them.",
+            "stop",
+            operands=(1, 1000),
+        ),
         Verb("clean", "", "Clear away after runs whose process was killed.", "clean"),
     )
 }
@@ -156,8 +184,17 @@ def spellings(verb: Verb) -> dict[str, Option]:
 def usage(verb: Verb, program: str) -> str:
     """The help of a command."""
     runner = f"[{'|'.join(RUNNER_NAMES)}] " if verb.takes_runner else ""
-    lines = [f"usage: {program} {runner}[OPTIONS] {verb.usage}".rstrip(), "", verb.summary, "", "options:"]
-    left = [", ".join(option.names) + (f" {option.value}" if option.value else "") for option in verb.options]
+    lines = [
+        f"usage: {program} {runner}[OPTIONS] {verb.usage}".rstrip(),
+        "",
+        verb.summary,
+        "",
+        "options:",
+    ]
+    left = [
+        ", ".join(option.names) + (f" {option.value}" if option.value else "")
+        for option in verb.options
+    ]
     width = max(map(len, left))
     lines += [f"  {text:<{width}}  {option.help}" for text, option in zip(left, verb.options)]
     return "\n".join(lines) + "\n"
@@ -167,5 +204,9 @@ def overview() -> str:
     """The help of ``ces`` itself."""
     width = max(map(len, VERBS))
     rows = [f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS.values()]
-    head = ["usage: ces COMMAND ...", "", "Run containers on sensitive data. Every command is also called ces-COMMAND."]
+    head = [
+        "usage: ces COMMAND ...",
+        "",
+        "Run containers on sensitive data. Every command is also called ces-COMMAND.",
+    ]
     return "\n".join([*head, "", "commands:", *rows, "", "ces COMMAND --help says more."]) + "\n"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ces.services.clean import sweep
+
 from ces_commands.doors.common import system_for
 from ces_commands.parse import Parsed
 

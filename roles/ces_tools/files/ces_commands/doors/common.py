@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from ces.system.system import System
+
 from ces_commands.parse import Parsed
 
 

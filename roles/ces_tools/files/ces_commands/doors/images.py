@@ -7,6 +7,7 @@ import json
 
 from ces.services.images import list_images
 from ces.values.quantities import spell_bytes
+
 from ces_commands.doors.common import print_table, system_for
 from ces_commands.parse import Parsed
 
@@ -18,9 +19,15 @@ def main(parsed: Parsed) -> int:
         print(json.dumps([image.as_dict() for image in images], indent=1))
         return 0
     rows = [
-        (name, image.digest.removeprefix("sha256:")[:12], spell_bytes(image.size), image.created)
+        (
+            name,
+            image.runner,
+            image.digest.removeprefix("sha256:")[:12],
+            spell_bytes(image.size),
+            image.created,
+        )
         for image in images
         for name in image.names
     ]
-    print_table(("IMAGE", "DIGEST", "SIZE", "CREATED"), sorted(rows))
+    print_table(("IMAGE", "RUNNER", "DIGEST", "SIZE", "CREATED"), sorted(rows))
     return 0

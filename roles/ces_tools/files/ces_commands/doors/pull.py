@@ -11,6 +11,7 @@ from ces.services.pull import Pulled, pull_image
 from ces.system.signals import StopSignals
 from ces.values.image import ImageRef
 from ces.values.spec import Credentials, PullSpec
+
 from ces_commands.doors.common import runner_for, system_for
 from ces_commands.parse import Parsed
 
@@ -39,7 +40,9 @@ def _credentials(parsed: Parsed) -> Credentials:
     if parsed.on("password_stdin"):
         password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
         if not password:
-            raise InvalidValue("a password", "standard input", "it is empty", "printf '%s' TOKEN | ces-pull ...")
+            raise InvalidValue(
+                "a password", "standard input", "it is empty", "printf '%s' TOKEN | ces-pull ..."
+            )
     if username in _ANONYMOUS and not password:
         username = ""
     return Credentials(username, password, parsed.text("authfile"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ces.services.images import remove_image
 from ces.values.image import ImageRef
+
 from ces_commands.doors.common import system_for
 from ces_commands.parse import Parsed
 
@@ -14,6 +15,6 @@ def main(parsed: Parsed) -> int:
     images = [ImageRef.parse(text) for text in parsed.operands]
     system = system_for(parsed)
     for image in images:
-        remove_image(image, system)
-        print(f"{image}: removed")
+        runners = remove_image(image, system, parsed.runner)
+        print(f"{image}: removed ({', '.join(runners)})")
     return 0

@@ -13,6 +13,7 @@ from ces.values.image import ImageRef
 from ces.values.record import RunRecord
 from ces.values.spec import Directories, RunSpec
 from ces.values.words import expandable, parse_env, split
+
 from ces_commands.doors.common import runner_for, system_for
 from ces_commands.parse import Parsed
 
@@ -40,7 +41,9 @@ def _spec(parsed: Parsed, image: ImageRef, system: System) -> RunSpec:
     env: dict[str, str] = {}
     for path in parsed.texts("env_file"):
         text = read_text(path, "the env file")
-        env.update(parse_env(text, variables if parsed.on("expand_env") else None, f"the env file {path}"))
+        env.update(
+            parse_env(text, variables if parsed.on("expand_env") else None, f"the env file {path}")
+        )
     options = _words(parsed, "opt_file", variables)
     args = [*_words(parsed, "arg_file", variables), *parsed.operands[1:]]
     return RunSpec(
@@ -55,7 +58,9 @@ def _spec(parsed: Parsed, image: ImageRef, system: System) -> RunSpec:
         name=parsed.text("name"),
         network=parsed.text("network"),
         directories=Directories(
-            project=parsed.text("project"), outputs=parsed.text("outputs"), scratch=parsed.text("scratch")
+            project=parsed.text("project"),
+            outputs=parsed.text("outputs"),
+            scratch=parsed.text("scratch"),
         ),
         timeout=parsed.text("timeout"),
         pull=parsed.text("pull") or "missing",

@@ -9,6 +9,7 @@ import shlex
 from ces.errors import InvalidValue
 from ces.services.runs import list_runs
 from ces.values.record import RunRecord
+
 from ces_commands.doors.common import print_table, system_for
 from ces_commands.parse import Parsed
 
@@ -27,7 +28,9 @@ def main(parsed: Parsed) -> int:
     if parsed.on("json"):
         print(json.dumps([record.as_dict() for record in records], indent=1))
         return 0
-    print_table(("RUN", "STATE", "RC", "STARTED", "SECONDS", "IMAGE"), [_row(record) for record in records])
+    print_table(
+        ("RUN", "STATE", "RC", "STARTED", "SECONDS", "IMAGE"), [_row(record) for record in records]
+    )
     return 0
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ces.services.runs import stop_run
+
 from ces_commands.doors.common import system_for
 from ces_commands.doors.runs import whole_number
 from ces_commands.parse import Parsed

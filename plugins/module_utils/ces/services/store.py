@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every engine's image storage can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from ..values.image import ImageRef
+from ..values.spec import Credentials
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    """An image on this back-end.
+
+    :param runner: the engine it is for.
+    :param digests: ``name@digest`` for every repository it came from; for an image of several
+        platforms both the index's and the manifest's digest.
+    :param size: bytes on disk.
+    :param file: the file it is, for engines whose images are files.
+    """
+
+    runner: str
+    id: str
+    digest: str
+    digests: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    size: int = 0
+    created: str = ""
+    architecture: str = ""
+    os: str = ""
+    file: str | None = None
+
+    def digest_of(self, image: ImageRef, remote: str | None = None) -> str | None:
+        """The digest by which the image's registry knows this; ``remote`` if it is one of them."""
+        prefix = f"{image.name}@"
+        known = [text[len(prefix) :] for text in self.digests if text.startswith(prefix)]
+        if remote in known:
+            return remote
+        return known[0] if known else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For results and for keeping."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> LocalImage:
+        """What :meth:`as_dict` gave, perhaps by way of JSON."""
+        return cls(**{**raw, "digests": tuple(raw["digests"]), "names": tuple(raw["names"])})
+
+
+class Store(Protocol):
+    """The images of one engine, as one user has them."""
+
+    def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
+        """The image, or None; ``fresh`` trusts nothing that was found out earlier."""
+
+    def forget(self) -> None:
+        """Drop what was found out earlier."""
+
+    def lock_file(self, image: ImageRef, digest: str) -> str:
+        """Whoever fetches the image holds the lock on this file."""
+
+    def plan_fetch(self, image: ImageRef, source: ImageRef, digest: str) -> Sequence[str]:
+        """The command that :meth:`fetch` would run."""
+
+    def fetch(
+        self, image: ImageRef, source: ImageRef, digest: str, credentials: Credentials
+    ) -> Sequence[str]:
+        """Bring the image here from ``source``; returns the command that ran."""
+
+    def listing(self) -> list[LocalImage]:
+        """All images that have a name."""
+
+    def remove(self, image: ImageRef) -> None:
+        """Remove the image; NotFound if it is not here."""
