@@ -160,7 +160,10 @@ class _Answers:
         if not stamp or stamp != self._kept.get("stamp"):
             return None
         raw = self._kept["images"].get(name)
-        return None if raw is None else LocalImage.from_dict(raw)
+        try:
+            return None if raw is None else LocalImage.from_dict(raw)
+        except (KeyError, TypeError):  # kept by another version of this collection
+            return None
 
     def stamp(self) -> Sequence[int]:
         """The state of the storage now; empty when it has no list yet."""
