@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import textwrap
@@ -24,6 +25,8 @@ PAGES = sorted(
     ]
 )
 POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
+ADMINISTRATOR = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -118,16 +121,65 @@ def role_options() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("role", "option"), role_options())
 def test_the_page_for_administrators_has_every_variable(role, option):
-    page = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
-    section = page.split(f"### {role}\n")[1].split("\n## ")[0].split("\n### ")[0]
+    section = ADMINISTRATOR.split(f"### {role}\n")[1].split("\n## ")[0].split("\n### ")[0]
     assert f"`{option}`" in section
 
 
 def test_the_page_for_administrators_has_the_defaults():
-    page = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
-    documented = dict(re.findall(r"^\| `([a-z_]+)` \| `([^`]+)` \|", page, re.M))
+    documented = dict(re.findall(r"^\| `([a-z_]+)` \| `([^`]+)` \|", ADMINISTRATOR, re.M))
     for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
         for name, default in yaml.safe_load(path.read_text(encoding="utf-8")).items():
             # a role's variable that the playbook fills in has that in its place
             if not documented.get(name, "ces_").startswith("ces_"):
                 assert yaml.safe_load(documented[name]) == default, name
+
+
+def commands():
+    """The table of the commands."""
+    path = ROOT / "roles" / "ces_tools" / "files" / "ces_commands" / "verbs.py"
+    spec = importlib.util.spec_from_file_location("verbs_for_docs", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.VERBS
+
+
+@pytest.mark.parametrize("verb", commands())
+def test_the_page_for_researchers_has_every_command(verb):
+    assert f"ces-{verb}" in RESEARCHER
+
+
+@pytest.mark.parametrize("verb", ["pull", "run"])
+def test_the_page_for_researchers_has_every_option(verb):
+    section = RESEARCHER.split(f"## Options of ces-{verb}\n")[1].split("\n## ")[0]
+    documented = set(re.findall(r"`(--?[a-z-]+)", section))
+    for option in commands()[verb].options:
+        if option.names[-1] not in ("--help", "--version", "--verbose"):
+            assert option.names[-1] in documented
+
+
+def sources(*patterns: str) -> str:
+    """Text of source files, with the seams of strings closed that lie on several lines."""
+    texts = [
+        path.read_text(encoding="utf-8") for pattern in patterns for path in ROOT.glob(pattern)
+    ]
+    return re.sub(r"\s+", " ", re.sub(r'"\s+f?"', "", "\n".join(texts)))
+
+
+def told(page: str) -> list[str]:
+    """The messages that a page explains: literal parts of what is said."""
+    table = page.split("## When something goes wrong")[1]
+    return [
+        re.search(r"`([^`]+)`", row)[1] for row in re.findall(r"^\| (.*`[^`]+`.*?) \|", table, re.M)
+    ]
+
+
+@pytest.mark.parametrize("message", told(RESEARCHER))
+def test_messages_that_researchers_look_up_exist(message):
+    system = ("Permission denied", "is already in use")  # the kernel's and podman's own
+    assert message in system or message in sources("plugins/module_utils/ces/**/*.py")
+
+
+@pytest.mark.parametrize("message", told(ADMINISTRATOR))
+def test_messages_that_administrators_look_up_exist(message):
+    text = sources("roles/*/tasks/*.yml", "plugins/module_utils/ces/**/*.py")
+    assert all(part.strip() in text for part in re.split(r"HOST|\.\.\.|nfs4|\(\)", message))
