@@ -173,13 +173,19 @@ def told(page: str) -> list[str]:
     ]
 
 
+def literal_parts(message: str) -> list[str]:
+    """What stands around the placeholders of a message as a page has it."""
+    return [part.strip() for part in re.split(r"HOST|/safe_data|\.\.\.|nfs4|\(\)", message)]
+
+
 @pytest.mark.parametrize("message", told(RESEARCHER))
 def test_messages_that_researchers_look_up_exist(message):
     system = ("Permission denied", "is already in use")  # the kernel's and podman's own
-    assert message in system or message in sources("plugins/module_utils/ces/**/*.py")
+    text = sources("plugins/module_utils/ces/**/*.py")
+    assert message in system or all(part in text for part in literal_parts(message))
 
 
 @pytest.mark.parametrize("message", told(ADMINISTRATOR))
 def test_messages_that_administrators_look_up_exist(message):
     text = sources("roles/*/tasks/*.yml", "plugins/module_utils/ces/**/*.py")
-    assert all(part.strip() in text for part in re.split(r"HOST|\.\.\.|nfs4|\(\)", message))
+    assert all(part in text for part in literal_parts(message))
