@@ -1,5 +1,4 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
@@ -178,7 +177,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     outcome = plan(asked, host) if module.check_mode else apply(asked, host)
     for warning in outcome.warnings:
         module.warn(warning)
-    return result(outcome)
+    # the whole text of both files, twice: not for nothing
+    diff = {"diff": differences(outcome)} if module._diff else {}
+    return {**result(outcome), **diff}
 
 
 def request(params: dict[str, Any]) -> Request:
@@ -204,16 +205,19 @@ def result(outcome: Outcome) -> dict[str, Any]:
             name: {kind: {"start": ids.start, "count": ids.count} for kind, ids in kinds.items()}
             for name, kinds in outcome.ranges.items()
         },
-        "diff": [
-            {
-                "before_header": change.path,
-                "after_header": change.path,
-                "before": _printable(change.before),
-                "after": _printable(change.after),
-            }
-            for change in outcome.changes
-        ],
     }
+
+
+def differences(outcome: Outcome) -> list[dict[str, str]]:
+    return [
+        {
+            "before_header": change.path,
+            "after_header": change.path,
+            "before": _printable(change.before),
+            "after": _printable(change.after),
+        }
+        for change in outcome.changes
+    ]
 
 
 def _printable(text: str) -> str:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -18,8 +17,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.subids import (
     LoginDefs,
     SubidHost,
 )
-
-FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture
@@ -35,24 +32,29 @@ def dead_pid() -> int:
     return child
 
 
-def _hold(etc: str, held: Event, enough: Event) -> None:
-    with SubidHost(etc).locked():
-        held.set()
-        enough.wait(20)
-
-
 @contextmanager
 def somebody_holding(etc: str) -> Iterator[int]:
-    """Another process holds the locks in the block."""
-    held, enough = FORK.Event(), FORK.Event()
-    process = FORK.Process(target=_hold, args=(etc, held, enough))
-    process.start()
-    assert held.wait(10)
+    """Another process holds the locks in the block, unless it is killed."""
+    holding, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with SubidHost(etc).locked():
+            os.write(told, b"x")
+            signal.pause()
+    assert os.read(holding, 1) == b"x"
     try:
-        yield process.pid or 0
+        yield child
     finally:
-        enough.set()
-        process.join()
+        kill(child)
+
+
+def kill(child: int) -> None:
+    """Kill a child and see it off, so that its id is nobody's any more."""
+    try:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
 
 
 def test_defaults_of_login_defs(host: SubidHost) -> None:
@@ -63,7 +65,10 @@ def test_defaults_of_login_defs(host: SubidHost) -> None:
 
 
 def test_login_defs_as_shadow_utils_read_them() -> None:
-    text = '# SUB_UID_MIN 1\n\n  SUB_UID_MIN\t 0x20000 \nSUB_UID_MAX 1\nSUB_UID_MAX "4000000000"\nUID_MIN\n'
+    text = (
+        "# SUB_UID_MIN 1\n\n  SUB_UID_MIN\t 0x20000 \n"
+        'SUB_UID_MAX 1\nSUB_UID_MAX "4000000000"\nUID_MIN\n'
+    )
     defs = LoginDefs.parse(text, "/etc/login.defs")
     assert (defs["SUB_UID_MIN"], defs["SUB_UID_MAX"], defs["UID_MIN"]) == (131072, 4000000000, 1000)
 
@@ -152,9 +157,9 @@ def test_the_lock_file_of_a_living_process_is_respected(host: SubidHost) -> None
     """As an old useradd, built without the lock on the password files, would hold it."""
     lock = Path(host.etc, "subgid.lock")
     lock.write_text(f"{os.getppid()}\0")
-    with pytest.raises(Busy, match=f"process {os.getppid()} held it.* remove .*subgid.lock"):
-        with host.locked():
-            pass
+    holder = rf"process {os.getppid()} held it.* remove .*subgid\.lock"
+    with pytest.raises(Busy, match=holder), host.locked():
+        pass
     assert lock.read_text() == f"{os.getppid()}\0"
     assert sorted(os.listdir(host.etc)) == [".pwd.lock", "subgid.lock"]
 
@@ -162,13 +167,15 @@ def test_the_lock_file_of_a_living_process_is_respected(host: SubidHost) -> None
 @pytest.mark.parametrize("text", ["", "\0", "nobody\0", "-1\0", "0\0"])
 def test_a_lock_file_without_a_process_is_left_to_a_person(host: SubidHost, text: str) -> None:
     Path(host.etc, "subuid.lock").write_text(text)
-    with pytest.raises(Busy, match=r"somebody else held it.*remove .*subuid\.lock"):
-        with host.locked():
-            pass
+    holder = r"somebody else held it.*remove .*subuid\.lock"
+    with pytest.raises(Busy, match=holder), host.locked():
+        pass
 
 
 @pytest.mark.parametrize("pid", [dead_pid, os.getpid])
-def test_the_lock_file_of_a_dead_process_is_taken_over(host: SubidHost, pid) -> None:  # type: ignore[no-untyped-def]
+def test_the_lock_file_of_a_dead_process_is_taken_over(
+    host: SubidHost, pid: Callable[[], int]
+) -> None:
     Path(host.etc, "subuid.lock").write_text(f"{pid()}\0")
     with host.locked():
         assert Path(host.etc, "subuid.lock").read_bytes() == f"{os.getpid()}\0".encode()
@@ -176,17 +183,14 @@ def test_the_lock_file_of_a_dead_process_is_taken_over(host: SubidHost, pid) -> 
 
 def test_locks_of_a_killed_holder_are_taken_over(host: SubidHost) -> None:
     with somebody_holding(host.etc) as pid:
-        os.kill(pid, 9)
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        kill(pid)
         assert Path(host.etc, "subuid.lock").exists()
-        # the dead child must be gone from the process table, as it is for whose parent waits
-        os.waitpid(pid, 0)
         with host.locked():
             pass
     assert os.listdir(host.etc) == [".pwd.lock"]
 
 
 def test_a_directory_that_is_not_ours_to_write(tmp_path: Path) -> None:
-    with pytest.raises(CesError, match=r"lock .*/none/\.pwd\.lock|only root may"):
-        with SubidHost(str(tmp_path / "none")).locked():
-            pass
+    nowhere = SubidHost(str(tmp_path / "none"))
+    with pytest.raises(CesError, match=r"lock .*/none/\.pwd\.lock|only root may"), nowhere.locked():
+        pass

@@ -24,10 +24,10 @@ def report(path: str, kind: str, table: SubidTable, real: Mapping[int, str]) -> 
         ". It was kept, but some programs refuse the whole file because of it: correct or remove it"
         for number in table.unknown
     ]
-    overlaps = [_overlap(path, group) for group in overlapping(table.entries)]
+    overlaps = [_overlap(path, group) for group in overlapping(table.in_force)]
     holes = [
         _hole(path, kind, entry, [f"{number} ({real[number]})" for number in ids])
-        for entry, ids in containing(table.entries, sorted(real))
+        for entry, ids in containing(table.in_force, sorted(real))
     ]
     return [*capped(unknown), *capped(overlaps), *capped(holes)]
 

@@ -96,6 +96,11 @@ class SubidTable:
             if number not in known and line.strip() and not line.lstrip().startswith("#")
         ]
 
+    @property
+    def in_force(self) -> list[Entry]:
+        """The entries that are not commented out."""
+        return [entry for entry in self.entries if not entry.disabled]
+
     def by_owner(self) -> dict[str, list[Entry]]:
         """The entries of each key, in the table's order."""
         owners: dict[str, list[Entry]] = {}
@@ -147,7 +152,7 @@ def overlapping(entries: Collection[Entry]) -> list[list[Entry]]:
     groups: list[list[Entry]] = []
     last = -1
     group: list[Entry] = []
-    for entry in sorted(_given(entries), key=lambda e: (e.ids.start, e.number)):
+    for entry in sorted((e for e in entries if e.ids.count), key=lambda e: (e.ids.start, e.number)):
         if entry.ids.start > last:
             groups.append(group)
             group = []
@@ -159,12 +164,8 @@ def overlapping(entries: Collection[Entry]) -> list[list[Entry]]:
 def containing(entries: Collection[Entry], ids: Sequence[int]) -> list[tuple[Entry, Sequence[int]]]:
     """Entries whose range contains some of the (sorted) ids, with those."""
     found = []
-    for entry in _given(entries):
+    for entry in entries:
         inside = ids[bisect_left(ids, entry.ids.start) : bisect_right(ids, entry.ids.last)]
         if inside:
             found.append((entry, inside))
     return found
-
-
-def _given(entries: Iterable[Entry]) -> Iterable[Entry]:
-    return (entry for entry in entries if entry.ids.count > 0 and not entry.disabled)
