@@ -2,9 +2,11 @@
 #
 # The one list of what can be run here. `make help` shows it.
 #
-# TESTBED=NAME chooses another set of hosts beside the default one; SCENARIO=NAME a molecule scenario.
+# TESTBED=NAME chooses another set of hosts beside the default one. `make molecule SCENARIO=NAME STEP=converge` does one
+# step of a scenario and leaves its hosts; without STEP the whole scenario runs and removes them.
 
 SCENARIO ?= default
+STEP ?= test
 LOGIN_HOST ?= debian13
 LOGIN_USER ?= alice
 
@@ -44,7 +46,7 @@ sanity: tools ## ansible-test sanity, on what git would commit
 	@tests/sanity/run $(ARGS)
 
 molecule: setup ## One molecule scenario on real hosts (SCENARIO=default)
-	@TESTBED=$${TESTBED:-molecule} molecule $(or $(STEP),test) --scenario-name $(SCENARIO)
+	@TESTBED=$${TESTBED:-molecule} molecule $(STEP) --scenario-name $(SCENARIO)
 
 ## Set up and clean up
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What playbooks/backend.yml made of a bare Debian, as the system's own tools tell it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+USERS = ["alice", "bob", "carol"]
+STRANGER = "dave"
+
+
+def ranges(text: str) -> list[tuple[str, int, int]]:
+    """The entries of /etc/subuid or /etc/subgid: owner, first id, count."""
+    entries = [line.split(":") for line in text.splitlines() if line]
+    return [(owner, int(start), int(count)) for owner, start, count in entries]
+
+
+@pytest.mark.parametrize("path", ["/etc/subuid", "/etc/subgid"])
+def test_subordinate_ids_are_enough_and_nobody_shares_any(backend, path):
+    entries = ranges(backend.read(path))
+    for user in USERS:
+        assert sum(count for owner, _, count in entries if owner == user) >= 65536, user
+    in_order = sorted((start, start + count) for _, start, count in entries)
+    for (_, end), (start, _) in zip(in_order, in_order[1:]):
+        assert end <= start, f"{path}: ranges overlap at {start}"
+
+
+@pytest.mark.parametrize("path", ["/etc/subuid", "/etc/subgid"])
+def test_subordinate_ids_are_no_real_ids(backend, path):
+    database = "passwd" if path == "/etc/subuid" else "group"
+    real = {int(line.split(":")[2]) for line in backend.says("getent", database).splitlines()}
+    for owner, start, count in ranges(backend.read(path)):
+        assert not [number for number in real if start <= number < start + count], owner
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_users_have_a_session_without_logging_in(backend, user):
+    assert backend.says("loginctl", "show-user", user, "--property=Linger").strip() == "Linger=yes"
+    assert (
+        backend.says("systemctl", "--user", f"--machine={user}@", "is-system-running").strip()
+        == "running"
+    )
+
+
+def test_others_have_none(backend):
+    assert not backend.host.file(f"/var/lib/systemd/linger/{STRANGER}").exists
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_podman_is_rootless_on_local_overlay(backend, user):
+    info = backend.json("podman", "info", "--format", "json", user=user)
+    assert info["host"]["security"]["rootless"] is True
+    assert info["host"]["cgroupVersion"] == "v2"
+    assert info["store"]["graphDriverName"] == "overlay"
+    root = info["store"]["graphRoot"]
+    assert not root.startswith(
+        "/home/"
+    ), "storage would lie in a home, which may be on a network file system"
+    assert user in root or "2001" in root or str(backend.host.user(user).uid) in root
+    assert backend.says("stat", "--file-system", "--format=%T", root).strip() == "ext2/ext3"
+
+
+def test_storage_of_one_user_is_closed_to_others(backend):
+    root = backend.json("podman", "info", "--format", "json", user="alice")["store"]["graphRoot"]
+    assert backend.host.run("su --login bob --command 'ls %s'", root).rc != 0
+
+
+def test_only_the_allowed_registry_is_trusted(backend, site):
+    policy = json.loads(backend.read("/etc/containers/policy.json"))
+    assert policy["default"] == [{"type": "reject"}]
+    assert list(policy["transports"]["docker"]) == [f"{site['testbed_registry']}/tre"]
+
+
+def test_the_policy_is_what_the_inventory_says(backend, site):
+    file = backend.host.file("/etc/ces/policy.json")
+    assert (file.user, file.group, file.mode) == ("root", "root", 0o644)
+    policy = json.loads(file.content_string)
+    assert policy["memory"] == {"default": "512MiB", "maximum": "1GiB"}
+    assert [entry["prefix"] for entry in policy["registries"]] == [
+        f"{site['testbed_registry']}/tre"
+    ]
+
+
+def test_nobody_but_root_can_change_the_tools(backend):
+    assert backend.says("find", "/usr/local/lib/tre-ces", "!", "-user", "root") == ""
+    assert (
+        backend.says(
+            "find",
+            "/usr/local/lib/tre-ces",
+            "/etc/ces",
+            "/usr/local/bin",
+            "-perm",
+            "/022",
+            "!",
+            "-type",
+            "l",
+        )
+        == ""
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ces",
+        "ces-pull",
+        "ces-run",
+        "ces-gpu-run",
+        "ces-images",
+        "ces-rm",
+        "ces-runs",
+        "ces-stop",
+        "ces-clean",
+        "ces-pm-pull",
+        "ces-pm-run",
+    ],
+)
+def test_commands_are_on_the_path_and_explain_themselves(backend, command):
+    assert "usage" in backend.says(command, "--help", user="alice").lower()
