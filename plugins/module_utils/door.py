@@ -10,10 +10,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .ces.errors import CesError, InvalidValue
 from .ces.system.system import System
-from .ces.values.image import ImageRef
+from .ces.values.image import Image, ImageRef
 from .ces.values.spec import Credentials
 
-RUNNER = {"runner": {"type": "str", "choices": ["podman"]}}
+RUNNER = {"runner": {"type": "str", "choices": ["podman", "apptainer"]}}
 CREDENTIALS: dict[str, dict[str, Any]] = {
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},
@@ -52,13 +52,14 @@ def answer(module: AnsibleModule, work: Callable[[AnsibleModule], dict[str, Any]
     module.exit_json(**result)
 
 
-def image_result(image: ImageRef, digest: str | None, image_id: str | None) -> dict[str, Any]:
+def image_result(image: Image, digest: str | None, image_id: str | None) -> dict[str, Any]:
     """An image, as results have it."""
+    reference = image if isinstance(image, ImageRef) else None
     return {
         "reference": str(image),
-        "registry": image.registry,
-        "path": image.path,
-        "tag": image.tag,
+        "registry": reference and reference.registry,
+        "path": reference and reference.path,
+        "tag": reference and reference.tag,
         "digest": digest,
         "id": image_id,
     }

@@ -24,7 +24,7 @@ options:
     description:
       - The container engine whose storage is read; by default all that the policy allows.
     type: str
-    choices: [podman]
+    choices: [podman, apptainer]
 seealso:
   - module: tre.ces.ces_pull
 """

@@ -32,14 +32,16 @@ attributes:
 options:
   image:
     description:
-      - The image, C(registry.example.org/project/image:tag) or C(...@sha256:...).
+      - The image, C(registry.example.org/project/image:tag) or C(...@sha256:...); for
+        O(runner=apptainer) also the
+        absolute path of an image file (SIF).
     type: str
     required: true
   runner:
     description:
       - The container engine; by default the one that the policy names.
     type: str
-    choices: [podman]
+    choices: [podman, apptainer]
   args:
     description:
       - Arguments of the container, one word each; no shell reads them.
@@ -79,9 +81,16 @@ options:
       - Give the container the GPU.
     type: bool
     default: false
+  home:
+    description:
+      - Give the container the user's home directory, if the policy allows it.
+    type: bool
+    default: false
   name:
     description:
-      - Name of the container; by default C(ces-NUMBER).
+      - Name of the container; by default C(ces-NUMBER). No two containers that run have the same
+        under podman;
+        apptainer's have none, and it stands in the record alone.
     type: str
   network:
     description:
@@ -280,7 +289,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.services.run import planned, run_container
-from ..module_utils.ces.values.image import ImageRef
+from ..module_utils.ces.values.image import Image, parse_image
 from ..module_utils.ces.values.policy import NETWORKS
 from ..module_utils.ces.values.record import RunRecord
 from ..module_utils.ces.values.spec import PULL_MODES, Directories, RunSpec
@@ -303,6 +312,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "cpus": {"type": "float"},
     "memory": {"type": "str"},
     "gpu": {"type": "bool", "default": False},
+    "home": {"type": "bool", "default": False},
     "name": {"type": "str"},
     "network": {"type": "str", "choices": list(NETWORKS)},
     "project": {"type": "str"},
@@ -332,7 +342,7 @@ AFTER_START = ("rc", "started", "ended", "duration")
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    image = ImageRef.parse(params["image"])
+    image = parse_image(params["image"], "/")
     system = system_for(module)
     spec = run_spec(image, params, params["runner"] or system.policy.default_runner)
     if module.check_mode:
@@ -345,7 +355,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     return finished(image, run.record, run.stdout, run.stderr)
 
 
-def run_spec(image: ImageRef, params: dict[str, Any], runner: str) -> RunSpec:
+def run_spec(image: Image, params: dict[str, Any], runner: str) -> RunSpec:
     return RunSpec(
         image=image,
         runner=runner,
@@ -355,6 +365,7 @@ def run_spec(image: ImageRef, params: dict[str, Any], runner: str) -> RunSpec:
         cpus=params["cpus"],
         memory=params["memory"],
         gpu=params["gpu"],
+        home=params["home"],
         name=params["name"],
         network=params["network"],
         directories=Directories(
@@ -366,7 +377,7 @@ def run_spec(image: ImageRef, params: dict[str, Any], runner: str) -> RunSpec:
     )
 
 
-def result(image: ImageRef, record: RunRecord) -> dict[str, Any]:
+def result(image: Image, record: RunRecord) -> dict[str, Any]:
     facts = record.as_dict()
     return {
         **{key: facts[key] for key in FROM_RECORD},
@@ -375,7 +386,7 @@ def result(image: ImageRef, record: RunRecord) -> dict[str, Any]:
     }
 
 
-def finished(image: ImageRef, record: RunRecord, stdout: str, stderr: str) -> dict[str, Any]:
+def finished(image: Image, record: RunRecord, stdout: str, stderr: str) -> dict[str, Any]:
     facts = record.as_dict()
     outcome = {
         "changed": True,

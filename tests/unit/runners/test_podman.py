@@ -38,8 +38,7 @@ LAUNCH = Launch(
     ),
     resources=Resources(),
     network="none",
-    cid_file="/run/user/1000/ces/run-7/cid",
-    env_file="/run/user/1000/ces/run-7/env",
+    private="/run/user/1000/ces/run-7",
 )
 BEFORE_OPTIONS = (
     "podman",
@@ -53,7 +52,7 @@ BEFORE_OPTIONS = (
     "--cidfile=/run/user/1000/ces/run-7/cid",
     "--env-file=/run/user/1000/ces/run-7/env",
     "--network=none",
-    "--mount=type=bind,src=/safe_data/p,dst=/safe_data,ro=true",
+    "--mount=type=bind,src=/safe_data/p,dst=/safe_data,ro",
     "--mount=type=bind,src=/home/ada l/outputs-7,dst=/safe_outputs",
     "--mount=type=bind,src=/home/ada l/scratch-7,dst=/scratch",
 )

@@ -29,8 +29,9 @@ class Launch:
     :param image: what the engine finds the image by.
     :param run_id: the run's NUMBER, put on the container as a label.
     :param resources: what the engine is to enforce (nothing that this kernel cannot).
-    :param cid_file: where the engine writes the container's id.
-    :param env_file: ``NAME=value`` lines, 0600.
+    :param env: the container's environment.
+    :param home: the user's home, if the container is to have it.
+    :param private: the run's own directory, 0700 and in memory.
     """
 
     image: str
@@ -39,7 +40,39 @@ class Launch:
     mounts: tuple[Mount, ...]
     resources: Resources
     network: str
-    cid_file: str
-    env_file: str
+    private: str
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    home: str | None = None
     options: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+
+    @property
+    def cid_file(self) -> str:
+        """Where the engine writes the container's id."""
+        return cid_file(self.private)
+
+    @property
+    def pid_file(self) -> str:
+        """Which process the engine is."""
+        return pid_file(self.private)
+
+    @property
+    def env_file(self) -> str:
+        """The container's environment in the engine's own form, 0600, where it wants a file."""
+        return f"{self.private}/env"
+
+
+def cid_file(private: str) -> str:
+    """The file with the container's id in a run's own directory."""
+    return f"{private}/cid"
+
+
+def pid_file(private: str) -> str:
+    """The file with the engine's process in a run's own directory."""
+    return f"{private}/pid"
+
+
+def bind(mount: Mount) -> str:
+    """A mount as ``--mount`` has it, which podman and apptainer read alike."""
+    read_only = ",ro" if mount.access == "ro" else ""
+    return f"type=bind,src={mount.source},dst={mount.target}{read_only}"

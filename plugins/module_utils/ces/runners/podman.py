@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..values.mounts import Mount
 from ..values.options import Option
-from .command import Command, Launch
+from .command import Command, Launch, bind
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
@@ -145,7 +147,8 @@ def run(launch: Launch) -> Command:
             f"--env-file={launch.env_file}",
             f"--network={launch.network}",
             *_limits(launch),
-            *(f"--mount={_bind(mount)}" for mount in launch.mounts),
+            *(f"--mount={bind(mount)}" for mount in launch.mounts),
+            *(_home(launch.home) if launch.home else ()),
             *launch.options,
             "--",
             launch.image,
@@ -178,6 +181,19 @@ def _limits(launch: Launch) -> list[str]:
     ]
 
 
-def _bind(mount: Mount) -> str:
-    read_only = ",ro=true" if mount.access == "ro" else ""
-    return f"type=bind,src={mount.source},dst={mount.target}{read_only}"
+def _home(home: str) -> tuple[str, ...]:
+    return f"--mount={bind(Mount(home, home))}", f"--env=HOME={home}"
+
+
+def environment(values: Mapping[str, str]) -> str:
+    """The text of an env file: podman takes values as they are."""
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
+    """Exit status and what podman says went wrong; None if it was the container that failed.
+
+    The container's own 125 to 127 come without a message of podman's.
+    """
+    said = [line for line in stderr.splitlines() if line.startswith("Error: ")]
+    return (rc, said[-1].removeprefix("Error: ")) if rc in (125, 126, 127) and said else None

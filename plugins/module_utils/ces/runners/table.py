@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..errors import InvalidValue
 from ..values.options import Option
 from ..values.policy import NETWORKS
-from . import podman
+from . import apptainer, podman
 from .command import Command, Launch
 
 
@@ -21,8 +21,14 @@ class Runner:
     :param role: the role that installs it, for messages.
     :param networks: the network modes it knows.
     :param options: what researchers may pass by default.
+    :param files: its images are files, which can be named instead of an image in a registry.
     :param hint: from what it said to what to do next.
-    :param delete: removes a directory in which its containers left files of other ids.
+    :param complaint: from its exit status and outputs to ours and what it says went wrong; None if
+        it was the container that failed.
+    :param environment: the text of its env file; None where the command itself has the variables.
+    :param stop: ends a container gently, by the file with its id; None where a signal to the
+        engine's process group does. Likewise ``remove``, which leaves nothing of it.
+    :param delete: removes a directory in which its containers left files of other ids, if they can.
     """
 
     engine: str
@@ -30,10 +36,13 @@ class Runner:
     networks: tuple[str, ...]
     options: tuple[Option, ...]
     hint: Callable[[str], str]
+    complaint: Callable[[int, str, str], tuple[int, str] | None]
     run: Callable[[Launch], Command]
-    stop: Callable[[str], Command]
-    remove: Callable[[str], Command]
-    delete: Callable[[str], Command]
+    environment: Callable[[Mapping[str, str]], str] | None = None
+    stop: Callable[[str], Command] | None = None
+    remove: Callable[[str], Command] | None = None
+    delete: Callable[[str], Command] | None = None
+    files: bool = False
 
 
 RUNNERS: Mapping[str, Runner] = {
@@ -43,10 +52,22 @@ RUNNERS: Mapping[str, Runner] = {
         networks=NETWORKS,
         options=podman.OPTIONS,
         hint=podman.hint,
+        complaint=podman.complaint,
         run=podman.run,
+        environment=podman.environment,
         stop=podman.stop,
         remove=podman.remove,
         delete=podman.delete,
+    ),
+    "apptainer": Runner(
+        engine="apptainer",
+        role="apptainer",
+        networks=("none", "host"),
+        options=apptainer.OPTIONS,
+        hint=apptainer.hint,
+        complaint=apptainer.complaint,
+        run=apptainer.run,
+        files=True,
     ),
 }
 

@@ -6,30 +6,44 @@ from __future__ import annotations
 import os
 
 from ..errors import CesError
+from ..runners.command import cid_file, pid_file
 from ..runners.table import RUNNERS, Runner
 from ..system.files import remove_tree
+from ..system.process import kill_recorded
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
 
 
-def clear_away(record: RunRecord, cid_file: str, runner: Runner, system: System) -> None:
-    """Remove what a run may have left: its container and the scratch directory that we made.
+def private_path(run_id: int, system: System) -> str:
+    """A run's own directory: in memory, gone with the run."""
+    return f"{system.account.runtime}/run-{run_id}"
+
+
+def clear_away(record: RunRecord, private: str, runner: Runner, system: System) -> None:
+    """Remove what a run may have left: its container, its own directory, the scratch that we made.
 
     What cannot be removed becomes a warning in the record: the run itself is over.
     """
     problems = []
-    if os.path.exists(cid_file):
-        finished = system.process.run(runner.remove(cid_file))
+    kill_recorded(pid_file(private))
+    if runner.remove is not None and os.path.exists(cid_file(private)):
+        finished = system.process.run(runner.remove(cid_file(private)))
         if not finished.ok:
             problems.append(f"the container could not be removed: {finished.stderr.strip()}")
-    if record.scratch_created and os.path.lexists(record.scratch):
+    for path in (private, record.scratch if record.scratch_created else ""):
         try:
-            remove_tree(record.scratch, lambda path: system.process.run(runner.delete(path)))
+            _remove(path, runner, system)
         except CesError as error:
             problems.append(str(error))
     for problem in problems:
         system.tell(f"warning: {problem}")
     record.warnings = (*record.warnings, *problems)
+
+
+def _remove(path: str, runner: Runner, system: System) -> None:
+    delete = runner.delete
+    if path and os.path.lexists(path):
+        remove_tree(path, delete and (lambda left: system.process.run(delete(left))))
 
 
 def sweep(system: System) -> list[RunRecord]:
@@ -40,11 +54,8 @@ def sweep(system: System) -> list[RunRecord]:
     swept = []
     for run, record in system.records.take_over_dead(lambda record: record.host == system.host):
         runner = RUNNERS.get(record.runner)
-        private = f"{system.account.runtime}/run-{run.run_id}"
         if runner is not None:
-            clear_away(record, f"{private}/cid", runner, system)
-        if os.path.lexists(private):
-            remove_tree(private)
+            clear_away(record, private_path(run.run_id, system), runner, system)
         if record.state in LIVE:
             record.state, record.ended = "CANCELLED", utc_now()
             record.reason = "the process that ran it was killed, or the host went down"

@@ -10,9 +10,13 @@ from ..runners.table import runner_named
 from ..system.system import System
 from ..values.image import ImageRef
 from .podman_store import PodmanStore
+from .sif_store import SifStore
 from .store import LocalImage, Store
 
-STORES: Mapping[str, Callable[[System], Store]] = {"podman": PodmanStore}
+STORES: Mapping[str, Callable[[System], Store]] = {
+    "podman": PodmanStore,
+    "apptainer": SifStore,
+}
 """The image storage of each engine: a new engine is a new row."""
 
 

@@ -14,6 +14,7 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
+from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
 from ..values.policy import OptionChanges, Policy
@@ -55,10 +56,11 @@ class Plan:
         """Where scratch is."""
         return self.scratch or f"{home}/scratch-{run_id}"
 
-    def launch(self, run_id: int, home: str, private: str) -> Launch:
+    def launch(self, run_id: int, home: str, private: str, image: str) -> Launch:
         """What the engine is told for a run of this number.
 
         :param private: the run's own 0700 directory for the container's id and its environment.
+        :param image: what the engine finds the image by.
         """
         mounts = (
             self.safe_data,
@@ -67,14 +69,15 @@ class Plan:
             *self.extra,
         )
         return Launch(
-            image=str(self.spec.image),
+            image=image,
             run_id=run_id,
             name=self.spec.name or f"ces-{run_id}",
             mounts=mounts,
             resources=self.enforced,
             network=self.network,
-            cid_file=f"{private}/cid",
-            env_file=f"{private}/env",
+            private=private,
+            home=home if self.spec.home else None,
+            env=self.env,
             options=self.options,
             args=tuple(self.spec.args),
         )
@@ -96,7 +99,10 @@ def plan_run(spec: RunSpec, system: System) -> Plan:
     """
     policy, account = system.policy, system.account
     runner = usable_runner(spec.runner, system)
-    policy.registry_for(spec.image)
+    if isinstance(spec.image, ImageRef):
+        policy.registry_for(spec.image)
+    if spec.home:
+        policy.check_home()
     network = policy.check_network(spec.network)
     if network not in runner.networks:
         raise InvalidValue(

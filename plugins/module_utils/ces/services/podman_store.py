@@ -8,13 +8,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import CesError, Interrupted, NotFound
+from ..errors import CesError, Interrupted, InvalidValue, NotFound
 from ..runners import podman
 from ..system.authfile import auth_file
 from ..system.files import read_json, write_atomic
 from ..system.process import Streams
 from ..system.system import System
-from ..values.image import ImageRef
+from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 from .store import LocalImage
 
@@ -28,6 +28,8 @@ class PodmanStore:
     Asking podman costs as much as starting a container, so answers are kept until the storage
     changes.
     """
+
+    lock_mode = 0o600
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -47,6 +49,12 @@ class PodmanStore:
         if found is not None:
             answers.put(str(image), found, stamp)
         return found
+
+    def open_file(self, image: ImageFile) -> LocalImage:
+        """podman's images are no files."""
+        raise InvalidValue(
+            "an image of podman", image.path, "it is a file", "name it by its registry"
+        )
 
     def forget(self) -> None:
         """Ask podman anew from now on."""

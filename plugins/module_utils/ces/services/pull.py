@@ -71,7 +71,7 @@ def _fetch_once(
         system.tell(f"somebody else is pulling {image} at the moment: waiting for that")
 
     argv: Sequence[str] = ()
-    with locked(store.lock_file(image, remote), waiting):
+    with locked(store.lock_file(image, remote), waiting, mode=store.lock_mode):
         here = store.find(image) if waited else None
         if here is None or here.digest_of(image, remote) != remote:
             argv = store.fetch(image, source, remote, spec.credentials)

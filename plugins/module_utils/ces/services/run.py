@@ -14,14 +14,15 @@ from ..runners.command import Launch
 from ..system.audit import audit
 from ..system.cgroup import oom_kills
 from ..system.files import explained, private_directory, remove_quietly, remove_tree, write_new
-from ..system.process import Finished, Streams, last_lines
+from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status
 from ..system.system import System
+from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
-from .clean import clear_away, sweep
+from .clean import clear_away, private_path, sweep
 from .images import store_of
 from .plan import Plan, plan_run
 from .store import LocalImage
@@ -79,10 +80,29 @@ def planned(spec: RunSpec, system: System) -> RunRecord:
     """
     plan = plan_run(spec, system)
     number = system.records.expected_number()
-    launch = plan.launch(
-        number, system.account.home, f"{system.account.runtime_base}/ces/run-{number}"
-    )
-    return _record(plan, launch, None, system)
+    # not private_path(), which would make the directory above it
+    private = f"{system.account.runtime_base}/ces/run-{number}"
+    here = _in_storage(spec, system)
+    image = (here and here.file) or str(spec.image)
+    return _record(plan, plan.launch(number, system.account.home, private, image), here, system)
+
+
+def _in_storage(spec: RunSpec, system: System) -> LocalImage | None:
+    """The image, without fetching it.
+
+    :raises NotFound: it is not there and must not be pulled.
+    """
+    store = store_of(spec.runner, system)
+    if isinstance(spec.image, ImageFile):
+        return store.open_file(spec.image)
+    here = store.find(spec.image)
+    if here is None and spec.pull == "never":
+        raise NotFound(
+            f"run {spec.image}",
+            said="the image is not in your storage",
+            hint=f"pull it first: ces-pull {spec.image}",
+        )
+    return here
 
 
 def ensure_image(spec: RunSpec, system: System) -> LocalImage:
@@ -90,15 +110,10 @@ def ensure_image(spec: RunSpec, system: System) -> LocalImage:
 
     :raises NotFound: it is not there and must not be pulled.
     """
-    here = None if spec.pull == "always" else store_of(spec.runner, system).find(spec.image)
-    if here is not None:
+    here = _in_storage(spec, system)
+    if isinstance(spec.image, ImageFile) or (here is not None and spec.pull != "always"):
+        assert here is not None
         return here
-    if spec.pull == "never":
-        raise NotFound(
-            f"run {spec.image}",
-            said="the image is not in your storage",
-            hint=f"pull it first: ces-pull {spec.image}",
-        )
     # only a run that pulls pays for loading TLS and HTTP (20 ms)
     from .pull import pull_image
 
@@ -109,18 +124,20 @@ def ensure_image(spec: RunSpec, system: System) -> LocalImage:
 
 
 def _run(plan: Plan, image: LocalImage, system: System) -> Ran:
-    active = system.records.open(lambda number: _is_free(plan, number, system.account.home))
+    home = system.account.home
+    active = system.records.open(lambda number: _is_free(plan, number, home))
     try:
-        with _workspace(plan, active, system) as launch:
-            record = _record(plan, launch, image, system)
-            record.log, record.pid = active.log, os.getpid()
-            record.scratch_created = plan.scratch is None
-            record.state, record.started = "RUNNING", utc_now()
-            # from here on a sweep finds all that there is to clear away
-            active.save(record, durable=False)
-            with _clearing_away(plan, launch, record, active, system):
-                _make_directories(plan, launch)
-                finished = _follow(plan, launch, record, active, system)
+        private = private_path(active.run_id, system)
+        launch = plan.launch(active.run_id, home, private, image.file or str(plan.spec.image))
+        record = _record(plan, launch, image, system)
+        record.log, record.pid = active.log, os.getpid()
+        record.scratch_created = plan.scratch is None
+        record.state, record.started = "RUNNING", utc_now()
+        # from here on a sweep finds all that there is to clear away
+        active.save(record, durable=False)
+        with _clearing_away(plan, launch, record, active, system):
+            _make_directories(plan, launch)
+            finished = _follow(plan, launch, record, active, system)
     finally:
         active.finish()
     return Ran(record, finished.stdout, finished.stderr)
@@ -139,7 +156,7 @@ def _clearing_away(
         raise
     finally:
         record.ended = record.ended or utc_now()
-        clear_away(record, launch.cid_file, plan.runner, system)
+        clear_away(record, launch.private, plan.runner, system)
         active.save_last(record)
 
 
@@ -152,7 +169,8 @@ def _follow(
         echo=system.echo,
         timeout=plan.timeout,
         interruptible=True,
-        stop=plan.runner.stop(launch.cid_file),
+        stop=plan.runner.stop and plan.runner.stop(launch.cid_file),
+        pid_file=launch.pid_file,
     )
     system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
     kills_before = oom_kills(system.account.uid)
@@ -161,8 +179,9 @@ def _follow(
     record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
     _judge(record, finished, plan, oom_kills(system.account.uid) > kills_before)
     if finished.rc < EXIT_OURS and not finished.stopped_by:
-        # podman ended by itself, so --rm has done its work: asking again would cost 40 ms
+        # the engine ended by itself and left nothing; to ask podman for it again would cost 40 ms
         remove_quietly(launch.cid_file)
+    remove_quietly(launch.pid_file)
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
         store_of(plan.spec.runner, system).forget()
     return finished
@@ -175,36 +194,30 @@ def _judge(record: RunRecord, finished: Finished, plan: Plan, oom: bool) -> None
     """
     if finished.log_error:
         record.warnings = (*record.warnings, finished.log_error)
-    record.rc = finished.rc
+    record.state, record.rc, record.reason = _verdict(finished, plan, oom)
+
+
+def _verdict(finished: Finished, plan: Plan, oom: bool) -> tuple[str, int, str]:
     if finished.stopped_by == "timeout":
-        record.state, record.rc = "TIMEOUT", TIMEOUT_STATUS
-        record.reason = f"it ran longer than the timeout of {plan.timeout:g} s"
-    elif finished.stopped_by:
-        record.state, record.rc = "CANCELLED", exit_status(finished.stopped_by)
-        record.reason = f"stopped by {finished.stopped_by}"
-    elif finished.ok:
-        record.state = "COMPLETED"
-    elif oom and finished.rc == _KILLED:
-        record.state = "OUT_OF_MEMORY"
-        limit = plan.enforced.memory
-        record.reason = "the kernel killed it for lack of memory" + (
-            f" (its limit was {spell_bytes(limit)})" if limit else ""
-        )
-    else:
-        record.state = "FAILED"
-        record.reason = _why_failed(finished, plan)
-
-
-def _why_failed(finished: Finished, plan: Plan) -> str:
-    engine_says = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
-    if finished.rc in (125, 126, 127) and engine_says:
-        # the container's own 125 to 127 come with no message of the engine
-        said = last_lines(engine_says[-1].removeprefix("Error: "))
+        reason = f"it ran longer than the timeout of {plan.timeout:g} s"
+        return "TIMEOUT", TIMEOUT_STATUS, reason
+    if finished.stopped_by:
+        status = exit_status(finished.stopped_by)
+        return "CANCELLED", status, f"stopped by {finished.stopped_by}"
+    complaint = plan.runner.complaint(finished.rc, finished.stdout, finished.stderr)
+    if complaint is not None:
+        status, said = complaint
         hint = plan.runner.hint(said)
-        return f"{plan.runner.engine}: {said.rstrip('.')}" + (f". {hint}" if hint else "")
-    return f"the container exited with {finished.rc}" + (
-        " (SIGKILL)" if finished.rc == _KILLED else ""
-    )
+        reason = f"{plan.runner.engine}: {said.rstrip('.')}" + (f". {hint}" if hint else "")
+        return "FAILED", status, reason
+    if finished.ok:
+        return "COMPLETED", 0, ""
+    if finished.rc == _KILLED and oom:
+        limit = plan.enforced.memory
+        reason = f" (its limit was {spell_bytes(limit)})" if limit else ""
+        return "OUT_OF_MEMORY", _KILLED, f"the kernel killed it for lack of memory{reason}"
+    killed = " (SIGKILL)" if finished.rc == _KILLED else ""
+    return "FAILED", finished.rc, f"the container exited with {finished.rc}{killed}"
 
 
 def _is_free(plan: Plan, number: int, home: str) -> bool:
@@ -214,26 +227,17 @@ def _is_free(plan: Plan, number: int, home: str) -> bool:
     return not any(os.path.lexists(path) for path in mine)
 
 
-@contextmanager
-def _workspace(plan: Plan, active: ActiveRun, system: System) -> Iterator[Launch]:
-    """The run's own directory in memory, with its environment; gone when the block ends."""
-    private = f"{system.account.runtime}/run-{active.run_id}"
-    if os.path.lexists(private):  # of a run on another host with the same number, long gone
-        remove_tree(private)
-    private_directory(private)
-    try:
-        launch = plan.launch(active.run_id, system.account.home, private)
-        with explained("write the container's environment"):
-            write_new(
-                launch.env_file, "".join(f"{name}={value}\n" for name, value in plan.env.items())
-            )
-        yield launch
-    finally:
-        remove_tree(private)
-
-
 def _make_directories(plan: Plan, launch: Launch) -> None:
-    """Outputs and scratch: new ones are the user's alone, the caller's stay as they are."""
+    """The run's own directory with its environment; outputs and scratch.
+
+    New ones are the user's alone, those that the caller chose stay as they are.
+    """
+    if os.path.lexists(launch.private):  # of a run whose number was given out again: state was lost
+        remove_tree(launch.private)
+    private_directory(launch.private)
+    if plan.runner.environment is not None:
+        with explained("write the container's environment"):
+            write_new(launch.env_file, plan.runner.environment(launch.env))
     for mount in launch.mounts[1:3]:
         with explained(f"make {mount.source} for {mount.target}"):
             if mount.source in (plan.outputs, plan.scratch):
@@ -242,12 +246,19 @@ def _make_directories(plan: Plan, launch: Launch) -> None:
                 os.mkdir(mount.source, 0o700)
 
 
+def _digest(named: Image, image: LocalImage | None) -> str | None:
+    """The digest by which the image's registry knows it, as far as that is known."""
+    if isinstance(named, ImageFile):
+        return image.digest or None if image else None
+    return (image.digest_of(named) or image.digest) if image else named.digest
+
+
 def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System) -> RunRecord:
     spec, home = plan.spec, system.account.home
     return RunRecord(
         run_id=launch.run_id,
         image=str(spec.image),
-        digest=(image.digest_of(spec.image) or image.digest) if image else spec.image.digest,
+        digest=_digest(spec.image, image),
         image_id=image.id if image else None,
         runner=spec.runner,
         name=launch.name,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from ..values.image import ImageRef
+from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 
 
@@ -52,10 +52,21 @@ class LocalImage:
 
 
 class Store(Protocol):
-    """The images of one engine, as one user has them."""
+    """The images of one engine, as one user has them.
+
+    ``lock_mode``: the mode of its lock files.
+    """
+
+    lock_mode: int
 
     def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
         """The image, or None; ``fresh`` trusts nothing that was found out earlier."""
+
+    def open_file(self, image: ImageFile) -> LocalImage:
+        """An image that was named by its file.
+
+        :raises CesError: the engine has no such images, or this file is not to be run.
+        """
 
     def forget(self) -> None:
         """Drop what was found out earlier."""

@@ -224,8 +224,8 @@ class _Giving:
         low = self.request.start or max(self.defs["SUB_UID_MIN"], self.defs["SUB_GID_MIN"])
         high = min(self.defs["SUB_UID_MAX"], self.defs["SUB_GID_MAX"], ID_MAX)
         taken = [entry.ids for table in self.tables.values() for entry in table.entries]
-        copied = [ids for new in self.new.values() for ids in new.values()]
-        space = Space(low, high, [*taken, *copied, *self.real])
+        # what was copied is among it: it is the other table's
+        space = Space(low, high, [*taken, *self.real])
         given = Slots(low, high, self.request.count, self.defs["UID_MIN"]).allocate(users, space)
         if len(given) < len(users):
             raise self._no_room(low, high, users, given)

@@ -7,11 +7,14 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..errors import CesError
 from .files import private_directory
+
+LOCAL_APPTAINER = "/var/lib/tre-ces/apptainer"
+"""The role apptainer's directory of each user's caches and temporary files, by uid."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class Account:
         runtime = self.runtime_base
         environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
         environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+        environ = {n: v for n, v in environ.items() if not _steers_apptainer(n)}
+        for variable, directory in self._apptainer_directories():
+            environ.setdefault(variable, directory)
         # another user's session bus would be refused
         if (
             self.environ.get("XDG_RUNTIME_DIR") != runtime
@@ -84,6 +90,13 @@ class Account:
             if os.path.exists(f"{runtime}/bus"):
                 environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"
         return environ
+
+    def _apptainer_directories(self) -> Iterator[tuple[str, str]]:
+        """Where the role apptainer puts caches and temporary files, off network filesystems."""
+        for variable, name in (("APPTAINER_CACHEDIR", "cache"), ("APPTAINER_TMPDIR", "tmp")):
+            directory = f"{LOCAL_APPTAINER}/{self.uid}/{name}"
+            if _belongs_to(directory, self.uid):
+                yield variable, directory
 
     @property
     def variables(self) -> dict[str, str]:
@@ -95,6 +108,13 @@ class Account:
             "LOGNAME": self.name,
             "UID": str(self.uid),
         }
+
+
+def _steers_apptainer(name: str) -> bool:
+    """Whether a variable changes what apptainer mounts or allows, beside what we tell it."""
+    if name in ("APPTAINER_CACHEDIR", "APPTAINER_TMPDIR"):
+        return False
+    return name.startswith(("APPTAINER", "SINGULARITY"))
 
 
 def _belongs_to(path: str, uid: int) -> bool:

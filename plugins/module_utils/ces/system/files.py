@@ -157,17 +157,23 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
 
 @contextmanager
 def locked(
-    path: str, waiting: Callable[[], None] | None = None, timeout: float | None = None
+    path: str,
+    waiting: Callable[[], None] | None = None,
+    timeout: float | None = None,
+    mode: int = 0o600,
 ) -> Iterator[int]:
-    """Hold an exclusive lock on a file (made 0600) while in the block.
+    """Hold an exclusive lock on a file (made if missing) while in the block.
 
+    :param mode: of the file that is made; one that several users lock must be theirs to write.
     :param waiting: called once when somebody else holds it.
     :param timeout: seconds to wait; None waits for ever.
     :raises Busy: the time is over.
     """
     with explained(f"lock {path}"):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
+        if mode & 0o077 and os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, mode)  # whatever the umask
         if not try_lock(descriptor):
             if waiting is not None:
                 waiting()

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ..errors import CesError
 from ..runners.command import Command
-from .files import explained
+from .files import explained, write_new
 from .signals import StopSignals
 
 TAIL = 64 * 1024
@@ -75,6 +75,7 @@ class Streams:
     :param stop: the command that stops it gently; None is SIGTERM.
     :param grace: seconds that stopping may take before the command is killed.
     :param keep: bytes of each output, from its end, that are returned.
+    :param pid_file: file that says which process it is while it runs, for :func:`kill_recorded`.
     """
 
     log: str | None = None
@@ -84,6 +85,7 @@ class Streams:
     stop: Command | None = None
     grace: float = 15.0
     keep: int = TAIL
+    pid_file: str | None = None
 
 
 class Process(Protocol):
@@ -118,6 +120,8 @@ class SystemProcess:
         """
         with _log(streams.log) as log:
             child = self._start(command)
+            if streams.pid_file is not None:
+                _record_process(streams.pid_file, child.pid)
             signals = self.signals if streams.interruptible else None
             try:
                 return _Session(command, child, streams, log, signals, self._start_silent).follow()
@@ -160,6 +164,32 @@ class SystemProcess:
             except BrokenPipeError:
                 pass  # it did not want to read; its exit status tells
         return child
+
+
+def kill_recorded(pid_file: str) -> None:
+    """End the process group that a ``pid_file`` names, if it still is that process."""
+    try:
+        with open(pid_file, encoding="ascii") as stream:
+            pid, started = stream.read().split()
+    except (OSError, ValueError):
+        return
+    if _start_time(int(pid)) == started:
+        with suppress(ProcessLookupError):
+            os.killpg(int(pid), signal.SIGKILL)
+
+
+def _record_process(path: str, pid: int) -> None:
+    with explained(f"write {path}"):
+        write_new(path, f"{pid} {_start_time(pid)}\n")
+
+
+def _start_time(pid: int) -> str:
+    """When a process was started, in clock ticks since boot: with its number, unmistakable."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 class _Session:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Union
 
 from ..errors import InvalidValue
 
@@ -113,3 +114,33 @@ def _why_not(text: str) -> str:
     if "@" in text.split("/", 1)[0]:
         return "the registry contains '@'; a user is given with --username"
     return "it is not an image reference (lower-case path, optional :tag, optional @sha256:digest)"
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """An image that is a file on the back-end (SIF), by its absolute path.
+
+    :raises InvalidValue: the path is not absolute.
+    """
+
+    path: str
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise InvalidValue("an image file", self.path, "the path is not absolute")
+
+    def __str__(self) -> str:
+        return self.path
+
+
+Image = Union[ImageRef, ImageFile]
+
+
+def parse_image(text: str, directory: str) -> Image:
+    """An image as it is named on a command line: a path, or a reference.
+
+    :param directory: what a relative path starts at.
+    """
+    if text.endswith(".sif") or text.startswith(("/", "./", "../")):
+        return ImageFile(text if text.startswith("/") else f"{directory.rstrip('/')}/{text}")
+    return ImageRef.parse(text)

@@ -60,6 +60,19 @@ def parse_volume(text: str) -> Mount:
     return extra_mount(source, target, "ro" if "ro" in map(_ACCESS.get, words) else "rw", text)
 
 
+def parse_binds(text: str) -> tuple[Mount, ...]:
+    """Mounts as apptainer's ``--bind SOURCE[:TARGET[:ro|rw]][,...]`` has them."""
+    mounts = []
+    for part in text.split(","):
+        source, target, access, *rest = (*part.split(":"), "", "")
+        if rest[2:] or access not in ("", "ro", "rw"):
+            raise InvalidValue(
+                "a bind", part, "it is not SOURCE, SOURCE:TARGET or SOURCE:TARGET:ro"
+            )
+        mounts.append(extra_mount(source, target or source, access or "rw", part))
+    return tuple(mounts)
+
+
 def parse_mount(text: str) -> Mount:
     """A mount as ``--mount type=bind,src=SOURCE,dst=TARGET[,ro]`` has it."""
     keys = {

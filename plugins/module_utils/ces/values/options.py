@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import InvalidValue, RefusedByPolicy
-from .mounts import Mount, parse_mount, parse_volume
+from .mounts import Mount, parse_binds, parse_mount, parse_volume
 from .words import check_env
 
 
@@ -22,9 +22,9 @@ class Option:
     :param name: its long name with dashes, ``--volume``.
     :param short: its one-letter name with dash, or nothing.
     :param flag: it takes no value.
-    :param meaning: what becomes of the value: ``plain`` (passed on), ``volume`` and ``mount`` (a
-        directory that must lie below an allowed root), ``env`` (goes by file, never by argument),
-        ``own`` (accepted and dropped, because we say it anyway).
+    :param meaning: what becomes of the value: ``plain`` (passed on), ``volume``, ``bind`` and
+        ``mount`` (directories that must lie below an allowed root), ``env`` (goes by file, never by
+        argument), ``own`` (accepted and dropped, because we say it anyway).
     :param values: the only values allowed; empty for any.
     """
 
@@ -49,6 +49,8 @@ class Given:
             return self
         if option.meaning == "volume":
             return replace(self, mounts=(*self.mounts, parse_volume(value)))
+        if option.meaning == "bind":
+            return replace(self, mounts=(*self.mounts, *parse_binds(value)))
         if option.meaning == "mount":
             return replace(self, mounts=(*self.mounts, parse_mount(value)))
         if option.meaning == "env":

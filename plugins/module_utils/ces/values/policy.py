@@ -62,6 +62,9 @@ class OptionChanges:
 class Policy:
     """A site's policy; the defaults are what holds when there is no file.
 
+    ``home``: whether a run that asks for it gets the user's home (``asked``) or not (``never``).
+    ``sif_dir``: a directory of image files (SIF) for all users. ``sif_files``: whether files may be
+    run that ces-pull did not fetch (``any``) or not (``pulled``).
     Amounts: CPUs are numbers, memory is in bytes. ``origin`` is the file, for messages.
     """
 
@@ -76,6 +79,9 @@ class Policy:
     options: Mapping[str, OptionChanges] = field(default_factory=dict)
     mount_roots: tuple[str, ...] = ("~", "/safe_data")
     safe_data: SafeData = SafeData()
+    home: str = "asked"
+    sif_dir: str | None = None
+    sif_files: str = "pulled"
     image_size_limit: int | None = None
     require_digest: bool = False
     audit_syslog: bool = True
@@ -122,6 +128,18 @@ class Policy:
                 hint=f"write {image.name}@sha256:...",
             )
         return max(matches, key=lambda entry: len(entry.prefix))
+
+    def check_home(self) -> None:
+        """Whether a run may have the user's home.
+
+        :raises RefusedByPolicy: it may not.
+        """
+        if self.home == "never":
+            raise RefusedByPolicy(
+                "mount the home directory",
+                said="this site does not allow it",
+                hint="mount what is needed with -v, or put it into /safe_data",
+            )
 
     def check_network(self, mode: str | None) -> str:
         """The network mode to use.
@@ -275,6 +293,13 @@ def _mount_roots(keys: _Keys) -> dict[str, Any]:
     return {"mount_roots": roots}
 
 
+def _sif_dir(keys: _Keys) -> dict[str, Any]:
+    path = keys.get("sif_dir", str)
+    if path is not None and not path.startswith("/"):
+        raise keys.wrong("sif_dir", f"{path!r} is not an absolute path")
+    return {"sif_dir": path}
+
+
 def _audit(keys: _Keys) -> dict[str, Any]:
     inner = keys.inside("audit")
     inner.finish(("syslog",))
@@ -294,6 +319,9 @@ _READERS: Mapping[str, Callable[[_Keys], dict[str, Any]]] = {
     "options": _options,
     "mount_roots": _mount_roots,
     "safe_data": _safe_data,
+    "home": lambda keys: {"home": keys.choice("home", ("asked", "never"), "asked")},
+    "sif_dir": _sif_dir,
+    "sif_files": lambda keys: {"sif_files": keys.choice("sif_files", ("pulled", "any"), "pulled")},
     "image_size_limit": lambda keys: {
         "image_size_limit": keys.amount("image_size_limit", memory_bytes)
     },

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InvalidValue
-from .image import ImageRef
+from .image import Image, ImageRef
 from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
 from .words import check_env, encoded
 
@@ -84,11 +84,12 @@ class RunSpec:
 
     :param env: variables of the container; values never reach an argument list.
     :param options: words for the engine, read against the policy's allow-list.
+    :param home: mount the user's home as well.
     :param pull: ``missing``, ``always`` or ``never``.
     :raises InvalidValue: anything that can be seen to be wrong without looking at the machine.
     """
 
-    image: ImageRef
+    image: Image
     runner: str
     args: Sequence[str] = ()
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -96,6 +97,7 @@ class RunSpec:
     cpus: Amount = None
     memory: Amount = None
     gpu: bool = False
+    home: bool = False
     name: str | None = None
     network: str | None = None
     directories: Directories = Directories()

@@ -73,6 +73,7 @@ _PULL = (
         "--authfile", "FILE", "take the credentials from this file (see containers-auth.json(5))"
     ),
     Option("--force", "", "pull even if storage has what the registry has"),
+    Option("--reuse-sif", "", "keep NAME:TAG.sif if it is there, and say when it is stale"),
     Option("-n --dry-run", "", "say whether a pull is needed, and end"),
     _JSON,
 )
@@ -85,6 +86,7 @@ _RUN = (
     ),
     Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
     Option("--gpu", "", "give the container the GPU"),
+    Option("--home", "", "give the container your home directory, if the site allows it"),
     Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
     Option(
         "--expand-env",
@@ -106,7 +108,7 @@ _RUN = (
         "--json", "", "print the run's record as JSON; the container's output is in the log alone"
     ),
 )
-_RUN_USAGE = "IMAGE [ARGS...]"
+_RUN_USAGE = "IMAGE|SIF [ARGS...]"
 
 VERBS = {
     verb.name: verb

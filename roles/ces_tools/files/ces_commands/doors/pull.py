@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from ces.errors import InvalidValue
 from ces.services.pull import Pulled, pull_image
+from ces.services.sif_store import digest_of_file, link_here
 from ces.system.signals import StopSignals
+from ces.system.system import System
 from ces.values.image import ImageRef
 from ces.values.spec import Credentials, PullSpec
 
@@ -24,14 +27,27 @@ def main(parsed: Parsed) -> int:
     credentials = _credentials(parsed)
     system = system_for(parsed, echo=not parsed.on("json"))
     spec = PullSpec(image, runner_for(parsed, system), credentials, parsed.on("force"))
+    link = f"{os.getcwd()}/{image.short_name}.sif"
+    reuse = parsed.on("reuse_sif") and os.path.lexists(link)
     with StopSignals() as signals:
         system.process.signals = signals
-        pulled = pull_image(spec, system, check_only=parsed.on("dry_run"))
+        pulled = pull_image(spec, system, check_only=reuse or parsed.on("dry_run"))
+    if reuse:
+        _say_if_stale(link, pulled, system)
+    elif pulled.image is not None and pulled.image.file is not None and not parsed.on("dry_run"):
+        link_here(pulled.image.file, link, parsed.on("force"))
     if parsed.on("json"):
         print(json.dumps(_as_dict(spec, pulled)))
     else:
         print(_sentence(spec, pulled, parsed.on("dry_run")))
     return 0
+
+
+def _say_if_stale(link: str, pulled: Pulled, system: System) -> None:
+    if digest_of_file(link) == pulled.digest:
+        system.tell(f"{link} is what the registry has")
+    else:
+        system.tell(f"warning: {link} is stale: the registry has {pulled.digest}")
 
 
 def _credentials(parsed: Parsed) -> Credentials:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 
 from ces.services.run import planned, run_container
 from ces.system.files import read_text
 from ces.system.system import System
-from ces.values.image import ImageRef
+from ces.values.image import Image, parse_image
 from ces.values.record import RunRecord
 from ces.values.spec import Directories, RunSpec
 from ces.values.words import expandable, parse_env, split
@@ -20,9 +21,8 @@ from ces_commands.parse import Parsed
 
 def main(parsed: Parsed) -> int:
     """Run a container; the exit status is the container's."""
-    image = ImageRef.parse(parsed.operands[0])
     system = system_for(parsed, echo=not parsed.on("json"))
-    spec = _spec(parsed, image, system)
+    spec = _spec(parsed, parse_image(parsed.operands[0], os.getcwd()), system)
     if parsed.on("dry_run"):
         _print_plan(parsed, planned(spec, system))
         return 0
@@ -36,7 +36,7 @@ def main(parsed: Parsed) -> int:
     return 125 if record.rc is None else record.rc
 
 
-def _spec(parsed: Parsed, image: ImageRef, system: System) -> RunSpec:
+def _spec(parsed: Parsed, image: Image, system: System) -> RunSpec:
     variables = expandable(system.account.variables)
     env: dict[str, str] = {}
     for path in parsed.texts("env_file"):
@@ -55,6 +55,7 @@ def _spec(parsed: Parsed, image: ImageRef, system: System) -> RunSpec:
         cpus=parsed.text("cores"),
         memory=parsed.text("memory"),
         gpu=parsed.on("gpu") or parsed.verb.name == "gpu-run",
+        home=parsed.on("home"),
         name=parsed.text("name"),
         network=parsed.text("network"),
         directories=Directories(

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unprivileged apptainer: how each thing is said (apptainer-run(1), from 1.3 on). No I/O.
+
+Its containers are ordinary processes below its own: a signal to its process group reaches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import EXIT_OURS
+from ..values.options import Option
+from .command import Command, Launch, bind
+
+OPTIONS = (
+    Option("--bind", "-B", meaning="bind"),
+    Option("--mount", meaning="mount"),
+    Option("--env", meaning="env"),
+    Option("--cwd", "--pwd"),
+    Option("--hostname"),
+    Option("--no-mount"),
+    Option("--scratch", "-S"),
+    Option("--app"),
+    Option("--fakeroot", "-f", flag=True),
+    Option("--no-init", flag=True),
+    Option("--cleanenv", "-e", flag=True, meaning="own"),
+    Option("--contain", "-c", flag=True, meaning="own"),
+    Option("--containall", "-C", flag=True, meaning="own"),
+    Option("--no-home", flag=True, meaning="own"),
+    Option("--pid", "-p", flag=True, meaning="own"),
+    Option("--ipc", "-i", flag=True, meaning="own"),
+    Option("--writable-tmpfs", flag=True, meaning="own"),
+)
+"""What researchers may pass. Absent, because each would open the host, hide a limit or undo the
+contract: --home, --workdir, --overlay, --writable, --add-caps, --keep-privs, --security, --dns,
+--net, --network, --nv, --device, --cpus, --memory, --apply-cgroups, --env-file, --docker-login."""
+
+ERRORS = (
+    ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
+    ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
+    ("user namespace", "the administrator enables user namespaces (role apptainer)"),
+    ("dbus_session_bus_address", "the administrator enables lingering (role podman or apptainer)"),
+    ("cgroups", "this kernel cannot enforce the limit: leave -m and -c out, or see role podman"),
+    ("failed to set working directory", "the directory of --cwd is not in the image"),
+    ("mount source", "a directory that is to be mounted is not there"),
+    ("fuse", "the administrator installs what apptainer mounts images with (role apptainer)"),
+    ("squashfs", "the image's file is damaged: ces-rm it and pull it again"),
+    ("image format not recognized", "the file is no image that apptainer can run"),
+    ("architecture", "the image is for another processor architecture"),
+    ("exec format error", "the image is for another processor architecture"),
+    ("unauthorized", "check the user name and the token, and that they may read this project"),
+    ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
+    ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
+    ("connection refused", "the registry does not answer: try later, or tell the administrator"),
+    ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
+    ("no such file or directory", "the image has no such program: check the arguments"),
+)
+"""(part of apptainer's message in lower case, what to do next), looked through in this order."""
+
+_FAILED = 255
+_FATAL = "FATAL:"
+_NO_PROGRAM = ("stat /", "executable file not found")
+_NOTHING_TO_RUN = "There is no runscript defined for this container"
+
+
+def hint(message: str) -> str:
+    """What to do about what apptainer said."""
+    low = message.lower()
+    return next((cure for part, cure in ERRORS if part in low), "")
+
+
+def version() -> Command:
+    """Which apptainer this is: ``apptainer version 1.4.5``."""
+    return Command(("apptainer", "--version"))
+
+
+def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
+    """Fetch an image and convert it into a file.
+
+    The cache is left out: it would hold every image a second time.
+
+    :param env: credentials for versions before 1.4, which know no auth file.
+    """
+    given = (f"--authfile={authfile}",) if authfile else ()
+    argv = ("apptainer", "pull", "--disable-cache", *given, file, f"docker://{source}")
+    return Command(argv, env=env)
+
+
+def run(launch: Launch) -> Command:
+    """``apptainer run`` for one container, with nothing of the host but what is mounted.
+
+    Without a network namespace the host's network would be the container's: ``none`` is the only
+    other one that users may have. An env file would be read by a shell; these variables, with
+    ``--no-eval``, arrive byte for byte.
+    """
+    return Command(
+        (
+            "apptainer",
+            "--silent",
+            "run",
+            "--containall",
+            "--no-eval",
+            "--writable-tmpfs",
+            *(("--net", "--network=none") if launch.network == "none" else ()),
+            *((f"--home={launch.home}",) if launch.home else ()),
+            *_limits(launch),
+            *(f"--mount={bind(mount)}" for mount in launch.mounts),
+            *launch.options,
+            launch.image,
+            *launch.args,
+        ),
+        env={f"APPTAINERENV_{name}": value for name, value in launch.env.items()},
+    )
+
+
+def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
+    """Exit status and what apptainer says went wrong; None if it was the container that failed."""
+    if rc == 0 and stdout.strip() == _NOTHING_TO_RUN:
+        return EXIT_OURS, "the image does not say what to run: it has no ENTRYPOINT and no CMD"
+    said = [line for line in stderr.splitlines() if line.startswith(_FATAL)]
+    if rc != _FAILED or not said:
+        return None
+    message = said[-1].removeprefix(_FATAL).strip()
+    return 127 if message.startswith(_NO_PROGRAM) else EXIT_OURS, message
+
+
+def _limits(launch: Launch) -> list[str]:
+    resources = launch.resources
+    memory = [f"--memory={resources.memory}", f"--memory-swap={resources.memory}"]
+    return [
+        *([f"--cpus={resources.cpus:g}"] if resources.cpus is not None else []),
+        *(memory if resources.memory is not None else []),
+        *(["--nv"] if resources.gpu else []),
+    ]
