@@ -143,7 +143,7 @@ def _entries(table: SubidTable, people: People) -> dict[str, list[Entry]]:
     """Each selected user's lines, whether keyed by name or by uid."""
     owners = table.by_owner()
     return {
-        name: [entry for key in {name, str(uid)} for entry in owners.get(key, ())]
+        name: [entry for key in dict.fromkeys((name, str(uid))) for entry in owners.get(key, ())]
         for name, uid in people.selected.items()
     }
 
