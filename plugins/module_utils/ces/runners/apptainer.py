@@ -22,7 +22,6 @@ OPTIONS = (
     Option("--scratch", "-S"),
     Option("--app"),
     Option("--fakeroot", "-f", flag=True),
-    Option("--no-init", flag=True),
     Option("--cleanenv", "-e", flag=True, meaning="own"),
     Option("--contain", "-c", flag=True, meaning="own"),
     Option("--containall", "-C", flag=True, meaning="own"),
@@ -33,7 +32,8 @@ OPTIONS = (
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
 contract: --home, --workdir, --overlay, --writable, --add-caps, --keep-privs, --security, --dns,
---net, --network, --nv, --device, --cpus, --memory, --apply-cgroups, --env-file, --docker-login."""
+--no-init and --compat (signals would be lost), --net, --network, --nv, --device, --cpus, --memory,
+--apply-cgroups, --env-file, --docker-login."""
 
 ERRORS = (
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
@@ -57,6 +57,9 @@ ERRORS = (
 )
 """(part of apptainer's message in lower case, what to do next), looked through in this order."""
 
+RESERVED = ("HOME", "UID", "PREPEND_PATH", "APPEND_PATH")
+"""Variables that apptainer drops or takes for something else (tried with 1.4.5)."""
+
 _FAILED = 255
 _FATAL = "FATAL:"
 _NO_PROGRAM = ("stat /", "executable file not found")
@@ -79,7 +82,8 @@ def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -
 
     The cache is left out: it would hold every image a second time.
 
-    :param env: credentials for versions before 1.4, which know no auth file.
+    :param env: credentials for versions before 1.4, which know no auth file, and the registry's own
+        certificates, which one of its two HTTP clients would not find.
     """
     given = (f"--authfile={authfile}",) if authfile else ()
     argv = ("apptainer", "pull", "--disable-cache", *given, file, f"docker://{source}")

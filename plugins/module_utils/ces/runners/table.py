@@ -26,6 +26,7 @@ class Runner:
     :param complaint: from its exit status and outputs to ours and what it says went wrong; None if
         it was the container that failed.
     :param environment: the text of its env file; None where the command itself has the variables.
+    :param reserved: variables that its containers cannot be given.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
     :param delete: removes a directory in which its containers left files of other ids, if they can.
@@ -43,6 +44,7 @@ class Runner:
     remove: Callable[[str], Command] | None = None
     delete: Callable[[str], Command] | None = None
     files: bool = False
+    reserved: tuple[str, ...] = ()
 
 
 RUNNERS: Mapping[str, Runner] = {
@@ -68,6 +70,7 @@ RUNNERS: Mapping[str, Runner] = {
         complaint=apptainer.complaint,
         run=apptainer.run,
         files=True,
+        reserved=apptainer.RESERVED,
     ),
 }
 

@@ -128,7 +128,7 @@ def plan_run(spec: RunSpec, system: System) -> Plan:
         extra=extra,
         outputs=chosen_directory(chosen.outputs, "CES_SAFE_OUTPUTS", "outputs", account, policy),
         scratch=chosen_directory(chosen.scratch, "CES_SCRATCH", "scratch", account, policy),
-        env=check_env({**spec.env, **dict(given.env)}),
+        env=_environment({**spec.env, **dict(given.env)}, runner),
         options=given.words,
         timeout=duration_seconds(spec.timeout),
         warnings=warnings,
@@ -185,6 +185,18 @@ def _options(spec: RunSpec, runner: Runner, policy: Policy) -> Given:
     changes = policy.options.get(spec.runner, OptionChanges())
     allowed = allowed_options(runner.options, changes.allow, changes.deny)
     return read_options(spec.options, allowed, spec.runner)
+
+
+def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]:
+    for name in runner.reserved:
+        if name in values:
+            raise InvalidValue(
+                f"a variable of a container under {runner.engine}",
+                name,
+                f"{runner.engine} keeps that name for itself",
+                "use another name, or set it in the container",
+            )
+    return check_env(values)
 
 
 def _no_target_twice(mounts: Sequence[Mount]) -> None:

@@ -15,12 +15,15 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 from ..errors import CesError, Interrupted, NotFound, RefusedByPolicy
 from ..runners import apptainer
+from ..system.account import Account
 from ..system.authfile import auth_file, login_for
-from ..system.files import explained, private_directory, remove_quietly
+from ..system.certificates import certificates_of
+from ..system.files import explained, private_directory, read_text, remove_quietly, write_new
 from ..system.process import Streams
 from ..system.sif import check_architecture, sif_architecture
 from ..system.system import System
@@ -143,14 +146,14 @@ class SifStore:
         self, file: str, image: ImageRef, source: str, credentials: Credentials
     ) -> Sequence[str]:
         parsed = ImageRef.parse(source)
-        with auth_file(credentials, (parsed,), self._system.account) as authfile:
-            env: dict[str, str] = {}
+        account = self._system.account
+        with (
+            auth_file(credentials, (parsed,), account) as authfile,
+            _trust(parsed, account) as trust,
+        ):
+            env = dict(trust)
             if authfile is not None and self._version() < _AUTHFILE_SINCE:
-                login = login_for(parsed, credentials, self._system.account)
-                if login is not None:
-                    env = dict(
-                        zip(("APPTAINER_DOCKER_USERNAME", "APPTAINER_DOCKER_PASSWORD"), login)
-                    )
+                env.update(_login_variables(parsed, credentials, account))
                 authfile = None
             command = apptainer.pull(file, source, authfile, env)
             streams = Streams(echo=self._system.echo, interruptible=True)
@@ -191,6 +194,36 @@ class SifStore:
     def _is_ours(self, file: str) -> bool:
         directories = (os.path.realpath(f"{store}/digests") for store in self._stores)
         return os.path.dirname(file) in directories
+
+
+def _login_variables(
+    image: ImageRef, credentials: Credentials, account: Account
+) -> Iterator[tuple[str, str]]:
+    login = login_for(image, credentials, account)
+    if login is not None:
+        yield "APPTAINER_DOCKER_USERNAME", login[0]
+        yield "APPTAINER_DOCKER_PASSWORD", login[1]
+
+
+@contextmanager
+def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
+    """The variable that makes apptainer trust a registry's own authorities.
+
+    It looks in certs.d when it asks for the digest, and not when it fetches (1.4.5). The variable
+    replaces the system's bundle, but not its directory.
+    """
+    files = certificates_of(image.registry)
+    if not files:
+        yield {}
+        return
+    bundle = f"{account.runtime}/ca-{os.getpid()}-{secrets.token_hex(4)}.pem"
+    try:
+        text = "\n".join(read_text(path, "the certificate") for path in files)
+        with explained(f"write {bundle}"):
+            write_new(bundle, text)
+        yield {"SSL_CERT_FILE": bundle}
+    finally:
+        remove_quietly(bundle)
 
 
 def link_here(file: str, link: str, force: bool) -> None:

@@ -126,7 +126,7 @@ class SystemProcess:
             try:
                 return _Session(command, child, streams, log, signals, self._start_silent).follow()
             except BaseException:
-                _signal_group(child, signal.SIGKILL)
+                _kill_session(child.pid)
                 child.wait()
                 raise
             finally:
@@ -167,15 +167,14 @@ class SystemProcess:
 
 
 def kill_recorded(pid_file: str) -> None:
-    """End the process group that a ``pid_file`` names, if it still is that process."""
+    """End the session of the process that a ``pid_file`` names, if it still is that process."""
     try:
         with open(pid_file, encoding="ascii") as stream:
             pid, started = stream.read().split()
     except (OSError, ValueError):
         return
     if _start_time(int(pid)) == started:
-        with suppress(ProcessLookupError):
-            os.killpg(int(pid), signal.SIGKILL)
+        _kill_session(int(pid))
 
 
 def _record_process(path: str, pid: int) -> None:
@@ -183,11 +182,31 @@ def _record_process(path: str, pid: int) -> None:
         write_new(path, f"{pid} {_start_time(pid)}\n")
 
 
+def _kill_session(pid: int) -> None:
+    """Kill every process of the session that we made for a command, whatever group it is in.
+
+    apptainer's helpers (squashfuse, fuse-overlayfs) make groups of their own and outlive it.
+    """
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _stat_field(int(name), _SESSION) == str(pid):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(name), signal.SIGKILL)
+
+
+_SESSION, _START_TIME = 6, 22
+"""Numbers of fields in ``/proc/PID/stat``, as proc_pid_stat(5) counts them."""
+
+
 def _start_time(pid: int) -> str:
     """When a process was started, in clock ticks since boot: with its number, unmistakable."""
+    return _stat_field(pid, _START_TIME)
+
+
+def _stat_field(pid: int, number: int) -> str:
+    """A field behind the name, which is the second and may hold anything; empty if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            return stream.read().rpartition(")")[2].split()[19]
+            return stream.read().rpartition(")")[2].split()[number - 3]
     except OSError:
         return ""
 
@@ -279,7 +298,7 @@ class _Session:
             self._kill_at = min(self._kill_at or now, now + _AFTER_STOP)
             self._stopper = None
         if self._kill_at is not None and now >= self._kill_at:
-            _signal_group(self._child, signal.SIGKILL)
+            _kill_session(self._child.pid)
             self._kill_at = None
 
     def _begin_stop(self, told: str, now: float) -> None:

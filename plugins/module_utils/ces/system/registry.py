@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import glob
 import hashlib
 import http.client
 import json
@@ -19,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..errors import CesError, NotFound, RefusedByPolicy
 from ..values.image import ImageRef
 from .authfile import Login
+from .certificates import certificates_of
 
 TIMEOUT = 30.0
 """Seconds that a registry may take for one answer."""
@@ -31,7 +31,6 @@ _MANIFESTS = (
 )
 _ANSWER_MAX = 4 * 1024 * 1024
 """Bytes of a manifest; the specification asks registries to take at least this much."""
-_CERTIFICATES = ("/etc/containers/certs.d", "/etc/docker/certs.d")
 _CHALLENGE = re.compile(r'([a-z_]+)="([^"]*)"', re.IGNORECASE)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 
@@ -207,9 +206,8 @@ def _connection(host: str, environ: Mapping[str, str]) -> http.client.HTTPSConne
 def _tls(host: str) -> ssl.SSLContext:
     """The system's trust, and the registry's own as engines have it (containers-certs.d(5))."""
     context = ssl.create_default_context()
-    for directory in _CERTIFICATES:
-        for path in sorted(glob.glob(f"{glob.escape(f'{directory}/{host}')}/*.crt")):
-            context.load_verify_locations(cafile=path)
+    for path in certificates_of(host):
+        context.load_verify_locations(cafile=path)
     return context
 
 
