@@ -15,6 +15,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 BIN := build/venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_HOME := $(CURDIR)/build/ansible
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/build/molecule/$(SCENARIO)
 export MOLECULE_COMMAND_BORDERS := false
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
