@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What apptainer is told: exact argument lists and environment, and what its answers mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources
+
+LAUNCH = Launch(
+    image="/home/ada/app.sif",
+    run_id=7,
+    name="ces-7",
+    mounts=(Mount("/safe_data/p", "/safe_data", "ro"), Mount("/home/ada l/o", "/safe_outputs")),
+    resources=Resources(),
+    network="none",
+    private="/run/user/1000/ces/run-7",
+)
+FIRST = (
+    "apptainer",
+    "--silent",
+    "run",
+    "--containall",
+    "--no-eval",
+    "--writable-tmpfs",
+    "--net",
+    "--network=none",
+)
+MOUNTS = (
+    "--mount=type=bind,src=/safe_data/p,dst=/safe_data,ro",
+    "--mount=type=bind,src=/home/ada l/o,dst=/safe_outputs",
+)
+IMAGE = "/home/ada/app.sif"
+
+
+def test_a_run_is_exactly_these_words():
+    assert apptainer.run(LAUNCH) == Command((*FIRST, *MOUNTS, IMAGE))
+
+
+def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
+    launch = replace(LAUNCH, options=("--cwd=/x",), args=("-x", "--", "a b", "", "$HOME"))
+    expected = (*FIRST, *MOUNTS, "--cwd=/x", IMAGE, "-x", "--", "a b", "", "$HOME")
+    assert apptainer.run(launch).argv == expected
+
+
+def test_variables_go_by_environment_and_not_by_argument():
+    command = apptainer.run(replace(LAUNCH, env={"TOKEN": "s3cret $(id)", "A": ""}))
+    assert command.argv == (*FIRST, *MOUNTS, IMAGE)
+    assert command.env == {"APPTAINERENV_TOKEN": "s3cret $(id)", "APPTAINERENV_A": ""}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"home": "/home/ada"}, ["--home=/home/ada"]),
+        ({"resources": Resources(cpus=0.5)}, ["--cpus=0.5"]),
+        ({"resources": Resources(memory=5)}, ["--memory=5", "--memory-swap=5"]),
+        ({"resources": Resources(gpu=True)}, ["--nv"]),
+    ],
+)
+def test_what_else_is_asked_for_is_said(change, words):
+    argv = apptainer.run(replace(LAUNCH, **change)).argv
+    assert [word for word in argv if word not in (*FIRST, *MOUNTS, IMAGE)] == words
+
+
+def test_with_the_hosts_network_there_is_no_network_namespace():
+    argv = apptainer.run(replace(LAUNCH, network="host")).argv
+    assert argv == (*FIRST[:-2], *MOUNTS, IMAGE)
+
+
+def test_a_pull_has_its_credentials_by_file_or_environment():
+    command = apptainer.pull("/x/a.sif", "r.io/a:1", "/run/auth.json", {"SECRET": "s3cret"})
+    assert command.argv == (
+        *("apptainer", "pull", "--disable-cache", "--authfile=/run/auth.json"),
+        *("/x/a.sif", "docker://r.io/a:1"),
+    )
+    assert command.env == {"SECRET": "s3cret"}
+    assert "s3cret" not in repr(command)
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ((0, "", ""), None),
+        ((3, "", "FATAL: of the program itself"), None),
+        ((255, "", "the program's own"), None),
+        ((255, "", "FATAL:   while loading: no space"), (125, "while loading: no space")),
+        ((255, "", "FATAL: stat /bin/x: no such file"), (127, "stat /bin/x: no such file")),
+    ],
+)
+def test_what_failed_is_the_container_or_apptainer(answer, complaint):
+    assert apptainer.complaint(*answer) == complaint
+
+
+def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():
+    rc, said = apptainer.complaint(0, "There is no runscript defined for this container\n", "")
+    assert rc == 125
+    assert "ENTRYPOINT" in said
