@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make a directory hold exactly what an archive holds, byte-compiled, and link its launcher.
+"""Make a directory hold exactly what an archive holds, byte-compiled, and link to it.
 
-Runs on the back-end: ``python3 install_tree.py compare|install DIRECTORY BIN NAME...`` with the
-archive (tar in base64) on standard input. NAMEs are the links to DIRECTORY/launcher in BIN. Prints,
-as a JSON list, what differs from the archive (compare), or what was brought in line with it
-(install). Each file is replaced in one step, so that a command that starts meanwhile finds whole
-files.
+Runs on the back-end: ``python3 install_tree.py compare|install DIRECTORY PREFIX NAME...`` with the
+archive (tar in base64) on standard input. NAMEs are the links to DIRECTORY/launcher in PREFIX/bin;
+each file below DIRECTORY/share gets a link at its place below PREFIX/share. Prints, as a JSON list,
+what differs from the archive (compare), or what was brought in line with it (install). Each file is
+replaced in one step, so that a command that starts meanwhile finds whole files.
 """
 
 from __future__ import annotations
@@ -89,18 +89,23 @@ def remove(file: Path) -> None:
 
 
 def link(path: Path, target: Path) -> None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     temporary = path.with_name(f".new-{path.name}")
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     os.replace(temporary, path)
 
 
-def changes(
-    directory: Path, archive: bytes, bin_directory: Path, names: list[str]
-) -> Iterator[Change]:
+def changes(directory: Path, archive: bytes, prefix: Path, names: list[str]) -> Iterator[Change]:
     """Everything that is not as the archive has it, in the order in which it is mended."""
+    links = {prefix / "bin" / name: directory / "launcher" for name in names}
+    shared = [name for name in wanted(archive) if name.startswith("share/")]
+    links |= {prefix / name: directory / name for name in shared}
+    completion = Path("share/bash-completion/completions")
+    # bash looks for a command's completion by the command's name
+    links |= {prefix / completion / name: directory / completion / "ces" for name in names}
     yield from tree_changes(directory, archive)
-    yield from link_changes(directory / "launcher", bin_directory, names)
+    yield from link_changes(directory, links)
 
 
 def tree_changes(directory: Path, archive: bytes) -> Iterator[Change]:
@@ -117,22 +122,25 @@ def tree_changes(directory: Path, archive: bytes) -> Iterator[Change]:
         yield f"{path} (stale)", partial(remove, path)
 
 
-def link_changes(launcher: Path, bin_directory: Path, names: list[str]) -> Iterator[Change]:
+def link_changes(directory: Path, links: dict[Path, Path]) -> Iterator[Change]:
     ours = {
-        path.name
-        for path in bin_directory.iterdir()
-        if path.is_symlink() and os.readlink(path) == str(launcher)
+        path: Path(os.readlink(path))
+        for parent in sorted({path.parent for path in links})
+        if parent.is_dir()
+        for path in parent.iterdir()
+        if path.is_symlink() and Path(os.readlink(path)).is_relative_to(directory)
     }
-    for path in (bin_directory / name for name in names if name not in ours):
-        yield str(path), partial(link, path, launcher)
-    for path in (bin_directory / name for name in sorted(ours.difference(names))):
+    for path, target in links.items():
+        if ours.get(path) != target:
+            yield str(path), partial(link, path, target)
+    for path in sorted(set(ours).difference(links)):
         yield f"{path} (stale)", path.unlink
 
 
-def main(action: str, directory: Path, bin_directory: Path, names: list[str]) -> None:
+def main(action: str, directory: Path, prefix: Path, names: list[str]) -> None:
     os.umask(0o022)
     found = []
-    for what, mend in changes(directory, base64.b64decode(sys.stdin.read()), bin_directory, names):
+    for what, mend in changes(directory, base64.b64decode(sys.stdin.read()), prefix, names):
         found.append(what)
         if action == "install":
             mend()

@@ -39,6 +39,11 @@ def files(collection: Path) -> Iterator[tuple[str, bytes, int]]:
             yield f"{name}/{file.relative_to(directory)}", file.read_bytes(), 0o644
     yield "launcher", (commands / "launcher").read_bytes(), 0o755
     yield "VERSION", f"{version(collection)}\n".encode(), 0o644
+    sys.path.insert(0, str(commands))
+    from ces_commands.manual import generated
+
+    for name, text in generated(version(collection)).items():
+        yield name, text.encode(), 0o644
 
 
 def main(collection: Path) -> None:

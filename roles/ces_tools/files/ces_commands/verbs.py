@@ -174,7 +174,12 @@ VERBS = {
     )
 }
 
-OLD_NAMES = {"ces-pm-pull": ("pull", "podman"), "ces-pm-run": ("run", "podman")}
+OLD_NAMES = {
+    "ces-pm-pull": ("pull", "podman"),
+    "ces-pm-run": ("run", "podman"),
+    "ces-app-pull": ("pull", "apptainer"),
+    "ces-app-run": ("run", "apptainer"),
+}
 """Names of the service we follow: (command, runner)."""
 
 
