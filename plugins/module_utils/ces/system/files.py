@@ -110,7 +110,7 @@ def read_json(path: str, what: str) -> Any:
     text = read_text(path, what)
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CesError(
             f"read {what} {path}", said=str(error), hint="correct the file's JSON"
         ) from None
@@ -129,23 +129,12 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
     :raises CesError: something is left even so.
     """
 
-    def make_writable_and_retry(
-        function: Callable[[str], object], name: str, _info: object
-    ) -> None:
-        try:
-            os.chmod(os.path.dirname(name), 0o700)
-            os.chmod(name, 0o700)
-            function(name)
-        except OSError:
-            pass
-
     if os.path.islink(path):
         remove_quietly(path)
         return
-    shutil.rmtree(path, onerror=make_writable_and_retry)
-    if os.path.lexists(
-        path
-    ):  # a second look: chmod opened directories that the first could not list
+    shutil.rmtree(path, ignore_errors=True)
+    if os.path.lexists(path):
+        _open_up(path)
         shutil.rmtree(path, ignore_errors=True)
     if os.path.lexists(path) and unshare is not None:
         unshare(path)
@@ -153,6 +142,18 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
         raise CesError(
             f"remove {path}", said="something in it could not be removed", hint="remove it by hand"
         )
+
+
+def _open_up(path: str) -> None:
+    """Give the owner back every directory in it that is closed to them; follows no link."""
+    with suppress(OSError):
+        os.chmod(path, 0o700)
+    for top, names, _files in os.walk(path):
+        for name in names:
+            directory = os.path.join(top, name)
+            if not os.path.islink(directory):
+                with suppress(OSError):
+                    os.chmod(directory, 0o700)
 
 
 @contextmanager
