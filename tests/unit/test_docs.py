@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import podman
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners import table
 from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,8 +82,8 @@ def test_the_page_of_the_policy_has_every_key_and_no_other():
         *("registries", "registries[].prefix", "registries[].rewrite", "runners", "default_runner"),
         *("cpus.default", "cpus.maximum", "memory.default", "memory.maximum", "limits"),
         *("network.default", "network.allowed", "options.RUNNER.allow", "options.RUNNER.deny"),
-        *("mount_roots", "safe_data.root", "safe_data.access", "safe_data.group_prefixes"),
-        *("image_size_limit", "require_digest", "audit.syslog"),
+        *("mount_roots", "home", "safe_data.root", "safe_data.access", "safe_data.group_prefixes"),
+        *("sif_dir", "sif_files", "image_size_limit", "require_digest", "audit.syslog"),
     }
 
 
@@ -102,11 +102,12 @@ def test_the_page_of_the_policy_has_the_defaults():
     assert written == policy.Policy.from_dict({}, "defaults")
 
 
-def test_the_page_of_the_policy_has_every_option_of_podman():
-    table = POLICY.split("## Options of the engine")[1]
-    documented = set(re.findall(r"`(--?[a-z-]+)`", " ".join(first_cells(table))))
-    offered = {name for option in podman.OPTIONS for name in (option.name, option.short) if name}
-    assert documented == offered
+@pytest.mark.parametrize("runner", table.RUNNERS)
+def test_the_page_of_the_policy_has_every_option_of_each_engine(runner):
+    section = POLICY.split(f"### {runner}\n")[1].split("\n### ")[0]
+    documented = set(re.findall(r"`(--?[a-zA-Z-]+)`", " ".join(first_cells(section))))
+    options = table.RUNNERS[runner].options
+    assert documented == {name for item in options for name in (item.name, item.short) if name}
 
 
 def role_options() -> list[tuple[str, str]]:
