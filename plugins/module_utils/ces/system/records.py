@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ..errors import NotFound
+from ..errors import CesError, NotFound
 from ..values.record import RunRecord
 from .files import (
     explained,
@@ -103,19 +103,26 @@ class Records:
         """The record of a run.
 
         :raises NotFound: there is none of that number.
+        :raises CesError: it is damaged.
         """
+        path = f"{self._runs}/{run_id}/run.json"
         try:
-            raw = read_json(f"{self._runs}/{run_id}/run.json", "the record of run")
+            raw = read_json(path, "the record of run")
         except NotFound:
             raise NotFound(
                 f"find run {run_id}",
                 said=f"there is no record of it in {self._runs}",
                 hint="ces-runs lists all",
             ) from None
+        if not isinstance(raw, dict) or raw.get("run_id") != run_id:
+            raise CesError(f"read the record of run {path}", said="it is no record of that run")
         return RunRecord.from_dict(raw)
 
     def newest(self, limit: int | None = None) -> Iterator[RunRecord]:
-        """Records, the newest first; runs that are just being set up have none yet."""
+        """Records, the newest first; runs that are just being set up have none yet.
+
+        A damaged one is listed as the failure of the host that was writing it.
+        """
         for number in sorted(self._numbers(self._runs), reverse=True):
             if limit == 0:
                 return
@@ -123,6 +130,8 @@ class Records:
                 record = self.load(number)
             except NotFound:
                 continue
+            except CesError as error:
+                record = RunRecord(number, state="NODE_FAIL", reason=str(error))
             yield record
             limit = None if limit is None else limit - 1
 
@@ -161,6 +170,10 @@ class Records:
             except NotFound:
                 # died between getting its number and writing its record: nothing was started
                 run.finish()
+                continue
+            except CesError:
+                # what is to be cleared away, and where, only a person can tell
+                run.release()
                 continue
             if mine(record):
                 yield run, record
