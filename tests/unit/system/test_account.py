@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who runs us, where their things are, and what engines are told of it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import limiting_for
+
+
+def account(home, **environ):
+    return Account("ada", os.geteuid(), str(home), ("ada",), environ)
+
+
+def test_the_current_user_is_the_one_of_this_process(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USER", "somebody-else")
+    current = Account.current()
+    assert (current.uid, current.home) == (os.geteuid(), str(tmp_path))
+    assert current.name == pwd.getpwuid(os.geteuid()).pw_name
+    assert current.groups
+
+
+@pytest.mark.parametrize("home", ["", "/", "/nonexistent", "/etc/passwd"])
+def test_a_home_that_is_not_the_users_is_not_taken(monkeypatch, home):
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    assert Account.current().home == pwd.getpwuid(65534).pw_dir
+
+
+def test_a_user_without_an_account_is_an_error(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 2_999_999)
+    with pytest.raises(CesError, match="could not find user 2999999"):
+        Account.current()
+
+
+@pytest.mark.parametrize(
+    ("environ", "state"),
+    [
+        ({}, "/home/ada/.local/state/ces"),
+        ({"XDG_STATE_HOME": "/x"}, "/x/ces"),
+        ({"XDG_STATE_HOME": ""}, "/home/ada/.local/state/ces"),
+        ({"XDG_STATE_HOME": "relative"}, "/home/ada/.local/state/ces"),
+    ],
+)
+def test_state_is_where_the_base_directory_specification_says(environ, state):
+    assert account("/home/ada", **environ).state == state
+
+
+def test_the_runtime_directory_is_private_whatever_it_was(tmp_path):
+    ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path))
+    (tmp_path / "ces").mkdir(mode=0o777)
+    assert ada.runtime == f"{tmp_path}/ces"
+    assert stat.S_IMODE((tmp_path / "ces").stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("named", ["", "relative", "/nonexistent", "/etc/passwd"])
+def test_without_a_session_the_reason_and_the_cure_are_said(named):
+    ada = Account("ada", 2_999_999, "/home/ada", (), {"XDG_RUNTIME_DIR": named})
+    for what in ("runtime", "runtime_base", "engine_environ"):
+        with pytest.raises(CesError, match="enable-linger ada") as caught:
+            getattr(ada, what)
+        assert "no /run/user/2999999" in str(caught.value)
+
+
+def test_another_users_runtime_directory_is_not_used(tmp_path):
+    ada = Account("ada", os.geteuid() + 1, "/home/ada", (), {"XDG_RUNTIME_DIR": str(tmp_path)})
+    with pytest.raises(CesError):
+        _ = ada.runtime_base
+
+
+def test_engines_get_the_users_home_and_session(tmp_path):
+    environ = account("/home/ada", HOME="/root", XDG_RUNTIME_DIR=str(tmp_path)).engine_environ
+    assert environ["HOME"] == "/home/ada"
+    assert environ["XDG_RUNTIME_DIR"] == str(tmp_path)
+    assert environ["PATH"] == "/usr/local/bin:/usr/bin:/bin"
+    assert "DBUS_SESSION_BUS_ADDRESS" not in environ
+
+
+def test_engines_get_the_sessions_bus_and_never_another_users(tmp_path):
+    (tmp_path / "bus").touch()
+    bus = f"unix:path={tmp_path}/bus"
+    for environ, expected in (
+        ({"XDG_RUNTIME_DIR": str(tmp_path)}, bus),
+        ({"XDG_RUNTIME_DIR": str(tmp_path), "DBUS_SESSION_BUS_ADDRESS": "unix:x"}, "unix:x"),
+    ):
+        given = account("/home/ada", **environ).engine_environ
+        assert given["DBUS_SESSION_BUS_ADDRESS"] == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("APPTAINER_BIND", "APPTAINER_BINDPATH", "APPTAINER_NV", "APPTAINER_ADD_CAPS"),
+        *("APPTAINERENV_X", "SINGULARITY_BIND", "SINGULARITYENV_X"),
+    ],
+)
+def test_a_users_variables_do_not_steer_apptainer(tmp_path, name):
+    ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path), **{name: "/:/host"})
+    assert name not in ada.engine_environ
+
+
+def test_the_accounts_facts_win_over_the_environment_in_references(tmp_path):
+    ada = account("/home/ada", HOME="/root", USER="root", UID="0", CES_X="x")
+    assert ada.variables["CES_X"] == "x"
+    assert ada.variables["HOME"] == "/home/ada"
+    assert (ada.variables["USER"], ada.variables["LOGNAME"]) == ("ada", "ada")
+    assert ada.variables["UID"] == str(os.geteuid())
+
+
+# --- what the kernel lets a user limit ---
+
+
+@pytest.fixture
+def cgroups(tmp_path):
+    """A file tree as cgroup v2 has it."""
+
+    def make(path, controllers):
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+        (tmp_path / path / "cgroup.controllers").write_text(f"{controllers}\n")
+
+    make.root = str(tmp_path)
+    return make
+
+
+SESSION = "user.slice/user-1000.slice/user@1000.service"
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "delegated", "uid", "controllers", "reason"),
+    [
+        (None, None, 1000, set(), "cgroup v1"),
+        (None, None, 0, set(), "cgroup v1"),
+        ("cpu memory pids", None, 0, {"cpu", "memory", "pids"}, ""),
+        ("cpu memory pids", None, 1000, set(), "no systemd session"),
+        ("cpu memory pids", "", 1000, set(), "not delegated"),
+        ("cpu memory pids", "memory pids", 1000, {"memory", "pids"}, "not delegated"),
+        ("cpu memory pids", "cpu memory pids", 1000, {"cpu", "memory", "pids"}, ""),
+    ],
+)
+def test_a_user_can_limit_what_is_delegated_and_is_told_why_not_more(
+    cgroups, everywhere, delegated, uid, controllers, reason
+):
+    for path, words in ((".", everywhere), (SESSION, delegated)):
+        if words is not None:
+            cgroups(path, words)
+    limiting = limiting_for(uid, cgroups.root)
+    assert limiting.controllers == controllers
+    assert reason in limiting.reason

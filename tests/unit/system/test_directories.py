@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which project's data, which outputs and scratch, and what may be mounted."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    InvalidValue,
+    NotFound,
+    RefusedByPolicy,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.directories import (
+    allowed_directory,
+    allowed_mount,
+    chosen_directory,
+    safe_data_mount,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy, SafeData
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import Directories
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A back-end: a home, and the data of four projects."""
+    for path in ("home/ada", "safe_data/p1", "safe_data/p2", "safe_data/tre-p3", "other"):
+        (tmp_path / path).mkdir(parents=True)
+    return tmp_path
+
+
+def policy_of(place, access="rw", prefixes=()):
+    root = f"{place}/safe_data"
+    return Policy(mount_roots=("~", root), safe_data=SafeData(root, access, prefixes))
+
+
+def ada_of(place, *groups, **environ):
+    return Account("ada", os.geteuid(), f"{place}/home/ada", ("ada", *groups), environ)
+
+
+def _project(place, *groups, prefixes=(), wanted=None, **environ):
+    directories = Directories(project=wanted)
+    policy = policy_of(place, prefixes=prefixes)
+    mount = safe_data_mount(directories, ada_of(place, *groups, **environ), policy)
+    return os.path.relpath(mount.source, place)
+
+
+@pytest.mark.parametrize(
+    ("groups", "prefixes", "project"),
+    [
+        (["p1"], (), "safe_data/p1"),
+        (["tre-p1"], (), "safe_data/p1"),
+        (["site-tre-p1"], (), "safe_data/p1"),
+        (["tre-p1", "p1"], (), "safe_data/p1"),
+        (["tre-p3"], ("site",), "safe_data/tre-p3"),
+        (["site-tre-p3"], (), "safe_data/tre-p3"),
+        (["site-p1"], ("site",), "safe_data/p1"),
+        (["site-x-p1", "p2"], ("site",), "safe_data/p2"),
+        (["..", ".", "a/b", "p1"], (), "safe_data/p1"),
+    ],
+)
+def test_the_project_is_that_of_the_users_group(place, groups, prefixes, project):
+    assert _project(place, *groups, prefixes=prefixes) == project
+
+
+@pytest.mark.parametrize("groups", [[], ["p9"], ["p1-x"], ["xp1"], ["P1"], ["-"], ["p1-"]])
+def test_without_a_project_the_groups_are_named(place, groups):
+    with pytest.raises(NotFound) as caught:
+        _project(place, *groups)
+    assert ", ".join(["ada", *groups]) in str(caught.value)
+
+
+def test_several_projects_are_listed_and_one_is_chosen(place):
+    with pytest.raises(CesError, match=r"there are several: p1, p2\. choose one with --project"):
+        _project(place, "tre-p1", "p2")
+    assert _project(place, "tre-p1", "p2", wanted="p2") == "safe_data/p2"
+    assert _project(place, "tre-p1", "p2", CES_PROJECT="p1") == "safe_data/p1"
+    assert _project(place, "tre-p1", "p2", wanted="p2", CES_PROJECT="p1") == "safe_data/p2"
+
+
+@pytest.mark.parametrize("wanted", ["p2", "nothing"])
+def test_a_project_of_others_is_refused(place, wanted):
+    with pytest.raises(CesError, match=rf"could not use project '{wanted}'.*projects here: p1"):
+        _project(place, "p1", wanted=wanted)
+
+
+@pytest.mark.parametrize("wanted", ["../other", "/etc", ".", "..", "p1/x", "p1/"])
+def test_a_project_is_a_name_and_no_path(place, wanted):
+    with pytest.raises(InvalidValue, match="a name, not a path"):
+        _project(place, "p1", wanted=wanted)
+
+
+def test_a_safe_data_of_the_users_own_comes_before_projects_and_after_a_choice(place):
+    (place / "home/ada/safe_data").mkdir()
+    assert _project(place, "p1") == "home/ada/safe_data"
+    assert _project(place) == "home/ada/safe_data"
+    assert _project(place, "p1", wanted="p1") == "safe_data/p1"
+
+
+@pytest.mark.parametrize("access", ["rw", "ro"])
+def test_the_access_to_project_data_is_the_policys(place, access):
+    mount = safe_data_mount(Directories(), ada_of(place, "p1"), policy_of(place, access))
+    assert mount == Mount(f"{place}/safe_data/p1", "/safe_data", access)
+
+
+def test_a_safe_data_that_the_caller_names_must_lie_below_the_policys_roots(place):
+    ada, policy = ada_of(place), policy_of(place)
+    named = Directories(safe_data=f"{place}/safe_data/p2")
+    assert safe_data_mount(named, ada, policy).source == f"{place}/safe_data/p2"
+    with pytest.raises(RefusedByPolicy):
+        safe_data_mount(Directories(safe_data=f"{place}/other"), ada, policy)
+
+
+# --- what may be mounted ---
+
+
+@pytest.mark.parametrize(
+    ("path", "real"),
+    [
+        ("~", "home/ada"),
+        ("~/x", "home/ada/x"),
+        ("{place}/home/ada/x", "home/ada/x"),
+        ("{place}/home/ada/../ada/x", "home/ada/x"),
+        ("{place}/other/../safe_data/p1", "safe_data/p1"),
+        ("{place}/safe_data", "safe_data"),
+        ("relative/x", "home/ada/relative/x"),
+    ],
+)
+def test_a_directory_below_a_root_may_be_used(place, monkeypatch, path, real):
+    monkeypatch.chdir(place / "home/ada")
+    found = allowed_directory(path.format(place=place), "x", ada_of(place), policy_of(place))
+    assert found == f"{place}/{real}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/etc",
+        "{place}/other",
+        "{place}/home",
+        "{place}/home/ada-too",
+        "{place}/home/ada/../eve",
+        "{place}/safe_datax",
+        "~eve",
+        "~/../eve",
+        "../eve",
+    ],
+)
+def test_a_directory_elsewhere_is_refused(place, monkeypatch, path):
+    monkeypatch.chdir(place)
+    with pytest.raises(RefusedByPolicy, match="outside what may be mounted"):
+        allowed_directory(path.format(place=place), "x", ada_of(place), policy_of(place))
+
+
+def test_a_link_counts_as_where_it_leads(place):
+    ada, policy = ada_of(place), policy_of(place)
+    (place / "home/ada/out").symlink_to(place / "other")
+    (place / "other/in").symlink_to(place / "home/ada")
+    with pytest.raises(RefusedByPolicy):
+        allowed_directory(f"{place}/home/ada/out/x", "x", ada, policy)
+    assert allowed_directory(f"{place}/other/in", "x", ada, policy) == f"{place}/home/ada"
+
+
+def test_a_site_without_roots_lets_nothing_be_mounted(place):
+    policy = Policy(mount_roots=())
+    with pytest.raises(RefusedByPolicy):
+        allowed_directory(f"{place}/home/ada", "x", ada_of(place), policy)
+
+
+def test_a_root_directory_as_root_lets_everything_be_mounted(place):
+    found = allowed_directory("/etc", "x", ada_of(place), Policy(mount_roots=("/",)))
+    assert found == os.path.realpath("/etc")
+
+
+def test_a_mount_is_resolved_must_be_there_and_is_read_only_where_the_data_are(place):
+    ada, data = ada_of(place), f"{place}/safe_data"
+    (place / "home/ada/link").symlink_to(place / "safe_data/p1")
+    mount = Mount(f"{place}/home/ada/link", "/mnt")
+    assert allowed_mount(mount, ada, policy_of(place)) == Mount(f"{data}/p1", "/mnt", "rw")
+    assert allowed_mount(mount, ada, policy_of(place, "ro")) == Mount(f"{data}/p1", "/mnt", "ro")
+    home = Mount(f"{place}/home/ada", "/mnt")
+    assert allowed_mount(home, ada, policy_of(place, "ro")).access == "rw"
+    with pytest.raises(NotFound, match="it does not exist"):
+        allowed_mount(Mount(f"{place}/home/ada/none", "/mnt"), ada, policy_of(place))
+
+
+def test_directories_are_chosen_by_option_then_variable_then_left_to_us(place):
+    ada = ada_of(place, CES_SCRATCH=f"{place}/home/ada/v", EMPTY="")
+    policy = policy_of(place)
+
+    def chosen(wanted, variable):
+        return chosen_directory(wanted, variable, "scratch", ada, policy)
+
+    assert chosen("~/w", "CES_SCRATCH") == f"{place}/home/ada/w"
+    assert chosen(None, "CES_SCRATCH") == f"{place}/home/ada/v"
+    assert chosen(None, "EMPTY") is None
+    assert chosen(None, "NONE") is None
+    with pytest.raises(RefusedByPolicy):
+        chosen("/etc", "NONE")
