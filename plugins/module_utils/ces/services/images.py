@@ -9,14 +9,23 @@ from ..errors import NotFound
 from ..runners.table import runner_named
 from ..system.system import System
 from ..values.image import ImageRef
-from .podman_store import PodmanStore
-from .sif_store import SifStore
 from .store import LocalImage, Store
 
-STORES: Mapping[str, Callable[[System], Store]] = {
-    "podman": PodmanStore,
-    "apptainer": SifStore,
-}
+
+def _podman(system: System) -> Store:
+    from .podman_store import PodmanStore
+
+    return PodmanStore(system)
+
+
+def _apptainer(system: System) -> Store:
+    from .sif_store import SifStore
+
+    return SifStore(system)
+
+
+# each is loaded when it is needed: a run of one engine does not pay for the others
+STORES: Mapping[str, Callable[[System], Store]] = {"podman": _podman, "apptainer": _apptainer}
 """The image storage of each engine: a new engine is a new row."""
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -172,7 +171,7 @@ def usable_runner(name: str, system: System) -> Runner:
     if name not in system.policy.runners:
         allowed = ", ".join(system.policy.runners)
         raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
-    if shutil.which(runner.engine, path=system.account.engine_environ["PATH"]) is None:
+    if not system.account.has_program(runner.engine):
         raise CesError(
             f"use the runner {name}",
             said=f"{runner.engine} is not installed on this host",

@@ -10,7 +10,6 @@ from typing import Any
 
 from ..errors import CesError, Interrupted, InvalidValue, NotFound
 from ..runners import podman
-from ..system.authfile import auth_file
 from ..system.files import read_json, write_atomic
 from ..system.process import Streams
 from ..system.system import System
@@ -75,6 +74,9 @@ class PodmanStore:
 
         podman itself knows where to fetch from: registries.conf says what the policy says.
         """
+        # only who fetches pays for loading it
+        from ..system.authfile import auth_file
+
         with auth_file(credentials, (image, source), self._system.account) as authfile:
             command = podman.pull(str(image), authfile)
             streams = Streams(echo=self._system.echo, interruptible=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -23,7 +22,14 @@ from ..runners import apptainer
 from ..system.account import Account
 from ..system.authfile import auth_file, login_for
 from ..system.certificates import certificates_of
-from ..system.files import explained, private_directory, read_text, remove_quietly, write_new
+from ..system.files import (
+    explained,
+    private_directory,
+    random_name,
+    read_text,
+    remove_quietly,
+    write_new,
+)
 from ..system.process import Streams
 from ..system.sif import check_architecture, sif_architecture
 from ..system.system import System
@@ -99,7 +105,7 @@ class SifStore:
         store = self._writable()
         file = f"{store}/digests/{_base(digest)}.sif"
         _remove_unfinished(f"{store}/digests", _base(digest))
-        unfinished = f"{store}/digests/.{_base(digest)}.{secrets.token_hex(4)}.tmp"
+        unfinished = f"{store}/digests/.{_base(digest)}.{random_name()}.tmp"
         try:
             argv = self._convert(unfinished, image, source.pinned(digest), credentials)
             check_architecture(str(image), sif_architecture(unfinished))
@@ -216,7 +222,7 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     if not files:
         yield {}
         return
-    bundle = f"{account.runtime}/ca-{os.getpid()}-{secrets.token_hex(4)}.pem"
+    bundle = f"{account.runtime}/ca-{os.getpid()}-{random_name()}.pem"
     try:
         text = "\n".join(read_text(path, "the certificate") for path in files)
         with explained(f"write {bundle}"):
@@ -248,7 +254,7 @@ def digest_of_file(file: str) -> str:
 
 def replace_link(target: str, path: str) -> None:
     """Point a symbolic link somewhere, in one step."""
-    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    temporary = f"{path}.{random_name()}.tmp"
     with explained(f"make the link {path}"):
         os.symlink(target, temporary)
         try:

@@ -91,6 +91,11 @@ class Account:
                 environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"
         return environ
 
+    def has_program(self, name: str) -> bool:
+        """Whether a program of that name is on the engines' PATH."""
+        directories = self.engine_environ["PATH"].split(":")
+        return any(os.access(f"{path or '.'}/{name}", os.X_OK) for path in directories)
+
     def _apptainer_directories(self) -> Iterator[tuple[str, str]]:
         """Where the role apptainer puts caches and temporary files, off network filesystems."""
         for variable, name in (("APPTAINER_CACHEDIR", "cache"), ("APPTAINER_TMPDIR", "tmp")):

@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -14,7 +13,7 @@ from ..errors import CesError, NotFound
 from ..values.image import ImageRef
 from ..values.spec import Credentials
 from .account import Account
-from .files import explained, read_json, remove_quietly, write_new
+from .files import explained, random_name, read_json, remove_quietly, write_new
 
 Login = tuple[str, str]
 
@@ -41,7 +40,7 @@ def auth_file(
         "ascii"
     )
     auths = {image.registry: {"auth": secret} for image in images}
-    path = f"{account.runtime}/auth-{os.getpid()}-{secrets.token_hex(8)}.json"
+    path = f"{account.runtime}/auth-{os.getpid()}-{random_name()}.json"
     try:
         with explained("write an auth file"):
             write_new(path, json.dumps({"auths": auths}))

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..errors import CesError, NotFound, RefusedByPolicy
-from ..values.image import ImageRef
+from ..values.image import ImageRef, is_digest
 from .authfile import Login
 from .certificates import certificates_of
 
@@ -61,7 +61,7 @@ class Registry:
         """
         answer = self._manifest("HEAD", self._image.reference)
         digest = answer.headers.get("docker-content-digest", "")
-        if not digest:  # a few registries send it with the body alone
+        if not is_digest(digest):  # a few registries send it with the body alone
             body = self._manifest("GET", self._image.reference).body
             digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
         return digest

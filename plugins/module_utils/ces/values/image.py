@@ -90,10 +90,14 @@ def _names_a_host(registry: str) -> bool:
     return any(mark in registry for mark in ".:[") or registry == "localhost"
 
 
+def is_digest(text: str) -> bool:
+    """Whether the text is a digest that engines and registries agree on."""
+    algorithm, _colon, value = text.partition(":")
+    return len(value) == _DIGEST_LENGTH.get(algorithm) and not value.strip("0123456789abcdef")
+
+
 def _check_digest(text: str, digest: str) -> None:
-    algorithm, _colon, value = digest.partition(":")
-    length = _DIGEST_LENGTH.get(algorithm)
-    if length is None or len(value) != length or value != value.lower():
+    if not is_digest(digest):
         raise InvalidValue(
             "an image", text, f"{digest!r} is not a digest", "write sha256:64 hex digits"
         )

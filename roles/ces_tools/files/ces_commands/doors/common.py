@@ -29,6 +29,13 @@ def runner_for(parsed: Parsed, system: System) -> str:
     return default
 
 
+def spell(argv: Sequence[str]) -> str:
+    """An argument list as one could type it."""
+    import shlex
+
+    return shlex.join(argv)
+
+
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they must be."""
     lines = [head, *rows]

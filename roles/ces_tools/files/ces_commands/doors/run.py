@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 
 from ces.services.run import planned, run_container
 from ces.system.files import read_text
@@ -15,7 +14,7 @@ from ces.values.record import RunRecord
 from ces.values.spec import Directories, RunSpec
 from ces.values.words import expandable, parse_env, split
 
-from ces_commands.doors.common import runner_for, system_for
+from ces_commands.doors.common import runner_for, spell, system_for
 from ces_commands.parse import Parsed
 
 
@@ -27,7 +26,7 @@ def main(parsed: Parsed) -> int:
         _print_plan(parsed, planned(spec, system))
         return 0
     if parsed.on("verbose"):
-        system.tell(f"running: {shlex.join(planned(spec, system).command)}")
+        system.tell(f"running: {spell(planned(spec, system).command)}")
     record = run_container(spec, system).record
     if parsed.on("json"):
         print(json.dumps(record.as_dict(), indent=1))
@@ -81,7 +80,7 @@ def _print_plan(parsed: Parsed, record: RunRecord) -> None:
     if parsed.on("json"):
         print(json.dumps(record.as_dict(), indent=1))
         return
-    print(shlex.join(record.command))
+    print(spell(record.command))
     for mount in record.mounts:
         print(f"  {mount['target']} is {mount['source']} ({mount['access']})")
     for warning in record.warnings:

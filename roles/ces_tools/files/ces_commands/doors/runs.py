@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 
 from ces.errors import InvalidValue
 from ces.services.runs import list_runs
 from ces.values.record import RunRecord
 
-from ces_commands.doors.common import print_table, system_for
+from ces_commands.doors.common import print_table, spell, system_for
 from ces_commands.parse import Parsed
 
 _LISTED = 20
@@ -65,7 +64,7 @@ def _details(record: RunRecord) -> str:
         "started": record.started or "",
         "ended": record.ended or "",
         "host": record.host,
-        "command": shlex.join(record.command),
+        "command": spell(record.command),
     }
     facts.update({f"warning {number}": text for number, text in enumerate(record.warnings, 1)})
     return "\n".join(f"{name + ':':<13}{value}" for name, value in facts.items() if value)
