@@ -8,7 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import InvalidValue
-from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
+    ImageRef,
+    is_digest,
+)
 
 SHA256 = "sha256:" + "0123456789abcdef" * 4
 SHA512 = "sha512:" + "0123456789abcdef" * 8
@@ -174,6 +177,25 @@ def test_a_reference_is_spelled_for_engines_registries_and_people(
     assert str(image) == spelled
     assert (image.name, image.reference, image.short_name) == (name, reference, short)
     assert image.pinned(SHA512) == f"{name}@{SHA512}"
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        (SHA256, True),
+        (SHA512, True),
+        (SHA256.upper(), False),
+        (SHA256 + "0", False),
+        (SHA256[:-1], False),
+        (SHA256[:-1] + "g", False),
+        (SHA256 + "\n", False),
+        ("md5:" + "0" * 32, False),
+        ("sha256:" + "../" * 21 + "x", False),
+        ("", False),
+    ],
+)
+def test_only_what_engines_and_registries_agree_on_is_a_digest(text, good):
+    assert is_digest(text) is good
 
 
 # --- properties: references built from the grammar, as the reference project writes it ---

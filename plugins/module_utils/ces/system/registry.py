@@ -68,21 +68,22 @@ class Registry:
 
     def compressed_size(self) -> int:
         """Bytes that a pull on this machine transfers: the sum of the layers' sizes."""
-        manifest = self._json(self._manifest("GET", self._image.reference))
-        if "manifests" in manifest:
-            wanted = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
-            fitting = [
-                entry["digest"]
-                for entry in manifest["manifests"]
-                if entry.get("platform", {}).get("architecture") == wanted
-                and entry.get("platform", {}).get("os") == "linux"
-            ]
-            if not fitting:
-                raise NotFound(
-                    f"use image {self._image}", said=f"it has no variant for linux/{wanted}"
-                )
-            manifest = self._json(self._manifest("GET", fitting[0]))
-        return sum(int(layer.get("size", 0)) for layer in manifest.get("layers", ()))
+        try:
+            manifest = self._json(self._manifest("GET", self._image.reference))
+            if "manifests" in manifest:
+                manifest = self._json(self._manifest("GET", self._fitting(manifest)))
+            return sum(int(layer.get("size", 0)) for layer in manifest.get("layers", ()))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise self._error("its manifest is not of a known form") from None
+
+    def _fitting(self, index: dict[str, Any]) -> str:
+        """The digest of an index's manifest for this machine."""
+        wanted = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+        for entry in index["manifests"]:
+            platform = entry.get("platform", {})
+            if (platform.get("os"), platform.get("architecture")) == ("linux", wanted):
+                return str(entry["digest"])
+        raise NotFound(f"use image {self._image}", said=f"it has no variant for linux/{wanted}")
 
     def check_size(self, limit: int | None) -> None:
         """Refuse an image above a site's limit, before anything is transferred."""
