@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import pytest
 
@@ -11,28 +12,39 @@ USERS = ["alice", "bob", "carol"]
 STRANGER = "dave"
 
 
-def ranges(text: str) -> list[tuple[str, int, int]]:
-    """The entries of /etc/subuid or /etc/subgid: owner, first id, count."""
+class Range(NamedTuple):
+    """An entry of /etc/subuid or /etc/subgid."""
+
+    owner: str
+    first: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
+
+
+def ranges(text: str) -> list[Range]:
     entries = [line.split(":") for line in text.splitlines() if line]
-    return [(owner, int(start), int(count)) for owner, start, count in entries]
+    return [Range(owner, int(first), int(count)) for owner, first, count in entries]
 
 
 @pytest.mark.parametrize("path", ["/etc/subuid", "/etc/subgid"])
 def test_subordinate_ids_are_enough_and_nobody_shares_any(backend, path):
     entries = ranges(backend.read(path))
     for user in USERS:
-        assert sum(count for owner, _, count in entries if owner == user) >= 65536, user
-    in_order = sorted((start, start + count) for _, start, count in entries)
-    for (_, end), (start, _) in zip(in_order, in_order[1:]):
-        assert end <= start, f"{path}: ranges overlap at {start}"
+        assert sum(entry.count for entry in entries if entry.owner == user) >= 65536, user
+    in_order = sorted(entries, key=lambda entry: entry.first)
+    for before, after in zip(in_order, in_order[1:]):
+        assert before.end <= after.first, f"{path}: {before} and {after} overlap"
 
 
 @pytest.mark.parametrize("path", ["/etc/subuid", "/etc/subgid"])
 def test_subordinate_ids_are_no_real_ids(backend, path):
     database = "passwd" if path == "/etc/subuid" else "group"
     real = {int(line.split(":")[2]) for line in backend.says("getent", database).splitlines()}
-    for owner, start, count in ranges(backend.read(path)):
-        assert not [number for number in real if start <= number < start + count], owner
+    for entry in ranges(backend.read(path)):
+        assert not [number for number in real if entry.first <= number < entry.end], entry
 
 
 @pytest.mark.parametrize("user", USERS)

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A back-end as its users reach it: over ssh, as themselves; and the registry, as its administrator does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
+TOP = Path(__file__).resolve().parents[3]
+ON_HOST = Path(__file__).with_name("on_host")
+SITE_FILE = Path(os.environ["TESTBED_SITE"])
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    rc: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+    def ok(self) -> Done:
+        assert self.rc == 0, f"it ended with {self.rc}: {self.said}"
+        return self
+
+
+class Host:
+    """A host of the test bed. One ssh connection for each user, with a session of its own."""
+
+    def __init__(self, name: str, variables: dict[str, Any], sockets: Path) -> None:
+        self.name = name
+        self._sockets = sockets
+        self._address = variables["ansible_host"]
+        self._options = [
+            *shlex.split(variables["ansible_ssh_common_args"]),
+            f"-i{variables['ansible_ssh_private_key_file']}",
+            "-oControlMaster=auto",
+            "-oControlPersist=yes",
+            f"-oControlPath={sockets}/{name}-%r",
+        ]
+
+    def _ssh(self, user: str, script: str) -> list[str]:
+        return ["ssh", *self._options, f"{user}@{self._address}", script]
+
+    def run(self, user: str, script: str, stdin: str = "", timeout: float = 60) -> Done:
+        """A line of shell in a login session of the user."""
+        done = subprocess.run(  # noqa: S603
+            self._ssh(user, script),
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=timeout,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, user: str, script: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._ssh(user, script),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def command(self, user: str, *words: str, stdin: str = "", timeout: float = 60) -> Done:
+        return self.run(user, shlex.join(words), stdin, timeout)
+
+    def root(self, script: str, stdin: str = "", timeout: float = 60) -> str:
+        return self.run("root", script, stdin, timeout).ok().out
+
+    def ask(self, user: str, program: str, timeout: float = 120, **parameters: Any) -> Any:
+        """What a program of on_host/ answers; it gets its parameters on standard input."""
+        source = (ON_HOST / f"{program}.py").read_text()
+        done = self.command(
+            user, "python3", "-Ic", source, stdin=json.dumps(parameters), timeout=timeout
+        )
+        return json.loads(done.ok().out)
+
+    def begin(self, user: str, program: str, **parameters: Any) -> subprocess.Popen[str]:
+        """Start a program of on_host/ that says "ready" when it is, and answers when its input ends."""
+        source = (ON_HOST / f"{program}.py").read_text()
+        child = self.start(user, shlex.join(["python3", "-Ic", source]))
+        assert child.stdin and child.stdout
+        child.stdin.write(json.dumps(parameters) + "\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    def close(self) -> None:
+        for socket in self._sockets.glob(f"{self.name}-*"):
+            user = socket.name.rpartition("-")[2]
+            subprocess.run(  # noqa: S603
+                [*self._ssh(user, "")[:-1], "-Oexit"], capture_output=True, check=False
+            )
+
+
+def answer_of(child: subprocess.Popen[str]) -> Any:
+    """What a program that was begun has to say at its end."""
+    out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    return json.loads(out)
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who runs containers on a back-end."""
+
+    host: Host
+    name: str
+    uid: int
+    image: str
+
+    @property
+    def home(self) -> str:
+        return f"/home/{self.name}"
+
+    def run(self, script: str, stdin: str = "", timeout: float = 60) -> Done:
+        return self.host.run(self.name, script, stdin, timeout)
+
+    def command(self, *words: str, stdin: str = "", timeout: float = 60) -> Done:
+        return self.host.command(self.name, *words, stdin=stdin, timeout=timeout)
+
+    def shell_in_container(
+        self, script: str, *options: str, timeout: float = 60, json: bool = False
+    ) -> Done:
+        """``ces-run`` with a line of shell instead of the image's own program."""
+        words = ["ces-run", "podman", *(["--json"] if json else []), *options]
+        words += ["--opt-file", "/dev/stdin", self.image, "-c", script]
+        return self.command(*words, stdin="--entrypoint=/bin/sh\n", timeout=timeout)
+
+    def start_run(self, *words: str) -> int:
+        """Start a long run in the background; its number, when its container runs."""
+        last = self.last_number()
+        line = shlex.join(["ces-run", "podman", *words])
+        self.run(f"setsid {line} >/dev/null 2>&1 </dev/null &").ok()
+        number = last + 1
+        wait_until(lambda: self.containers() != [], f"run {number} of {self.name} to start")
+        return number
+
+    def last_number(self) -> int:
+        there = self.run("ls ~/.local/state/ces/runs").out.split()
+        return max(map(int, there), default=0)
+
+    def record(self, number: int) -> dict[str, Any]:
+        path = f"{self.home}/.local/state/ces/runs/{number}/run.json"
+        return json.loads(self.host.root(f"cat {path}"))
+
+    def containers(self) -> list[str]:
+        return self.run("podman ps -aq").ok().out.split()
+
+    def left(self) -> dict[str, str]:
+        """What runs and pulls may leave behind; all empty when they left nothing."""
+        runtime = f"/run/user/{self.uid}/ces"
+        looks = {
+            "containers": "podman ps -aq",
+            "scratch": "ls -d ~/scratch-* 2>/dev/null",
+            "secrets": f"ls -d {runtime}/run-* {runtime}/auth-* 2>/dev/null",
+            "dead runs": "ls ~/.local/state/ces/active 2>/dev/null",
+            "reserves": "ls ~/.local/state/ces/runs/*/reserve 2>/dev/null",
+            "temporary files": "find ~/.local/state/ces /run/user/$(id -u)/ces -name '*.tmp'",
+            "processes": "pgrep -l -u $(id -u) 'conmon|crun|ces-'"
+            "; pgrep -a -u $(id -u) -x podman | grep -Ev 'podman (pause|system)' ",
+        }
+        script = "; ".join(f"echo '== {name}'; {look}" for name, look in looks.items())
+        found: dict[str, str] = {}
+        name = ""
+        for line in self.run(script + "; true").ok().out.splitlines():
+            if line.startswith("== "):
+                name = line[3:]
+            else:
+                found[name] = f"{found.get(name, '')}{line}\n"
+        return found
+
+    def pull(self, image: str | None = None, password: str | None = None) -> Done:
+        site = SITE
+        words = ["ces-pull", "podman", "--username", site["testbed_registry_user"]]
+        password = site["testbed_registry_password"] if password is None else password
+        return self.command(*words, "--password-stdin", image or self.image, stdin=password)
+
+
+def wait_until(true: Callable[[], Any], what: str, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"waited {seconds:g} s for {what}"
+        time.sleep(0.05)
+
+
+def _site() -> dict[str, Any]:
+    files = (INVENTORY / "group_vars/all.yml", SITE_FILE)
+    merged: dict[str, Any] = {}
+    for path in files:
+        merged.update(yaml.safe_load(path.read_text()))
+    return merged
+
+
+SITE = _site()
+
+
+@pytest.fixture(scope="session")
+def site() -> dict[str, Any]:
+    """Variables of the test bed, and of this scenario."""
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[dict[str, Host]]:
+    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]
+    # short, because the path of a socket may have 108 characters
+    with tempfile.TemporaryDirectory(prefix="ces-") as sockets:
+        found = {
+            name: Host(name, {**inventory["vars"], **variables}, Path(sockets))
+            for group in inventory["children"].values()
+            for name, variables in group["hosts"].items()
+        }
+        yield found
+        for host in found.values():
+            host.close()
+
+
+@pytest.fixture(scope="session")
+def backend(hosts: dict[str, Host]) -> Host:
+    return hosts["debian13"]
+
+
+@pytest.fixture(scope="session")
+def registry(hosts: dict[str, Host]) -> Host:
+    return hosts["registry"]
+
+
+@pytest.fixture(scope="session")
+def users(backend: Host, site: dict[str, Any]) -> dict[str, User]:
+    return {
+        person["name"]: User(backend, person["name"], person["uid"], site["testbed_image"])
+        for person in site["testbed_people"]
+    }
+
+
+@pytest.fixture(scope="session")
+def alice(users: dict[str, User]) -> User:
+    """A researcher of one project, who has the image."""
+    users["alice"].pull().ok()
+    return users["alice"]
+
+
+@pytest.fixture(scope="session")
+def bob(users: dict[str, User]) -> User:
+    """A researcher of two projects, who has the image."""
+    users["bob"].pull().ok()
+    return users["bob"]
+
+
+@pytest.fixture(scope="session")
+def carol(users: dict[str, User]) -> User:
+    """A researcher of no project, who has the image."""
+    users["carol"].pull().ok()
+    return users["carol"]
+
+
+Play = Callable[..., Done]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run tasks on the back-end as a user becomes: ``play("alice", tasks, "--check")``."""
+
+    def run(user: str, tasks: Sequence[dict[str, Any]], *options: str, **variables: Any) -> Done:
+        play = {
+            "hosts": "ces_backends",
+            "gather_facts": False,
+            "become": True,
+            "become_user": user,
+            "tasks": list(tasks),
+        }
+        file = tmp_path / f"{user}.yml"
+        file.write_text(yaml.safe_dump([play], sort_keys=False))
+        secrets = tmp_path / "variables.yml"
+        secrets.write_text(yaml.safe_dump(variables))
+        return playbook(file, *options, f"--extra-vars=@{secrets}")
+
+    return run
+
+
+def playbook(path: Path, *options: str, timeout: float = 300) -> Done:
+    done = subprocess.run(  # noqa: S603
+        ansible_playbook(path, *options),
+        capture_output=True,
+        text=True,
+        cwd=TOP,
+        env=ANSIBLE_ENVIRONMENT,
+        timeout=timeout,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def ansible_playbook(path: Path, *options: str) -> list[str]:
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    return [program, f"--inventory={INVENTORY}", f"--extra-vars=@{SITE_FILE}", *options, str(path)]
+
+
+ANSIBLE_ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
+    "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+    "ANSIBLE_COLLECTIONS_PATH": str(TOP / "build/collections"),
+    "ANSIBLE_HOME": str(TOP / "build/ansible"),
+    "ANSIBLE_NOCOLOR": "1",
+}

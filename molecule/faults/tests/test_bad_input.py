@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a researcher can get wrong, or an attacker can try, in what they type and write."""
+
+from __future__ import annotations
+
+import pytest
+
+REGISTRY = "registry.tre.test:5000"
+IMAGE = f"{REGISTRY}/tre/hello-tre:1.0"
+
+WHITE_SPACE = "white space or control characters"
+NOT_ALLOWED = "its registry is not allowed"
+TRANSPORT = "it starts with a transport"
+NO_REFERENCE = "not an image reference"
+NO_REGISTRY = "does not name its registry"
+
+IMAGES = [
+    (f"{REGISTRY}/tre/hello tre:1.0", WHITE_SPACE),
+    (f"{IMAGE} --privileged", WHITE_SPACE),
+    (f" {IMAGE}", WHITE_SPACE),
+    (f"{IMAGE}\n", WHITE_SPACE),
+    (f"{IMAGE}\r", WHITE_SPACE),
+    (f"{REGISTRY}/tre/\x1b[2Jhello-tre:1.0", WHITE_SPACE),
+    (f"{REGISTRY}/tre/hello\ttre:1.0", WHITE_SPACE),
+    (f"{REGISTRY}/tre/hello-tre:1.0\x7f", WHITE_SPACE),
+    ("--privileged", "starts with a dash"),
+    ("-v", "starts with a dash"),
+    ("ghcr.io@evil.example.org/tre/hello-tre:1.0", "the registry contains '@'"),
+    (f"{REGISTRY}@evil.example.org/tre/hello-tre:1.0", "the registry contains '@'"),
+    (f"user:password@{IMAGE}", "the registry contains '@'"),
+    ("registry.tre.test.evil.example.org:5000/tre/hello-tre:1.0", NOT_ALLOWED),
+    ("evil-registry.tre.test:5000/tre/hello-tre:1.0", NOT_ALLOWED),
+    ("registry.tre.test:50000/tre/hello-tre:1.0", NOT_ALLOWED),
+    ("registry.tre.test/tre/hello-tre:1.0", NOT_ALLOWED),
+    (f"{REGISTRY}/treacherous/hello-tre:1.0", NOT_ALLOWED),
+    (f"{REGISTRY}/other/hello-tre:1.0", NOT_ALLOWED),
+    ("docker.io/library/busybox:latest", NOT_ALLOWED),
+    ("localhost/tre/hello-tre:1.0", NOT_ALLOWED),
+    (f"{REGISTRY}/tre/../other/hello-tre:1.0", NO_REFERENCE),
+    (f"{REGISTRY}//tre/hello-tre:1.0", NO_REFERENCE),
+    (f"{REGISTRY}/tre/Hello-TRE:1.0", NO_REFERENCE),
+    (f"{REGISTRY}/tre/hell\u043e-tre:1.0", NO_REFERENCE),
+    (f"{IMAGE};id", NO_REFERENCE),
+    (f"{REGISTRY}/tre/$(id):1.0", NO_REFERENCE),
+    (f"{REGISTRY}/tre/hello-tre@sha256:abc", NO_REFERENCE),
+    ("registry.tre.test:5000.evil.example.org/tre/hello-tre:1.0", NO_REFERENCE),
+    (f"docker://{IMAGE}", TRANSPORT),
+    (f"https://{IMAGE}", TRANSPORT),
+    ("dir:/etc", TRANSPORT),
+    ("oci-archive:/tmp/image.tar", TRANSPORT),
+    ("docker-archive:/tmp/image.tar", TRANSPORT),
+    ("containers-storage:localhost/x:1", TRANSPORT),
+    ("busybox", NO_REGISTRY),
+    ("tre/hello-tre:1.0", NO_REGISTRY),
+    ("", "it is empty"),
+]
+
+
+@pytest.mark.parametrize("command", ["ces-pull", "ces-run"])
+@pytest.mark.parametrize(("image", "says"), IMAGES)
+def test_an_image_that_is_none_is_refused(alice, command, image, says):
+    done = alice.command(command, "podman", "--", image)
+    assert done.rc == 125, done
+    assert says in done.err
+    assert not [char for char in done.said if ord(char) < 32 and char != "\n"], repr(done.said)
+
+
+@pytest.mark.parametrize("image", ["--privileged", "-v/:/host"])
+def test_an_option_in_the_place_of_an_image_is_no_image(alice, image):
+    done = alice.command("ces-run", "podman", image)
+    assert done.rc == 125
+    assert "there is no option" in done.err or "version" in done.out
+
+
+ENV_LINES = [
+    ("JUST_A_NAME_s3cret", "it is not NAME=value"),
+    ("A WORD=s3cret", "it is not NAME=value"),
+    ("export A=s3cret", "it is not NAME=value"),
+    ("1A=s3cret", "it is not NAME=value"),
+    ("=s3cret", "it is not NAME=value"),
+    ("A-B=s3cret", "it is not NAME=value"),
+    ("A*=s3cret", "it is not NAME=value"),
+    ("A=s3cret\rB=1", "line break or a NUL"),
+    ("A=s3cret\0", "line break or a NUL"),
+    ("A='s3cret\nsecond line'", "it is not NAME=value"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), ENV_LINES)
+def test_an_env_line_that_is_none_is_refused_and_its_value_not_repeated(alice, text, says):
+    done = alice.command(
+        "ces-run", "podman", "--env-file", "/dev/stdin", IMAGE, stdin=f"OK=1\n{text}\n"
+    )
+    assert done.rc == 125
+    assert says in done.err
+    assert "s3cret" not in done.said
+
+
+def test_an_env_file_means_what_it_says_and_runs_nothing(alice):
+    values = {
+        "DOLLAR": "$(touch /scratch/ran) `id` ${HOME} $HOME \\n",
+        "QUOTES": 'it\'s "so"',
+        "SPACES": "  two  ",
+        "EQUALS": "a=b=c",
+        "EMPTY": "",
+        "HASH": "a # b",
+    }
+    text = "".join(f"{name}={value}\n" for name, value in values.items())
+    text += "# a comment\n\nPAIR=\"one pair\"\nSINGLE='$(id)'\nCRLF=windows\r\n"
+    alice.command("tee", "variables", stdin=text).ok()
+    script = 'printf "%s|" "$DOLLAR" "$QUOTES" "$SPACES" "$EQUALS" "$EMPTY" "$HASH" "$PAIR" "$SINGLE" "$CRLF"; ls /scratch'
+    done = alice.shell_in_container(script, "--env-file", "variables").ok()
+    assert done.out.split("|") == [*values.values(), "one pair", "$(id)", "windows", ""]
+
+
+FORBIDDEN = [
+    "--privileged",
+    "--privileged=true",
+    '"--priv"ileged',
+    "--priv",
+    "-v /:/host",
+    "-v=/:/host",
+    "-v/:/host",
+    "--volume /:/host",
+    "--volume=/:/host",
+    "--volume=//:/host",
+    "--volume=/./:/host",
+    "--vol=/:/host",
+    "-v /etc:/mnt:ro",
+    "-v /home/bob:/mnt",
+    "-v ${HOME}/..:/mnt",
+    "-v ${HOME}/way-out:/mnt",
+    "-v ${HOME}/way-out/etc:/mnt",
+    "-v /run/user/2001:/mnt",
+    "-v named-volume:/mnt",
+    "-v ${HOME}:/safe_data",
+    "-v ${HOME}:/:rw",
+    "-v ${HOME}:/mnt:O,upperdir=/etc",
+    "--mount type=bind,source=/,target=/host",
+    "--mount=type=bind,src=/etc,dst=/host",
+    "--mount=type=bind,src=${HOME},dst=/mnt,bind-propagation=rshared",
+    "--mount type=volume,src=x,dst=/mnt",
+    "-it",
+    "-iv/:/host",
+    "--cap-add ALL",
+    "--cap-add=SYS_ADMIN",
+    "--device /dev/fuse",
+    "--security-opt=seccomp=unconfined",
+    "--pid=host",
+    "--ipc host",
+    "--network=host",
+    "--net host",
+    "--userns=container:x",
+    "--cgroups=disabled",
+    "--cgroup-parent /x",
+    "--env-file /etc/shadow",
+    "--env-host",
+    "-e HOME",
+    "--volumes-from x",
+    "--pod new:x",
+    "--rootfs",
+    "--detach",
+    "-d",
+    "--rm=false",
+    "--name other",
+    "--label ces.run=1",
+    "--annotation run.oci.keep_original_groups=1",
+    "--runtime /bin/sh",
+    "--hooks-dir /home/alice",
+    "--root /home/alice/x",
+    "--memory=64g",
+    "-m 64g",
+    "--cpus 99",
+    "-- --privileged",
+    "--tz=UTC --privileged",
+    "# a comment\n--tz=UTC\n  --privileged\n",
+    "positional",
+]
+
+
+@pytest.mark.parametrize("options", FORBIDDEN)
+def test_an_option_that_is_not_allowed_is_refused(alice, options):
+    alice.run("ln -sfn / ~/way-out").ok()
+    done = alice.command("ces-run", "podman", "--opt-file", "/dev/stdin", IMAGE, stdin=options)
+    assert done.rc == 125, done.said
+    assert "could not" in done.err
+    assert alice.containers() == []
+
+
+def test_an_option_that_is_not_allowed_is_named(alice):
+    for options in ("--tz=UTC --privileged", "--privileged=true", '"--priv"ileged'):
+        done = alice.command("ces-run", "podman", "--opt-file", "/dev/stdin", IMAGE, stdin=options)
+        assert "--privileged" in done.err.splitlines()[-3]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "-v ${HOME}/mine:/mnt",
+        "-v${HOME}/mine:/mnt",
+        "-v=${HOME}/mine:/mnt:ro",
+        "--volume ${HOME}/mine:/mnt",
+        "--volume=${HOME}/mine:/mnt",
+        '--mount "type=bind,src=${HOME}/mine,dst=/mnt,ro"',
+    ],
+)
+def test_a_mount_that_is_allowed_is_made_in_every_form(alice, options):
+    alice.run("mkdir -p ~/mine; echo of alice >~/mine/file").ok()
+    alice.command("tee", "options", stdin=options).ok()
+    done = alice.shell_in_container("cat /mnt/file", "--opt-file", "options").ok()
+    assert done.out == "of alice\n"
+
+
+def test_a_name_that_is_taken_is_refused_and_the_other_container_lives_on(alice):
+    number = alice.start_run("--name", "taken", IMAGE, "-d", "60")
+    done = alice.command("ces-run", "podman", "--name", "taken", IMAGE)
+    assert done.rc == 125
+    assert "taken" in done.err and "choose another name" in done.err
+    assert alice.record(number)["state"] == "RUNNING"
+    assert len(alice.containers()) == 1
+    alice.command("ces-stop", str(number)).ok()
+    assert alice.left() == {}
