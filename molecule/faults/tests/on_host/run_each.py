@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run commands, one after the other or all at once; answers [[status, both outputs, seconds], ...].
+
+commands: [{argv, stdin}]; at_once: start all before the first is waited for.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def start(command):
+    argv, stdin = command["argv"], command.get("stdin", "").encode("utf-8", "surrogateescape")
+    given, said = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    given.write(stdin)
+    given.seek(0)
+    child = subprocess.Popen(argv, stdin=given, stdout=said, stderr=subprocess.STDOUT)
+    return child, said, time.monotonic()
+
+
+def end(child, said, begun):
+    status = child.wait()
+    seconds = time.monotonic() - begun
+    said.seek(0)
+    return [status, said.read().decode("utf-8", "surrogateescape"), seconds]
+
+
+asked = json.loads(sys.stdin.readline())
+if asked.get("at_once"):
+    print(json.dumps([end(*started) for started in [start(c) for c in asked["commands"]]]))
+else:
+    print(json.dumps([end(*start(command)) for command in asked["commands"]]))

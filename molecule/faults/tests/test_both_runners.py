@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where podman and apptainer are alike to a researcher, and where they are not.
+
+Every row of the table in docs/researcher.md, "The two runners", is a test here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+RUNNERS = ("podman", "apptainer")
+REGISTRY = "registry.tre.test:5000"
+SHELL = f"{REGISTRY}/tre/shell:1.0"
+SHELL_OF_A_USER = f"{REGISTRY}/tre/shell-user:1.0"
+NO_PROGRAM = f"{REGISTRY}/tre/nothing:1.0"
+
+RECIPES = {
+    SHELL: 'ENTRYPOINT ["/bin/sh", "-c"]\nCMD []\nWORKDIR /work',
+    SHELL_OF_A_USER: 'ENTRYPOINT ["/bin/sh", "-c"]\nCMD []\nUSER 1000:1000',
+    NO_PROGRAM: "ENTRYPOINT []\nCMD []",
+}
+
+
+@pytest.fixture(scope="module")
+def researcher(alice, site):
+    """Alice, with images that run what they are told, from the registry, for both runners."""
+    login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
+    alice.run(login, stdin=site["testbed_registry_password"]).ok()
+    for image, lines in RECIPES.items():
+        build = f"podman build --quiet --tag {image} - && podman push --quiet {image}"
+        alice.run(build, stdin=f"FROM {alice.image}\n{lines}\n").ok()
+    for runner in RUNNERS:
+        for image in (alice.image, *RECIPES):
+            alice.command("ces-pull", runner, image).ok()
+    return alice
+
+
+def says(user, runner, script, *options):
+    """What a shell in the container writes."""
+    return user.command("ces-run", runner, *options, SHELL, script).ok().out.strip()
+
+
+IDENTITY = {"podman": "0", "apptainer": "2001"}
+WORKING_DIRECTORY = {"podman": "/work", "apptainer": "/home/alice"}
+HOME = {"podman": "/root", "apptainer": "/home/alice"}
+IMAGE_USER = {"podman": "1000", "apptainer": "2001"}
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_who_one_is_in_the_container(researcher, runner):
+    assert says(researcher, runner, "id -u") == IDENTITY[runner]
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_what_one_writes_is_ones_own_outside(researcher, runner):
+    record = json.loads(
+        researcher.command("ces-run", runner, "--json", SHELL, "echo x >/safe_outputs/x").ok().out
+    )
+    assert researcher.run(f"stat -c %U {record['outputs']}/x").ok().out == "alice\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_user_that_the_image_names(researcher, runner):
+    done = researcher.command("ces-run", runner, SHELL_OF_A_USER, "id -u").ok()
+    assert done.out.strip() == IMAGE_USER[runner]
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_home_directory_stays_outside(researcher, runner):
+    researcher.run("touch ~/marker").ok()
+    assert says(researcher, runner, "echo $HOME") == HOME[runner]
+    assert says(researcher, runner, "ls /home/alice/marker 2>/dev/null || echo none") == "none"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_home_directory_comes_in_when_asked_for(researcher, runner):
+    researcher.run("touch ~/marker").ok()
+    assert says(researcher, runner, "ls $HOME/marker", "--home") == "/home/alice/marker"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_where_one_starts(researcher, runner):
+    assert says(researcher, runner, "pwd") == WORKING_DIRECTORY[runner]
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_there_is_no_network_unless_asked_for(researcher, runner):
+    interfaces = "sed -n 's/^ *\\([^:]*\\):.*/\\1/p' /proc/net/dev"
+    assert says(researcher, runner, interfaces) == "lo"
+    assert "eth0" in says(researcher, runner, interfaces, "--network", "host")
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_everything_in_the_container_can_be_written_and_is_gone(researcher, runner):
+    assert says(researcher, runner, "touch /new /bin/new /tmp/new && echo ok") == "ok"
+    assert says(researcher, runner, "ls /new 2>/dev/null || echo gone") == "gone"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_limit_that_cannot_be_held_is_one_line(researcher, runner):
+    done = researcher.command("ces-run", runner, "-m", "1", "-c", "1", SHELL, "true").ok()
+    assert done.err.count("limits on cpus and memory are not enforced") == 1
+
+
+def test_names_are_podmans_alone(researcher):
+    started = researcher.start_run("--name", "mine", SHELL, "sleep 60")
+    try:
+        assert researcher.command("ces-run", "podman", "--name", "mine", SHELL, "true").rc == 125
+        assert researcher.command("ces-run", "apptainer", "--name", "mine", SHELL, "true").rc == 0
+    finally:
+        researcher.command("ces-stop", str(started)).ok()
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("status", [0, 1, 42, 125, 126, 127, 254, 255])
+def test_the_exit_status_is_the_containers(researcher, runner, status):
+    done = researcher.command("ces-run", runner, SHELL, f"exit {status}")
+    assert done.rc == status
+    if status:
+        assert f"the container exited with {status}" in done.err
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_timeout_ends_it_and_leaves_nothing(researcher, runner):
+    done = researcher.command("ces-run", runner, "--timeout", "1s", SHELL, "sleep 60")
+    assert done.rc == 124
+    assert "TIMEOUT" in done.err
+    assert researcher.left() == {}
+    assert researcher.run("pgrep -a -u $(id -u) 'squashfuse|fuse-overlayfs|sleep'").out == ""
+
+
+def test_a_container_that_ignores_signals_is_killed(researcher):
+    script = "trap '' TERM; while :; do sleep 1; done"
+    done = researcher.command("ces-run", "apptainer", "--timeout", "1s", SHELL, script)
+    assert done.rc == 124
+    assert researcher.run("pgrep -a -u $(id -u) 'squashfuse|fuse-overlayfs|sleep'").out == ""
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_arguments_arrive_as_they_are(researcher, runner):
+    awkward = ["a b", "$HOME", "`id`", "$(id)", "'", '"', "\\", "*", "", "#x", "ü", "-n", "--x=y"]
+    script = 'shift 0; for word; do printf "<%s>" "$word"; done'
+    done = researcher.command("ces-run", runner, SHELL, script, "name", *awkward).ok()
+    assert done.out == "".join(f"<{word}>" for word in awkward)
+
+
+VALUES = st.text(
+    alphabet=st.characters(
+        min_codepoint=32, exclude_characters="\x7f\x85\u2028\u2029", exclude_categories=["Cs", "Cc"]
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(values=st.lists(VALUES, min_size=20, max_size=40))
+def test_an_env_file_means_the_same_under_both(researcher, values):
+    tricky = [
+        "a b",
+        "$HOME",
+        "`id`",
+        "$(id)",
+        "it's",
+        'say "x"',
+        "\\",
+        "a#b",
+        " # c",
+        "=",
+        "a=b=c",
+        "ü€",
+        "\t x ",
+    ]
+    wanted = {f"V{number}": value for number, value in enumerate([*tricky, *values])}
+    # in quotes, so that quotes at both ends of a value are its own
+    text = "".join(f"{name}='{value}'\n" for name, value in wanted.items())
+    for runner in RUNNERS:
+        command = shlex.join(
+            ["ces-run", runner, "--env-file", "/dev/stdin", SHELL, "base64 /proc/self/environ"]
+        )
+        out = researcher.run(command, stdin=text).ok().out
+        environ = base64.b64decode("".join(out.split())).decode().split("\0")
+        found = dict(entry.split("=", 1) for entry in environ if entry)
+        assert {name: found.get(name) for name in wanted} == wanted, runner
+
+
+@pytest.mark.parametrize("name", ["HOME", "UID", "PREPEND_PATH"])
+def test_a_variable_that_apptainer_keeps_is_refused(researcher, name):
+    command = shlex.join(["ces-run", "apptainer", "--env-file", "/dev/stdin", SHELL, "true"])
+    done = researcher.run(command, stdin=f"{name}=x\n")
+    assert done.rc == 125
+    assert f"'{name}'" in done.err
+    assert "keeps that name for itself" in done.err
+
+
+def test_the_callers_own_settings_of_apptainer_do_not_act(researcher):
+    script = "ls /hostetc 2>/dev/null || echo none; echo $Z"
+    line = shlex.join(["ces-run", "apptainer", SHELL, script])
+    settings_of_the_caller = "APPTAINER_BIND=/etc:/hostetc APPTAINERENV_Z=z SINGULARITYENV_Z=z"
+    assert researcher.run(f"{settings_of_the_caller} {line}").ok().out == "none\n\n"
+
+
+def test_an_image_that_does_not_say_what_to_run(researcher):
+    done = researcher.command("ces-run", "apptainer", NO_PROGRAM)
+    assert done.rc == 125
+    assert "does not say what to run" in done.err
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_same_by_playbook(researcher, play, runner):
+    task = {
+        "tre.ces.ces_run": {
+            "image": SHELL,
+            "runner": runner,
+            "args": ['echo "$A"; id -u'],
+            "env": {"A": "x $HOME `id`"},
+        },
+        "register": "run",
+    }
+    said = {"ansible.builtin.debug": {"msg": "STDOUT {{ run.stdout | b64encode }} {{ run.state }}"}}
+    done = play("alice", [task, said]).ok()
+    wanted = base64.b64encode(f"x $HOME `id`\n{IDENTITY[runner]}\n".encode()).decode()
+    assert f"STDOUT {wanted} COMPLETED" in done.out
+
+
+def test_both_kinds_of_images_are_listed_and_removed(researcher):
+    listed = researcher.command("ces-images").ok().out.splitlines()
+    runners = {line.split()[1] for line in listed if line.startswith(f"{NO_PROGRAM} ")}
+    assert runners == set(RUNNERS)
+    done = researcher.command("ces-rm", NO_PROGRAM).ok()
+    assert "podman, apptainer" in done.out
+    assert NO_PROGRAM not in researcher.command("ces-images").ok().out
+    for runner in RUNNERS:  # for whoever comes next
+        researcher.command("ces-pull", runner, NO_PROGRAM).ok()

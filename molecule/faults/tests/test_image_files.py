@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images as files: damaged, foreign, half-made, stale, made by many at once."""
+
+from __future__ import annotations
+
+import shlex
+import time
+
+import pytest
+
+FILE = "hello-tre:1.0.sif"
+STORE = ".local/share/ces/sif"
+
+
+@pytest.fixture(scope="module")
+def owner(alice, site):
+    """Alice, with the image as a file in her home directory."""
+    login = shlex.join(
+        ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
+    )
+    alice.run(f"{login} registry.tre.test:5000", stdin=site["testbed_registry_password"]).ok()
+    alice.run(f"cd ~ && ces-pull apptainer {alice.image}").ok()
+    return alice
+
+
+def test_a_file_runs_like_the_image(owner):
+    done = owner.run(f"cd ~ && ces-run apptainer {FILE} --name Ada").ok()
+    assert "Goodbye Ada!" in done.out
+
+
+def test_a_repeated_pull_converts_nothing(owner):
+    before = owner.run(f"stat -c '%i %Y' {STORE}/digests/*").ok().out
+    done = owner.run(f"cd ~ && ces-pull apptainer {owner.image}").ok()
+    assert ": unchanged (sha256:" in done.out
+    assert owner.run(f"stat -c '%i %Y' {STORE}/digests/*").ok().out == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("head -c 300000 {file} >bad.sif", "could not"),
+        (
+            "cp {file} bad.sif && printf '\\0\\0\\0\\0' | dd of=bad.sif bs=1 seek=45056 conv=notrunc",
+            "",
+        ),
+        (
+            "cp {file} bad.sif && printf 04 | dd of=bad.sif bs=1 seek=45 conv=notrunc",
+            "it is for arm64",
+        ),
+        ("cp /etc/passwd bad.sif", "it is no SIF file"),
+        (": >bad.sif", "it is no SIF file"),
+        ("ln -sf /nowhere bad.sif", "No such file"),
+    ],
+    ids=["cut short", "overwritten", "another processor's", "text", "empty", "absent"],
+)
+def test_a_bad_file_is_an_error_of_ours(owner, damage, says):
+    command = damage.format(file=FILE)
+    done = owner.run(
+        f"cd ~ && rm -f bad.sif && {{ {command}; }} 2>/dev/null && ces-run apptainer ./bad.sif"
+    )
+    assert done.rc == 125, done
+    assert says in done.err
+    assert owner.left() == {}
+
+
+def test_a_moved_tag_is_noticed(owner):
+    moved = "registry.tre.test:5000/tre/moved:1.0"
+    for label in ("one", "two"):
+        build = f"podman build --quiet --tag {moved} - && podman push --quiet {moved}"
+        owner.run(build, stdin=f"FROM {owner.image}\nLABEL n={label}\n").ok()
+        if label == "one":
+            owner.run(f"cd ~ && ces-pull apptainer {moved}").ok()
+    before = owner.run("readlink moved:1.0.sif").ok().out
+    stale = owner.run(f"cd ~ && ces-pull apptainer --reuse-sif {moved}").ok()
+    assert "is stale: the registry has sha256:" in stale.err
+    assert owner.run("readlink moved:1.0.sif").ok().out == before
+    assert ": pulled (sha256:" in owner.run(f"cd ~ && ces-pull apptainer {moved}").ok().out
+    assert owner.run("readlink moved:1.0.sif").ok().out != before
+
+
+def test_a_file_of_ones_own_is_not_overwritten(owner):
+    owner.run(f"mkdir -p ~/own && echo mine >~/own/{FILE}").ok()
+    done = owner.run(f"cd ~/own && ces-pull apptainer {owner.image}")
+    assert done.rc == 125
+    assert "which ces-pull did not make" in done.err
+    assert owner.run(f"cat ~/own/{FILE}").ok().out == "mine\n"
+
+
+def test_many_pulls_convert_once(owner):
+    owner.run(f"rm -rf {STORE}").ok()
+    line = f"ces-pull apptainer --json {owner.image}"
+    pulls = f"cd ~; for i in 1 2 3 4 5 6 7 8; do {line} >pull-$i.json 2>pull-$i.err & done; wait; cat pull-*.json"
+    done = owner.run(pulls, timeout=180).ok()
+    assert done.out.count('"digest": "sha256:') == 8, done
+    conversions = owner.run("grep -l 'Creating SIF file' pull-*.err | wc -l").ok().out.strip()
+    assert conversions == "0", "with --json the engine is silent"
+    assert len(owner.run(f"ls {STORE}/digests").ok().out.split()) == 1
+
+
+def test_a_killed_conversion_leaves_no_image(owner):
+    owner.run(f"rm -rf {STORE}").ok()
+    owner.run(
+        f"cd ~; setsid ces-pull apptainer {owner.image} >/dev/null 2>&1 & p=$!; "
+        "for i in $(seq 200); do pgrep -u $(id -u) -x apptainer >/dev/null && break; sleep 0.02; done; "
+        "kill -KILL $p; pkill -KILL -u $(id -u) apptainer; true"
+    )
+    time.sleep(0.5)
+    assert owner.run(f"ls {STORE}/digests/*.sif 2>/dev/null").out == ""
+    owner.run(f"cd ~ && ces-pull apptainer {owner.image}").ok()
+    assert owner.run(f"ls -A {STORE}/digests").ok().out.count("\n") == 1
+
+
+def test_no_room_for_a_file(owner):
+    # a file system of a megabyte, mounted for her by root
+    owner.host.root(
+        f"mkdir -p /home/alice/small && mount -t tmpfs -o size=700k,uid={owner.uid} ces-small /home/alice/small"
+    )
+    try:
+        done = owner.run(f"cd ~ && XDG_DATA_HOME=$HOME/small ces-pull apptainer {owner.image}")
+        assert done.rc == 125
+        assert "free some space" in done.err
+        assert owner.run("find ~/small -name '*.sif' -o -name '*.tmp'").ok().out == ""
+    finally:
+        owner.host.root("umount /home/alice/small")
+
+
+def test_the_token_is_given_by_file(owner, site):
+    owner.run(f"rm -rf {STORE}; podman logout registry.tre.test:5000").ok()
+    words = [
+        "ces-pull",
+        "apptainer",
+        "--username",
+        site["testbed_registry_user"],
+        "--password-stdin",
+    ]
+    line = shlex.join([*words, owner.image])
+    assert owner.run(f"cd ~ && {line}", stdin="wrong").rc == 125
+    owner.run(f"cd ~ && {line}", stdin=site["testbed_registry_password"]).ok()
+    assert owner.left() == {}
+    login = shlex.join(
+        ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
+    )
+    owner.run(f"{login} registry.tre.test:5000", stdin=site["testbed_registry_password"]).ok()
