@@ -68,8 +68,11 @@ def certificate(tmp_path_factory):
 
 
 @pytest.fixture
-def host(certificate):
+def host(certificate, monkeypatch):
     """A server that keeps what it was asked in ``asked``."""
+    # nothing of what this machine trusts: it takes long to load
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
+    monkeypatch.setenv("SSL_CERT_DIR", str(certificate / "none"))
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")

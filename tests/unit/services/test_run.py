@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run from its plan to its record. No engine runs here: see RecordingProcess."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recording import DIGEST, REGISTRY
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    Interrupted,
+    InvalidValue,
+    NotFound,
+    RefusedByPolicy,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import (
+    planned,
+    run_container,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
+    list_runs,
+    stop_run,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import (
+    OptionChanges,
+    Policy,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import RunRecord
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Limits
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
+    Directories,
+    RunSpec,
+)
+
+NAME = f"{REGISTRY}/app:1"
+SPEC = RunSpec(ImageRef.parse(NAME), "podman")
+GIB = 1024**3
+
+
+@pytest.fixture
+def ready(backend):
+    """The image is in storage."""
+    backend.has_image(NAME)
+    return backend
+
+
+def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready):
+    seen = {}
+
+    def look(command, streams):
+        private = Path(ready.place, "run/ces/run-1")
+        seen["env"] = (private / "env").read_text()
+        seen["modes"] = [stat.S_IMODE(p.stat().st_mode) for p in (private, private / "env")]
+        seen["state"] = ready.system.records.load(1).state
+        seen["log"] = streams.log
+        (ready.home / "scratch-1" / "left").touch()
+        (ready.home / "outputs-1" / "result").touch()
+        return Finished(command.argv, 0, "out", "err")
+
+    ready.process.then("podman run", look)
+    spec = replace(SPEC, args=("-x", "a b"), env={"A": "1 '\"$", "B": ""}, cpus=2, memory="1GiB")
+    ran = run_container(spec, ready.system)
+
+    home, private = f"{ready.place}/home", f"{ready.place}/run/ces/run-1"
+    (argv,) = ready.process.told("podman run")
+    assert argv == (
+        *("podman", "run", "--rm", "--pull=never", "--sig-proxy=false", "--group-add=keep-groups"),
+        *("--name=ces-1", "--label=ces.run=1"),
+        *(f"--cidfile={private}/cid", f"--env-file={private}/env", "--network=none"),
+        *("--cpus=2", "--memory=1073741824b", "--memory-swap=1073741824b"),
+        f"--mount=type=bind,src={ready.place}/safe_data/p1,dst=/safe_data",
+        f"--mount=type=bind,src={home}/outputs-1,dst=/safe_outputs",
+        f"--mount=type=bind,src={home}/scratch-1,dst=/scratch",
+        *("--", NAME, "-x", "a b"),
+    )
+    assert seen == {
+        "env": "A=1 '\"$\nB=\n",
+        "modes": [0o700, 0o600],
+        "state": "RUNNING",
+        "log": f"{home}/.local/state/ces/runs/1/output.log",
+    }
+    assert (ran.stdout, ran.stderr) == ("out", "err")
+    record = ready.system.records.load(1)
+    assert record == replace(ran.record, command=list(argv), warnings=[])
+    assert (record.state, record.rc, record.reason) == ("COMPLETED", 0, "")
+    assert (record.image, record.digest, record.user) == (NAME, DIGEST, "ada")
+    assert record.resources == {"cpus": 2, "memory": GIB, "gpu": False, "enforced": True}
+    assert record.started <= record.ended
+    assert (ready.home / "outputs-1" / "result").exists()
+    assert not (ready.home / "scratch-1").exists()
+    assert not os.path.exists(private)
+    assert ready.system.records.active() == []
+
+
+def test_values_of_variables_are_in_no_argument_record_or_message(ready):
+    spec = replace(SPEC, env={"TOKEN": "s3cret"}, options=("--env", "OTHER=s3cret"))
+    run_container(spec, ready.system)
+    assert all("s3cret" not in " ".join(c.argv) for c in ready.process.commands)
+    assert "s3cret" not in ready.everything_written()
+    assert "s3cret" not in " ".join(ready.said)
+
+
+ENDS = [
+    # how the engine ended; state, exit status and a part of the reason
+    ({"rc": 0}, "COMPLETED", 0, ""),
+    ({"rc": 3}, "FAILED", 3, "the container exited with 3"),
+    ({"rc": 137}, "FAILED", 137, "SIGKILL"),
+    ({"rc": 125}, "FAILED", 125, "the container exited with 125"),
+    ({"rc": 125, "stderr": "Error: short\n"}, "FAILED", 125, "podman: short"),
+    (
+        {"rc": 125, "stderr": 'x\nError: the container name "n" is already in use\n'},
+        "FAILED",
+        125,
+        "choose another name",
+    ),
+    ({"rc": 127, "stderr": "Error: crun: executable file `/x` not found"}, "FAILED", 127, "--ent"),
+    ({"rc": 1, "stderr": "Error: the program's own"}, "FAILED", 1, "the container exited with 1"),
+    ({"rc": 143, "stopped_by": "timeout"}, "TIMEOUT", 124, "timeout of 90 s"),
+    ({"rc": 137, "stopped_by": "SIGTERM"}, "CANCELLED", 143, "stopped by SIGTERM"),
+    ({"rc": 0, "stopped_by": "SIGINT"}, "CANCELLED", 130, "stopped by SIGINT"),
+]
+
+
+@pytest.mark.parametrize(("end", "state", "rc", "reason"), ENDS)
+def test_how_the_engine_ends_is_told_in_state_status_and_reason(ready, end, state, rc, reason):
+    ready.process.then("podman run", lambda command, _streams: Finished(command.argv, **end))
+    record = run_container(replace(SPEC, timeout="90s"), ready.system).record
+    assert (record.state, record.rc) == (state, rc)
+    assert reason in record.reason
+    assert bool(record.reason) == bool(reason)
+    assert not (ready.home / "scratch-1").exists()
+    assert ready.system.records.load(1).state == state
+
+
+def test_a_log_that_was_cut_short_is_a_warning_in_the_record(ready):
+    cut = "the log is cut short: No space left on device"
+    ready.process.then("podman run", lambda c, _s: Finished(c.argv, 0, log_error=cut))
+    assert cut in run_container(SPEC, ready.system).record.warnings
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(Interrupted("x", "SIGTERM"), "CANCELLED"), (KeyboardInterrupt(), "FAILED")],
+)
+def test_whatever_breaks_a_run_off_it_is_cleared_away_and_recorded(ready, error, state):
+    def break_off(_command, _streams):
+        Path(ready.place, "run/ces/run-1/cid").write_text("abc")
+        raise error
+
+    ready.process.then("podman run", break_off)
+    with pytest.raises(type(error)):
+        run_container(SPEC, ready.system)
+    cid = f"--cidfile={ready.place}/run/ces/run-1/cid"
+    assert ready.process.told("podman rm") == [
+        ("podman", "rm", "--force", "--ignore", "--time=0", cid)
+    ]
+    assert not (ready.home / "scratch-1").exists()
+    assert not os.path.exists(f"{ready.place}/run/ces/run-1")
+    assert ready.system.records.load(1).state == state
+    assert ready.system.records.active() == []
+
+
+def test_directories_that_the_caller_chose_are_kept(ready):
+    chosen = Directories(outputs=f"{ready.home}/o", scratch=f"{ready.home}/s")
+    (ready.home / "s").mkdir()
+    (ready.home / "s" / "mine").touch()
+    record = run_container(replace(SPEC, directories=chosen), ready.system).record
+    assert (record.outputs, record.scratch) == (f"{ready.home}/o", f"{ready.home}/s")
+    assert (ready.home / "s" / "mine").exists()
+    assert (ready.home / "o").is_dir()
+
+
+def test_a_number_whose_directories_are_there_is_passed_over(ready):
+    (ready.home / "outputs-1").mkdir()
+    (ready.home / "scratch-2").symlink_to("/nonexistent")
+    assert run_container(SPEC, ready.system).record.run_id == 3
+
+
+# --- what is refused, before anything is changed ---
+
+REFUSALS = [
+    ({"runner": "docker"}, {}, InvalidValue, "none of podman"),
+    ({"runner": "apptainer"}, {}, RefusedByPolicy, "this site allows: podman"),
+    ({"image": ImageRef.parse("evil.example/a")}, {}, RefusedByPolicy, "registry is not allowed"),
+    ({}, {"require_digest": True}, RefusedByPolicy, "named by digest"),
+    ({"network": "host"}, {}, RefusedByPolicy, "this site allows: none"),
+    ({"memory": "8GiB"}, {"memory": Limits(maximum=4 * GIB)}, RefusedByPolicy, "at most 4GiB"),
+    ({"cpus": 8}, {"cpus": Limits(maximum=4)}, RefusedByPolicy, "at most 4"),
+    ({"options": ["--privileged"]}, {}, RefusedByPolicy, "pass --privileged to podman"),
+    (
+        {"options": ["--user=1"]},
+        {"options": {"podman": OptionChanges(deny=("--user",))}},
+        RefusedByPolicy,
+        "pass --user to podman",
+    ),
+    ({"options": ["-v", "/:/host"]}, {}, RefusedByPolicy, "outside what may be mounted"),
+    ({"options": ["-v", "/etc:/mnt:ro"]}, {}, RefusedByPolicy, "outside what may be mounted"),
+    ({"options": ["--mount", "src=/,dst=/mnt"]}, {}, RefusedByPolicy, "outside what may be"),
+    ({"options": ["-v", "{home}/none:/mnt"]}, {}, NotFound, "does not exist"),
+    ({"options": ["-v{home}:/m", "-v{home}:/m/"]}, {}, InvalidValue, "two mounts have that place"),
+    ({"options": ["-v", "{home}:/safe_data"]}, {}, InvalidValue, "is taken"),
+    ({"directories": Directories(outputs="/etc/x")}, {}, RefusedByPolicy, "outside what may be"),
+    ({"directories": Directories(scratch="/")}, {}, RefusedByPolicy, "outside what may be"),
+    ({"directories": Directories(project="p2")}, {}, CesError, "could not use project 'p2'"),
+    ({"pull": "never"}, {}, NotFound, "pull it first: ces-pull"),
+    ({"home": True}, {"home": "never"}, RefusedByPolicy, "could not mount the home"),
+]
+
+
+@pytest.mark.parametrize(("asked", "site", "error", "said"), REFUSALS)
+@pytest.mark.parametrize("do", [run_container, planned])
+def test_what_may_not_be_is_refused_before_any_engine_and_any_number(
+    backend, do, asked, site, error, said
+):
+    asked = dict(asked)
+    if "options" in asked:
+        asked["options"] = [word.format(home=backend.home) for word in asked["options"]]
+    backend.system.policy = replace(backend.system.policy, **site)
+    with pytest.raises(error) as caught:
+        do(replace(SPEC, **asked), backend.system)
+    assert said in str(caught.value)
+    assert backend.process.told("podman run") == []
+    assert backend.process.told("podman pull") == []
+    assert not (backend.home / ".local").exists()
+
+
+def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(backend):
+    (backend.place / "bin" / "podman").unlink()
+    with pytest.raises(CesError, match=r"podman is not installed on this host.* role podman"):
+        run_container(SPEC, backend.system)
+
+
+def test_without_a_policy_nothing_runs(backend):
+    backend.system.policy = Policy(audit_syslog=False)
+    with pytest.raises(RefusedByPolicy, match="allowed: none"):
+        run_container(SPEC, backend.system)
+
+
+@pytest.mark.parametrize(
+    ("controllers", "words", "warned"),
+    [
+        ({"cpu", "memory"}, ["--cpus=2", "--memory=4294967296b"], None),
+        ({"cpu"}, ["--cpus=2"], "limits on memory are not enforced: because"),
+        ({"memory"}, ["--memory=4294967296b"], "limits on cpus are not enforced: because"),
+        (set(), [], "limits on cpus and memory are not enforced: because"),
+    ],
+)
+def test_limits_that_the_kernel_cannot_hold_are_left_out_with_a_warning_or_refused(
+    ready, controllers, words, warned
+):
+    ready.system.limiting = Limiting(frozenset(controllers), "because")
+    record = run_container(replace(SPEC, cpus=2), ready.system).record
+    (argv,) = ready.process.told("podman run")
+    limits = [w for w in argv if w.startswith(("--cpus", "--memory=", "--memory-s"))]
+    assert [word for word in limits if "swap" not in word] == words
+    assert list(record.warnings) == ([warned] if warned else [])
+    assert any(warned in line for line in ready.said) if warned else True
+    assert record.resources["enforced"] is (warned is None)
+    ready.system.policy = replace(ready.system.policy, limits="required")
+    if warned:
+        with pytest.raises(RefusedByPolicy, match="this site requires limits"):
+            run_container(replace(SPEC, cpus=2), ready.system)
+
+
+# --- planning changes nothing, and predicts ---
+
+
+def test_planning_changes_nothing_and_says_what_a_run_would_do(ready):
+    spec = replace(SPEC, args=("x",), options=("--user=1",), env={"A": "s3cret"})
+    # podman's answers about images may be kept; only that
+    before = {name: text for name, text in ready.files().items() if not name.startswith("run/ces")}
+    plan = planned(spec, ready.system)
+    after = {name: text for name, text in ready.files().items() if not name.startswith("run/ces")}
+    assert after == before
+    assert ready.process.told("podman run") == []
+    record = run_container(spec, ready.system).record
+    assert plan.command == record.command
+    for name in ("run_id", "image", "digest", "mounts", "resources", "outputs", "scratch"):
+        assert getattr(plan, name) == getattr(record, name)
+    assert "s3cret" not in json.dumps(plan.as_dict())
+
+
+# --- runs whose process died ---
+
+
+@pytest.fixture
+def dead(ready):
+    """A run whose process was killed: its container, scratch and own directory are still there."""
+    active = ready.system.records.open()
+    scratch = ready.home / f"scratch-{active.run_id}"
+    private = ready.place / "run" / "ces" / f"run-{active.run_id}"
+    for directory in (scratch, private):
+        directory.mkdir(parents=True)
+    (private / "cid").write_text("abc")
+    (private / "env").write_text("TOKEN=s3cret\n")
+    record = RunRecord(active.run_id, state="RUNNING", runner="podman", host="host", image=NAME)
+    record.scratch, record.scratch_created = str(scratch), True
+    active.save(record)
+    active.release()
+    return ready
+
+
+def test_the_next_run_clears_away_after_a_dead_one(dead):
+    assert run_container(SPEC, dead.system).record.run_id == 2
+    (removed,) = dead.process.told("podman rm")
+    assert removed[-1] == f"--cidfile={dead.place}/run/ces/run-1/cid"
+    assert not (dead.home / "scratch-1").exists()
+    assert "s3cret" not in dead.everything_written()
+    record = dead.system.records.load(1)
+    assert (record.state, record.rc) == ("CANCELLED", None)
+    assert "was killed" in record.reason
+    assert sweep(dead.system) == []
+
+
+def test_a_dead_run_of_another_host_is_left_to_it(dead):
+    dead.system.host = "another"
+    assert sweep(dead.system) == []
+    assert (dead.home / "scratch-1").exists()
+    with pytest.raises(CesError, match=r"it runs on host\. run ces-stop 1 there"):
+        stop_run(1, dead.system)
+
+
+def test_what_cannot_be_removed_is_a_warning_and_no_obstacle(dead):
+    dead.process.answer("podman rm", 125, stderr="Error: device busy\n")
+    assert run_container(SPEC, dead.system).record.state == "COMPLETED"
+    assert any("device busy" in text for text in dead.system.records.load(1).warnings)
+
+
+def test_stopping_a_dead_run_sweeps_it(dead):
+    assert stop_run(1, dead.system).state == "CANCELLED"
+    with pytest.raises(CesError, match="it has ended: CANCELLED"):
+        stop_run(1, dead.system)
+    with pytest.raises(NotFound):
+        stop_run(7, dead.system)
+
+
+def test_runs_are_listed_the_newest_first_and_by_state(dead):
+    run_container(SPEC, dead.system)
+    ran = replace(SPEC, name="other")
+    run_container(ran, dead.system)
+    assert [record.run_id for record in list_runs(dead.system)] == [3, 2, 1]
+    assert [record.run_id for record in list_runs(dead.system, limit=1)] == [3]
+    assert [record.run_id for record in list_runs(dead.system, state="CANCELLED")] == [1]
+    assert list_runs(dead.system, limit=0) == []
