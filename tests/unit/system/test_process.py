@@ -21,6 +21,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import 
     Finished,
     Streams,
     SystemProcess,
+    kill_recorded,
     last_lines,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import (
@@ -314,6 +315,35 @@ def test_a_program_that_has_ended_is_not_stopped_for_what_its_children_hold(proc
 
 def test_a_program_that_closes_its_outputs_is_still_waited_for(process, exit_watch):
     assert process.run(sh("exec >&- 2>&-; sleep 0.2; exit 6")).rc == 6
+
+
+# --- what a killed process of ours leaves running ---
+
+
+def test_a_recorded_process_is_killed_with_all_of_its_session(process, tmp_path):
+    pid_file, pids = tmp_path / "pid", tmp_path / "pids"
+    # a helper that makes a process group of its own, as apptainer's do
+    script = f"set -m; sleep 60 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
+
+    def killer():
+        eventually(pids.exists)
+        assert stat.S_IMODE(pid_file.stat().st_mode) == 0o600
+        kill_recorded(str(pid_file))
+
+    killing = threading.Thread(target=killer)
+    killing.start()
+    finished = process.run(sh(script), Streams(timeout=10, pid_file=str(pid_file)))
+    killing.join()
+    assert (finished.rc, finished.stopped_by) == (137, "")
+    for pid in pids.read_text().split():
+        eventually(lambda pid=int(pid): is_gone(pid))
+
+
+@pytest.mark.parametrize("text", ["", "x", "1", "{pid} 1", "{pid}", "0 0", "-1 0", "x y", "1 2 3"])
+def test_a_process_that_is_not_the_recorded_one_is_left_alone(tmp_path, text):
+    (tmp_path / "pid").write_text(text.format(pid=os.getpid()))
+    kill_recorded(str(tmp_path / "pid"))
+    kill_recorded(str(tmp_path / "none"))
 
 
 # --- signals to ourselves ---

@@ -170,11 +170,12 @@ def kill_recorded(pid_file: str) -> None:
     """End the session of the process that a ``pid_file`` names, if it still is that process."""
     try:
         with open(pid_file, encoding="ascii") as stream:
-            pid, started = stream.read().split()
+            number, started = stream.read().split()
+        pid = int(number)
     except (OSError, ValueError):
         return
-    if _start_time(int(pid)) == started:
-        _kill_session(int(pid))
+    if _start_time(pid) == started:
+        _kill_session(pid)
 
 
 def _record_process(path: str, pid: int) -> None:

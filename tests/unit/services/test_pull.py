@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When an image is fetched, and what podman is told then. No engine runs: see RecordingProcess."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recording import DIGEST, REGISTRY
+from support import eventually
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    Interrupted,
+    NotFound,
+    RefusedByPolicy,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as module
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
+    list_images,
+    remove_image,
+    store_of,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import AllowedRegistry
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
+    Credentials,
+    PullSpec,
+)
+
+NAME = f"{REGISTRY}/app:1"
+SPEC = PullSpec(ImageRef.parse(NAME), "podman")
+LOGIN = ("ada", "p'a\"s $s`id`")
+OLD = "sha256:" + "0" * 64
+
+
+class AskedRegistry:
+    """Answers with one digest, and notes who asked for what; test_registry.py asks truly."""
+
+    def __init__(self):
+        self.asked, self.large = [], False
+
+    def __call__(self, image, login, _environ):
+        self.asked.append((str(image), login))
+        return self
+
+    def digest(self):
+        return DIGEST
+
+    def check_size(self, _limit):
+        if self.large:
+            raise RefusedByPolicy("pull", said="too large")
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    asked = AskedRegistry()
+    monkeypatch.setattr(module, "Registry", asked)
+    return asked
+
+
+def _fetching(backend):
+    """podman pull puts the image into storage."""
+
+    def fetch(command, _streams):
+        backend.has_image(NAME)
+        return Finished(command.argv, 0)
+
+    backend.process.then("podman pull", fetch)
+
+
+def test_an_image_whose_digest_is_here_is_not_fetched(backend, registry):
+    backend.has_image(NAME)
+    pulled = pull_image(SPEC, backend.system)
+    assert (pulled.changed, pulled.digest, pulled.previous, pulled.cmd) == (
+        False,
+        DIGEST,
+        DIGEST,
+        (),
+    )
+    assert backend.process.told("podman pull") == []
+    assert registry.asked == [(NAME, None)]
+
+
+@pytest.mark.parametrize("old", [None, OLD])
+def test_an_image_that_is_missing_or_old_is_fetched_once(backend, registry, old):
+    if old:
+        backend.has_image(NAME, old)
+    _fetching(backend)
+    pulled = pull_image(SPEC, backend.system)
+    assert (pulled.changed, pulled.digest, pulled.previous) == (True, DIGEST, old)
+    assert backend.process.told("podman pull") == [("podman", "pull", NAME)] == [pulled.cmd]
+
+
+def test_force_fetches_what_is_here_and_tells_that_nothing_changed(backend, registry):
+    backend.has_image(NAME)
+    pulled = pull_image(replace(SPEC, force=True), backend.system)
+    assert (pulled.changed, pulled.cmd) == (False, ("podman", "pull", NAME))
+
+
+@pytest.mark.parametrize(("old", "changed"), [(None, True), (OLD, True), (DIGEST, False)])
+def test_checking_only_predicts_and_fetches_nothing(backend, registry, old, changed):
+    if old:
+        backend.has_image(NAME, old)
+    pulled = pull_image(SPEC, backend.system, check_only=True)
+    assert (pulled.changed, pulled.previous) == (changed, old)
+    assert list(pulled.cmd) == (["podman", "pull", NAME] if changed else [])
+    assert backend.process.told("podman pull") == []
+
+
+def test_credentials_are_in_a_private_file_and_nowhere_else(backend, registry):
+    seen = {}
+
+    def fetch(command, _streams):
+        (option,) = [word for word in command.argv if word.startswith("--authfile=")]
+        path = Path(option.partition("=")[2])
+        seen["mode"] = stat.S_IMODE(path.stat().st_mode)
+        seen["registries"] = sorted(json.loads(path.read_text())["auths"])
+        backend.has_image(NAME)
+        return Finished(command.argv, 0)
+
+    backend.process.then("podman pull", fetch)
+    pulled = pull_image(replace(SPEC, credentials=Credentials(*LOGIN)), backend.system)
+    assert seen == {"mode": 0o600, "registries": [REGISTRY]}
+    assert registry.asked == [(NAME, LOGIN)]
+    assert LOGIN[1] not in f"{pulled} {backend.process.commands} {backend.said}"
+    assert LOGIN[1] not in backend.everything_written()
+    assert not [name for name in os.listdir(backend.place / "run" / "ces") if "auth" in name]
+
+
+def test_a_rewritten_registry_is_asked_and_has_the_credentials_too(backend, registry):
+    entry = AllowedRegistry(REGISTRY, "mirror.internal/hub")
+    backend.system.policy = replace(backend.system.policy, registries=(entry,))
+    names = []
+
+    def fetch(command, _streams):
+        path = command.argv[2].partition("=")[2]
+        names.extend(sorted(json.loads(Path(path).read_text())["auths"]))
+        backend.has_image(NAME)
+        return Finished(command.argv, 0)
+
+    backend.process.then("podman pull", fetch)
+    pull_image(replace(SPEC, credentials=Credentials(*LOGIN)), backend.system)
+    assert registry.asked == [("mirror.internal/hub/app:1", LOGIN)]
+    assert names == ["mirror.internal", REGISTRY]
+    # podman finds the mirror by registries.conf: the image keeps its name
+    assert backend.process.told("podman pull")[0][-1] == NAME
+
+
+def test_an_image_elsewhere_is_refused_before_anybody_is_asked(backend, registry):
+    elsewhere = replace(SPEC, image=ImageRef.parse("registry.example.org.evil.example/app"))
+    with pytest.raises(RefusedByPolicy):
+        pull_image(elsewhere, backend.system)
+    assert (registry.asked, backend.process.commands) == ([], [])
+
+
+def test_an_image_that_is_too_large_is_refused_before_it_is_fetched(backend, registry):
+    registry.large = True
+    with pytest.raises(RefusedByPolicy, match="too large"):
+        pull_image(SPEC, backend.system)
+    assert backend.process.told("podman pull") == []
+
+
+@pytest.mark.parametrize(
+    ("end", "error", "said"),
+    [
+        ({"rc": 125, "stderr": "Error: x: unauthorized"}, CesError, "check the user name"),
+        ({"rc": 125, "stderr": "write: no space left on device"}, CesError, "ces-rm removes one"),
+        ({"rc": 143, "stopped_by": "SIGTERM"}, Interrupted, "stopped by SIGTERM"),
+        ({"rc": 0}, CesError, "the image is not there"),
+    ],
+)
+def test_a_pull_that_fails_says_why_and_leaves_no_secret(backend, registry, end, error, said):
+    backend.process.then("podman pull", lambda command, _streams: Finished(command.argv, **end))
+    with pytest.raises(error, match=said) as caught:
+        pull_image(replace(SPEC, credentials=Credentials(*LOGIN)), backend.system)
+    assert LOGIN[1] not in f"{caught.value} {caught.value.as_result()}"
+    assert not [name for name in os.listdir(backend.place / "run" / "ces") if "auth" in name]
+
+
+def test_of_many_who_ask_at_once_one_fetches_and_the_others_find_it_there(backend, registry):
+    def fetch(command, _streams):
+        # the others wait by now: they said so
+        eventually(lambda: len(backend.said) >= 4)
+        backend.has_image(NAME)
+        return Finished(command.argv, 0)
+
+    backend.process.then("podman pull", fetch)
+    pulls = []
+    threads = [
+        threading.Thread(target=lambda: pulls.append(pull_image(SPEC, backend.system)))
+        for _count in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [pulled.changed for pulled in pulls] == [True] * 5
+    assert len(backend.process.told("podman pull")) == 1
+    assert all("waiting for that" in line for line in backend.said)
+
+
+# --- podman's storage ---
+
+
+def test_podman_is_asked_once_until_its_storage_changes(backend):
+    listing = backend.place / "images.json"
+    listing.write_text("[]")
+    backend.process.answer("podman info", stdout=f"{listing}\n")
+    backend.has_image(NAME)
+
+    def find():
+        return store_of("podman", backend.system).find(SPEC.image)
+
+    asked = "podman image inspect"
+    first = find()
+    assert first.digest == DIGEST
+    assert find() == first
+    assert len(backend.process.told(asked)) == 1
+    backend.has_image(NAME, OLD)
+    listing.write_text("[{}]")
+    assert find().digest == OLD
+    assert len(backend.process.told(asked)) == 2
+    store_of("podman", backend.system).forget()
+    find()
+    assert len(backend.process.told(asked)) == 3
+
+
+@pytest.mark.parametrize(
+    "kept", ["", "{", "[]", "null", '{"images": []}', '{"images": {"x": 5}, "list": 5}']
+)
+def test_damaged_answers_are_no_obstacle(backend, kept):
+    (backend.place / "run" / "ces").mkdir()
+    (backend.place / "run" / "ces" / "images.json").write_text(kept)
+    backend.has_image(NAME)
+    assert store_of("podman", backend.system).find(SPEC.image).digest == DIGEST
+
+
+def test_a_storage_that_does_not_answer_is_an_error_and_not_a_missing_image(backend):
+    backend.process.answer("podman image inspect", 125, stderr="Error: database is locked")
+    with pytest.raises(CesError, match="database is locked"):
+        store_of("podman", backend.system).find(SPEC.image)
+
+
+def test_images_without_a_name_are_not_listed(backend):
+    listing = [
+        {"Id": "1", "Names": [NAME], "Digest": DIGEST, "Size": 5, "CreatedAt": "now"},
+        {"Id": "2", "Names": None},
+    ]
+    backend.process.answer("podman images", stdout=json.dumps(listing))
+    (image,) = list_images(backend.system)
+    assert (image.id, image.names, image.digest, image.size) == ("1", (NAME,), DIGEST, 5)
+
+
+def test_an_image_is_removed_by_name_or_not_found(backend):
+    with pytest.raises(NotFound, match="it is not in your storage"):
+        remove_image(SPEC.image, backend.system)
+    backend.has_image(NAME)
+    assert remove_image(SPEC.image, backend.system) == ["podman"]
+    assert backend.process.told("podman rmi") == [("podman", "rmi", NAME)]
