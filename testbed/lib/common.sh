@@ -25,12 +25,19 @@ die() {
 }
 
 # step "what is done" COMMAND... : one line when it starts, the time when it ends, the output only if it fails.
+# The command runs in a shell of its own that ends at the first error, which bash would not do after "||" or "if".
 step() {
-    local what=$1 log begin=$SECONDS status=0
+    local what=$1 log begin=$SECONDS status
     shift
     log=$(mktemp)
     printf '  %s ... ' "$what"
-    "$@" >"$log" 2>&1 || status=$?
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$log" 2>&1
+    status=$?
+    set -e
     if ((status == 0)); then
         printf '%ds\n' $((SECONDS - begin))
     else
