@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -264,12 +265,13 @@ def test_removing_a_tree_follows_no_link(tmp_path):
 def test_what_others_own_is_left_to_who_can_remove_it(tmp_path, monkeypatch):
     tree = tmp_path / "tree"
     tree.mkdir()
-    monkeypatch.setattr(files.shutil, "rmtree", lambda *_args, **_more: None)
+    (tree / "theirs").touch()
+    monkeypatch.setattr(shutil, "rmtree", lambda *_args, **_more: None)
     asked = []
     with pytest.raises(CesError, match=f"could not remove {tree}"):
         remove_tree(str(tree), asked.append)
     assert asked == [str(tree)]
-    remove_tree(str(tree), lambda path: os.rmdir(path))
+    remove_tree(str(tree), lambda path: [(tree / "theirs").unlink(), os.rmdir(path)])
     assert not tree.exists()
 
 
