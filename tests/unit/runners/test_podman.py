@@ -38,6 +38,7 @@ BEFORE_OPTIONS = (
     "--rm",
     "--pull=never",
     "--sig-proxy=false",
+    "--log-driver=none",
     "--group-add=keep-groups",
     "--name=ces-7",
     "--label=ces.run=7",

@@ -74,7 +74,8 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
     home, private = f"{ready.place}/home", f"{ready.place}/run/ces/run-1"
     (argv,) = ready.process.told("podman run")
     assert argv == (
-        *("podman", "run", "--rm", "--pull=never", "--sig-proxy=false", "--group-add=keep-groups"),
+        *("podman", "run", "--rm", "--pull=never", "--sig-proxy=false", "--log-driver=none"),
+        "--group-add=keep-groups",
         *("--name=ces-1", "--label=ces.run=1"),
         *(f"--cidfile={private}/cid", f"--env-file={private}/env", "--network=none"),
         *("--cpus=2", "--memory=1073741824b", "--memory-swap=1073741824b"),
