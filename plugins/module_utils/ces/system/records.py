@@ -182,8 +182,9 @@ class Records:
     def _lock_marker(self, number: int) -> ActiveRun | None:
         marker = f"{self._active}/{number}"
         try:
-            descriptor = os.open(marker, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
+            with explained(f"take over run {number}"):
+                descriptor = os.open(marker, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except NotFound:
             return None
         if not try_lock(descriptor):
             os.close(descriptor)
@@ -209,21 +210,22 @@ class Records:
         return True
 
     def _last_number(self) -> int:
+        path = f"{self._state}/counter"
         try:
-            with open(f"{self._state}/counter", encoding="ascii") as stream:
+            with explained(f"read {path}"), open(path, encoding="ascii") as stream:
                 return int(stream.read())
-        except (FileNotFoundError, ValueError):
+        except (NotFound, ValueError):
             # lost or damaged: the directories know
             return max(self._numbers(self._runs), default=0)
 
     @staticmethod
     def _numbers(directory: str) -> list[int]:
         try:
-            return [
-                int(name) for name in os.listdir(directory) if name.isascii() and name.isdigit()
-            ]
-        except FileNotFoundError:
+            with explained(f"list {directory}"):
+                names = os.listdir(directory)
+        except NotFound:
             return []
+        return [int(name) for name in names if name.isascii() and name.isdigit()]
 
 
 def _reserve(path: str) -> None:

@@ -81,6 +81,9 @@ def _run_door(parsed: Parsed) -> int:
         # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:  # one that nobody foresaw must not pass for the container's status
+        print(f"{parsed.program}: could not go on: {error}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return 130
 
