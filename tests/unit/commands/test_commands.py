@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands as processes: what others can see of a token, exit statuses, errors in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support import eventually
+
+TOKEN = "t0ken-$x'\"`id` y"  # noqa: S105  what must be seen nowhere
+IMAGE = "registry.example.org/app:1"
+
+
+def _arguments(child):
+    return Path(f"/proc/{child.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+
+
+def test_a_token_on_the_command_line_is_hidden_at_once(command):
+    # it reads standard input, and so is there to be looked at
+    child = command("ces-pull", "podman", "ada", TOKEN, IMAGE, "--password-stdin")
+    eventually(lambda: "******" in _arguments(child))
+    assert TOKEN not in " ".join(_arguments(child))
+    assert _arguments(child)[-4:] == ["ada", "******", IMAGE, "--password-stdin"]
+    environ = Path(f"/proc/{child.pid}/environ").read_bytes()
+    assert TOKEN.encode() not in environ
+    out, err = child.communicate("secret\n")
+    assert "can be seen by others; use --username with --password-stdin" in err
+    assert TOKEN not in out + err
+
+
+def test_a_token_that_is_also_the_users_name_is_the_one_hidden(command):
+    child = command("ces-pull", "same", "same", IMAGE, "--password-stdin")
+    eventually(lambda: "******" in _arguments(child))
+    assert _arguments(child)[-4:] == ["same", "******", IMAGE, "--password-stdin"]
+    child.communicate("")
+
+
+def test_empty_words_for_user_and_token_are_anonymous_and_no_warning(command):
+    out, err = command("ces-pull", "podman", "", "", IMAGE).communicate()
+    assert "can be seen by others" not in err
+    assert "could not use image" in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "status", "said"),
+    [
+        ("ces-pull", [IMAGE], 125, "no runner named: using podman"),
+        ("ces-pull", [IMAGE], 125, "its registry is not allowed on this back-end"),
+        ("ces-pull", ["no image"], 125, "answer: it contains white space"),
+        ("ces-pull", ["--username", "ada", IMAGE], 125, "there is no password for it"),
+        ("ces-pull", ["--nonsense"], 125, "there is no option --nonsense\nces-pull --help"),
+        ("ces-run", [IMAGE], 125, "could not"),
+        ("ces-run", ["--env-file", "/none", IMAGE], 125, "could not read the env file /none"),
+        ("ces-runs", ["7"], 125, "could not find run 7"),
+        ("ces-runs", ["x"], 125, "could not"),
+        ("ces-runs", ["--limit", "x"], 125, "could not"),
+        ("ces-stop", ["7"], 125, "could not find run 7"),
+        ("ces-stop", ["x"], 125, "could not"),
+        ("ces-nonsense", [], 125, "there is no such command"),
+        ("ces", ["nonsense"], 125, "there is no such command"),
+    ],
+)
+def test_what_fails_says_so_in_words_and_ends_with_125(command, name, words, status, said):
+    child = command(name, *words)
+    out, err = child.communicate("")
+    assert (child.returncode, out) == (status, "")
+    assert said in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("ces", ["--help"], "commands:"),
+        ("ces", ["--version"], "tre.ces 1.2.3"),
+        ("ces", ["run", "--help"], "usage: ces run [podman|"),
+        ("ces-run", ["--help"], "usage: ces-run [podman|"),
+        ("ces-pm-run", ["--version"], "tre.ces 1.2.3"),
+        ("ces-clean", [], ""),
+        ("ces-runs", ["--json"], "[]"),
+    ],
+)
+def test_what_works_without_an_engine_ends_with_0(command, name, words, said):
+    child = command(name, *words)
+    out, err = child.communicate("")
+    assert (child.returncode, err) == (0, "")
+    assert said in out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error_in_words(command):
+    child = command("ces-run", "--help")
+    child.stdout.close()
+    _out, err = child.communicate("")
+    assert "Traceback" not in err
+    assert "Exception" not in err
