@@ -16,6 +16,17 @@ FAILED = 125
 
 def main(argv: list[str]) -> int:
     """Run the command that ``argv[0]`` is the name of; returns its exit status."""
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+
+
+def _dispatch(argv: list[str]) -> int:
     program_file = argv[0]
     if len(argv) > 1 and argv[1].startswith("--as="):  # see token.py
         argv = [argv[1][len("--as=") :], *argv[2:]]
@@ -67,7 +78,6 @@ def _run_door(parsed: Parsed) -> int:
     try:
         door = importlib.import_module(f"ces_commands.doors.{parsed.verb.door}")
         status: int = door.main(parsed)
-        sys.stdout.flush()
         return status
     except Interrupted as error:
         from ces.system.signals import exit_status
@@ -78,9 +88,7 @@ def _run_door(parsed: Parsed) -> int:
         print(_spell(parsed, error), file=sys.stderr)
         return FAILED
     except BrokenPipeError:
-        # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        raise  # main() knows what it means
     except OSError as error:  # one that nobody foresaw must not pass for the container's status
         print(f"{parsed.program}: could not go on: {error}", file=sys.stderr)
         return FAILED
