@@ -38,10 +38,10 @@ def test_a_repeated_pull_converts_nothing(owner):
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        ("head -c 300000 {file} >bad.sif", "could not"),
+        ("head -c 300000 {file} >bad.sif", "file is damaged"),
         (
-            "cp {file} bad.sif && printf '\\0\\0\\0\\0' | dd of=bad.sif bs=1 seek=45056 conv=notrunc",
-            "",
+            "cp {file} bad.sif && printf XXXX | dd of=bad.sif bs=1 seek=40960 conv=notrunc",
+            "file is damaged",
         ),
         (
             "cp {file} bad.sif && printf 04 | dd of=bad.sif bs=1 seek=45 conv=notrunc",
@@ -89,11 +89,13 @@ def test_a_file_of_ones_own_is_not_overwritten(owner):
 def test_many_pulls_convert_once(owner):
     owner.run(f"rm -rf {STORE}").ok()
     line = f"ces-pull apptainer --json {owner.image}"
-    pulls = f"cd ~; for i in 1 2 3 4 5 6 7 8; do {line} >pull-$i.json 2>pull-$i.err & done; wait; cat pull-*.json"
+    each = f"{line} >pull-$i.json 2>pull-$i.err"
+    pulls = f"cd ~; for i in 1 2 3 4 5 6 7 8; do {each} & done; wait; cat pull-*.json"
     done = owner.run(pulls, timeout=180).ok()
     assert done.out.count('"digest": "sha256:') == 8, done
-    conversions = owner.run("grep -l 'Creating SIF file' pull-*.err | wc -l").ok().out.strip()
-    assert conversions == "0", "with --json the engine is silent"
+    waited = owner.run("grep -l 'waiting for that' pull-*.err | wc -l").ok().out.strip()
+    assert int(waited) >= 1
+    assert done.out.count('"changed": true') == 8
     assert len(owner.run(f"ls {STORE}/digests").ok().out.split()) == 1
 
 
@@ -101,11 +103,11 @@ def test_a_killed_conversion_leaves_no_image(owner):
     owner.run(f"rm -rf {STORE}").ok()
     owner.run(
         f"cd ~; setsid ces-pull apptainer {owner.image} >/dev/null 2>&1 & p=$!; "
-        "for i in $(seq 200); do pgrep -u $(id -u) -x apptainer >/dev/null && break; sleep 0.02; done; "
+        "for i in $(seq 200); do pgrep -u $(id -u) -x apptainer && break; sleep 0.02; done; "
         "kill -KILL $p; pkill -KILL -u $(id -u) apptainer; true"
     )
-    time.sleep(0.5)
     assert owner.run(f"ls {STORE}/digests/*.sif 2>/dev/null").out == ""
+    time.sleep(2)  # what a dead pull left is told from what a living one has just made by its age
     owner.run(f"cd ~ && ces-pull apptainer {owner.image}").ok()
     assert owner.run(f"ls -A {STORE}/digests").ok().out.count("\n") == 1
 
@@ -113,7 +115,8 @@ def test_a_killed_conversion_leaves_no_image(owner):
 def test_no_room_for_a_file(owner):
     # a file system of a megabyte, mounted for her by root
     owner.host.root(
-        f"mkdir -p /home/alice/small && mount -t tmpfs -o size=700k,uid={owner.uid} ces-small /home/alice/small"
+        "mkdir -p /home/alice/small && "
+        f"mount -t tmpfs -o size=700k,uid={owner.uid} ces-small /home/alice/small"
     )
     try:
         done = owner.run(f"cd ~ && XDG_DATA_HOME=$HOME/small ces-pull apptainer {owner.image}")

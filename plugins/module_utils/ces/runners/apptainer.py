@@ -43,8 +43,8 @@ ERRORS = (
     ("cgroups", "this kernel cannot enforce the limit: leave -m and -c out, or see role podman"),
     ("failed to set working directory", "the directory of --cwd is not in the image"),
     ("mount source", "a directory that is to be mounted is not there"),
+    ("squashfs image", "the image's file is damaged: ces-rm it and pull it again"),
     ("fuse", "the administrator installs what apptainer mounts images with (role apptainer)"),
-    ("squashfs", "the image's file is damaged: ces-rm it and pull it again"),
     ("image format not recognized", "the file is no image that apptainer can run"),
     ("architecture", "the image is for another processor architecture"),
     ("exec format error", "the image is for another processor architecture"),
@@ -75,6 +75,11 @@ def hint(message: str) -> str:
 def version() -> Command:
     """Which apptainer this is: ``apptainer version 1.4.5``."""
     return Command(("apptainer", "--version"))
+
+
+def runscript(file: str) -> Command:
+    """What the image in a file does when it is run."""
+    return Command(("apptainer", "inspect", "--runscript", file))
 
 
 def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:

@@ -14,6 +14,7 @@ from ..system.registry import Registry
 from ..system.system import System
 from ..values.image import ImageRef
 from ..values.spec import PullSpec
+from .clean import sweep
 from .images import store_of
 from .plan import usable_runner
 from .store import LocalImage, Store
@@ -56,6 +57,7 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
     registry.check_size(system.policy.image_size_limit)
     if check_only:
         return Pulled(True, here, remote, previous, store.plan_fetch(image, source, remote))
+    sweep(system)
     return _fetch_once(spec, source, Pulled(True, here, remote, previous), store, system)
 
 

@@ -24,11 +24,11 @@ from ..system.authfile import auth_file, login_for
 from ..system.certificates import certificates_of
 from ..system.files import (
     explained,
+    passing_file,
     private_directory,
     random_name,
     read_text,
     remove_quietly,
-    write_new,
 )
 from ..system.process import Streams
 from ..system.sif import check_architecture, sif_architecture
@@ -39,6 +39,8 @@ from .store import LocalImage
 
 _AUTHFILE_SINCE = (1, 4)
 """The first apptainer that knows ``--authfile`` (its CHANGELOG)."""
+_LOGIN_VARIABLES = ("APPTAINER_DOCKER_USERNAME", "APPTAINER_DOCKER_PASSWORD")
+"""What earlier ones know instead."""
 
 
 class SifStore:
@@ -109,6 +111,7 @@ class SifStore:
         try:
             argv = self._convert(unfinished, image, source.pinned(digest), credentials)
             check_architecture(str(image), sif_architecture(unfinished))
+            self._warn_if_idle(unfinished, image)
             with explained(f"keep image {image}"):
                 os.chmod(unfinished, 0o644)
                 os.replace(unfinished, file)
@@ -153,13 +156,13 @@ class SifStore:
     ) -> Sequence[str]:
         parsed = ImageRef.parse(source)
         account = self._system.account
-        with (
-            auth_file(credentials, (parsed,), account) as authfile,
-            _trust(parsed, account) as trust,
-        ):
+        # apptainer looks for stored credentials in a place of its own: it is handed what we found
+        login = login_for(parsed, credentials, account)
+        own = Credentials(*login) if login else Credentials()
+        with auth_file(own, (parsed,), account) as authfile, _trust(parsed, account) as trust:
             env = dict(trust)
-            if authfile is not None and self._version() < _AUTHFILE_SINCE:
-                env.update(_login_variables(parsed, credentials, account))
+            if login is not None and self._version() < _AUTHFILE_SINCE:
+                env.update(zip(_LOGIN_VARIABLES, login))
                 authfile = None
             command = apptainer.pull(file, source, authfile, env)
             streams = Streams(echo=self._system.echo, interruptible=True)
@@ -168,6 +171,14 @@ class SifStore:
             raise Interrupted(f"pull {image}", finished.stopped_by)
         finished.check(f"pull {image}", apptainer.hint(finished.stderr))
         return command.argv
+
+    def _warn_if_idle(self, file: str, image: ImageRef) -> None:
+        """An image without ENTRYPOINT and CMD prints its environment and succeeds (1.4.5)."""
+        script = self._system.process.run(apptainer.runscript(file)).stdout.splitlines()
+        if "OCI_ENTRYPOINT=''" in script and "OCI_CMD=''" in script:
+            self._system.tell(
+                f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments"
+            )
 
     def _version(self) -> tuple[int, ...]:
         finished = self._system.process.run(apptainer.version()).check("ask apptainer its version")
@@ -202,15 +213,6 @@ class SifStore:
         return os.path.dirname(file) in directories
 
 
-def _login_variables(
-    image: ImageRef, credentials: Credentials, account: Account
-) -> Iterator[tuple[str, str]]:
-    login = login_for(image, credentials, account)
-    if login is not None:
-        yield "APPTAINER_DOCKER_USERNAME", login[0]
-        yield "APPTAINER_DOCKER_PASSWORD", login[1]
-
-
 @contextmanager
 def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     """The variable that makes apptainer trust a registry's own authorities.
@@ -222,14 +224,9 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     if not files:
         yield {}
         return
-    bundle = f"{account.runtime}/ca-{os.getpid()}-{random_name()}.pem"
-    try:
-        text = "\n".join(read_text(path, "the certificate") for path in files)
-        with explained(f"write {bundle}"):
-            write_new(bundle, text)
+    text = "\n".join(read_text(path, "the certificate") for path in files)
+    with passing_file(account.runtime, "ca", text) as bundle:
         yield {"SSL_CERT_FILE": bundle}
-    finally:
-        remove_quietly(bundle)
 
 
 def link_here(file: str, link: str, force: bool) -> None:

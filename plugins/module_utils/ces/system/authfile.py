@@ -13,9 +13,11 @@ from ..errors import CesError, NotFound
 from ..values.image import ImageRef
 from ..values.spec import Credentials
 from .account import Account
-from .files import explained, random_name, read_json, remove_quietly, write_new
+from .files import explained, passing_file, read_json
 
 Login = tuple[str, str]
+PASSING = "auth"
+"""The kind of the files that hold credentials while they are needed."""
 
 
 @contextmanager
@@ -40,13 +42,8 @@ def auth_file(
         "ascii"
     )
     auths = {image.registry: {"auth": secret} for image in images}
-    path = f"{account.runtime}/auth-{os.getpid()}-{random_name()}.json"
-    try:
-        with explained("write an auth file"):
-            write_new(path, json.dumps({"auths": auths}))
+    with passing_file(account.runtime, PASSING, json.dumps({"auths": auths})) as path:
         yield path
-    finally:
-        remove_quietly(path)
 
 
 def login_for(image: ImageRef, credentials: Credentials, account: Account) -> Login | None:

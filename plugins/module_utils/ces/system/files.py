@@ -18,6 +18,9 @@ from ..errors import Busy, CesError, InvalidValue, NotFound
 TEXT_MAX = 1024 * 1024
 """Bytes; no option, argument or env file that a person writes is longer."""
 
+_MOMENT = 2.0
+"""Seconds within which whoever makes a file has locked it."""
+
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space",
     errno.EDQUOT: "your quota is used up: free some space",
@@ -119,6 +122,41 @@ def remove_quietly(path: str) -> None:
     """Remove a file if it is there."""
     with suppress(OSError):
         os.unlink(path)
+
+
+@contextmanager
+def passing_file(directory: str, kind: str, text: str) -> Iterator[str]:
+    """A private file (0600) that is there while in the block; yields its path.
+
+    It is locked by its owner, so that :func:`remove_abandoned` can tell when that has died.
+    """
+    path = f"{directory}/{kind}-{random_name()}"
+    with explained(f"write {path}"):
+        write_new(path, text)
+    try:
+        with locked(path):
+            yield path
+    finally:
+        remove_quietly(path)
+
+
+def remove_abandoned(directory: str, kinds: tuple[str, ...]) -> None:
+    """Remove the passing files of these kinds whose owner has died."""
+    for name in os.listdir(directory):
+        if name.startswith(tuple(f"{kind}-" for kind in kinds)):
+            with suppress(FileNotFoundError):
+                _remove_if_abandoned(f"{directory}/{name}")
+
+
+def _remove_if_abandoned(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        # one that is a moment old may not be locked by its owner yet
+        old = time.time() - os.fstat(descriptor).st_mtime > _MOMENT
+        if old and try_lock(descriptor):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
 
 
 def random_name() -> str:
