@@ -15,7 +15,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 PROGRAMS = ("sh", "id", "cat")
@@ -28,12 +30,11 @@ class Failed(Exception):
     """A command did not do what it should; its arguments and what it said."""
 
 
-def run(*argv: str, own: Path | None = None) -> tuple[str, str]:
+def run(*argv: str, directories: Mapping[str, Path] = MappingProxyType({})) -> tuple[str, str]:
     """What the command wrote and what it said. Nothing the caller set for apptainer counts."""
     given = {"PATH", "HOME", "USER", "LANG"} & os.environ.keys()
     env = {name: os.environ[name] for name in given}
-    if own is not None:
-        env |= {"APPTAINER_CACHEDIR": str(own / "cache"), "APPTAINER_TMPDIR": str(own / "tmp")}
+    env |= {f"APPTAINER_{name}": str(directory) for name, directory in directories.items()}
     done = subprocess.run(
         argv, capture_output=True, text=True, errors="replace", env=env, check=False
     )
@@ -62,18 +63,22 @@ def root_file_system(root: Path) -> None:
 def run_container(own: Path, work: Path) -> dict[str, Any]:
     """Make the image without any privilege, run it twice, look at both sides."""
     image, out, marker = work / "verify.sif", work / "out", Path.home() / ".tre-ces-verify"
+    # apptainer keeps its own settings in the home directory, unless told otherwise
+    directories = {"CACHEDIR": own / "cache", "TMPDIR": own / "tmp", "CONFIGDIR": work / "config"}
     out.mkdir()
     root_file_system(work / "root")
-    run("apptainer", "build", str(image), str(work / "root"), own=own)
+    run("apptainer", "build", str(image), str(work / "root"), directories=directories)
 
     contained = ("exec", "--containall", "--net", "--network=none", f"--bind={out}:/out")
-    seen, said = run("apptainer", *contained, str(image), "/bin/sh", "-c", SCRIPT, own=own)
+    seen, said = run(
+        "apptainer", *contained, str(image), "/bin/sh", "-c", SCRIPT, directories=directories
+    )
     uid, *network = seen.splitlines()
 
     plain = ("--silent", "exec", str(image), "/bin/sh", "-c", HOME, "sh", str(marker))
     marker.touch()
     try:
-        home, _said = run("apptainer", *plain, own=own)
+        home, _said = run("apptainer", *plain, directories=directories)
     finally:
         marker.unlink()
     proof = out / "proof"
