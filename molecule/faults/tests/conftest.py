@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A back-end as its users reach it: over ssh, as themselves; and the registry, as its administrator does."""
+"""A back-end as its users reach it: over ssh, as themselves; a registry as its keeper does."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Host:
         return json.loads(done.ok().out)
 
     def begin(self, user: str, program: str, **parameters: Any) -> subprocess.Popen[str]:
-        """Start a program of on_host/ that says "ready" when it is, and answers when its input ends."""
+        """Start a program of on_host/ that says "ready", and answers when its input ends."""
         source = (ON_HOST / f"{program}.py").read_text()
         child = self.start(user, shlex.join(["python3", "-Ic", source]))
         assert child.stdin and child.stdout

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Projects, data, homes and disks that are not as they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from conftest import Host, User, wait_until
+
+
+def test_no_project_group_is_refused_with_the_groups_looked_at(carol):
+    done = carol.command("ces-run", "podman", carol.image)
+    assert done.rc == 125
+    assert "no directory in /safe_data belongs to a group of carol" in done.err
+    assert "ask the data manager" in done.err
+    assert carol.left() == {}
+
+
+def test_two_project_groups_are_refused_with_both_named(bob):
+    done = bob.command("ces-run", "podman", bob.image)
+    assert done.rc == 125
+    assert "there are several: proj1, proj2" in done.err
+    assert "--project" in done.err
+
+
+@pytest.mark.parametrize("project", ["proj2", "../proj2", "proj1/../proj2", "", ".", "no-such"])
+def test_only_a_project_of_ones_own_can_be_chosen(alice, project):
+    done = alice.command("ces-run", "podman", f"--project={project}", alice.image)
+    if project == "":  # as if it was not given
+        assert done.rc == 0
+        return
+    assert done.rc == 125
+    assert "could not use" in done.err
+
+
+@pytest.mark.parametrize("directory", ["/etc", "/safe_data/proj2", "/home/alice", "~/../alice"])
+def test_outputs_in_what_is_anothers_are_refused(bob, directory):
+    done = bob.command(
+        "ces-run", "podman", "--project", "proj1", "--outputs", directory, bob.image
+    )
+    if directory == "/safe_data/proj2":  # he is in that project
+        assert done.rc == 0
+        return
+    assert done.rc == 125
+    assert "it lies outside what may be mounted here" in done.err
+
+
+@contextmanager
+def changed(host: Host, change: str, back: str) -> Iterator[None]:
+    host.root(change)
+    try:
+        yield
+    finally:
+        host.root(back)
+
+
+def test_unreadable_data_are_refused(alice):
+    with changed(alice.host, "chmod 0 /safe_data/proj1", "chmod 2770 /safe_data/proj1"):
+        done = alice.command("ces-run", "podman", alice.image)
+    assert done.rc == 125
+    assert "could not use /safe_data/proj1" in done.err
+    assert "alice may not read it" in done.err
+
+
+def test_an_unwritable_home_is_refused_before_anything_is_started(alice):
+    before = alice.last_number()
+    with changed(alice.host, "chmod 0555 ~alice", "chmod 0755 ~alice"):
+        done = alice.command("ces-run", "podman", alice.image)
+    assert done.rc == 125
+    assert "/home/alice/outputs-" in done.err and "Permission denied" in done.err
+    assert alice.record(before + 1)["state"] == "FAILED"
+    assert alice.left() == {}
+
+
+def test_an_unwritable_state_directory_is_refused_before_anything_is_started(alice):
+    state = "~alice/.local/state/ces"
+    with changed(alice.host, f"chattr -R +i {state} || chown -R root {state}", f"chown -R alice {state}"):
+        done = alice.command("ces-run", "podman", alice.image)
+    assert done.rc == 125
+    assert "/home/alice/.local/state/ces" in done.err
+    assert alice.left() == {}
+
+
+@contextmanager
+def small_disk(host: Host, path: str, owner: str, size: str) -> Iterator[None]:
+    """A file system of that size for as long as it takes."""
+    mount = f"mkdir -p {path}; mount -t tmpfs -o size={size},mode=0700,uid={owner} tmpfs {path}"
+    with changed(host, mount, f"umount --lazy {path}"):
+        yield
+
+
+def test_a_full_disk_for_outputs_fails_the_run_and_the_record_says_so(alice):
+    script = "dd if=/dev/zero of=/safe_outputs/result bs=64k count=256 && echo never"
+    with small_disk(alice.host, "/home/alice/small", "alice", "1m"):
+        done = alice.shell_in_container(script, "--outputs", "small")
+        number = alice.last_number()
+        size = alice.run("stat -c %s ~/small/result").out
+    assert done.rc == 1
+    assert "No space left on device" in done.err
+    assert int(size) <= 1 << 20
+    record = alice.record(number)
+    assert (record["state"], record["rc"]) == ("FAILED", 1)
+    assert record["reason"] == "the container exited with 1"
+    assert alice.left() == {}
+
+
+@pytest.fixture
+def erin(backend: Host, users: dict[str, User]) -> Iterator[User]:
+    """Somebody whose home directory is a disk of 4 MiB."""
+    erin = users["erin"]
+    keep = "cp -a ~erin/.ssh /root/erin-ssh"
+    with (
+        changed(backend, keep, "rm -rf /root/erin-ssh"),
+        small_disk(backend, erin.home, erin.name, "4m"),
+    ):
+        backend.root("cp -a /root/erin-ssh ~erin/.ssh")
+        erin.pull().ok()
+        yield erin
+
+
+def test_a_home_that_the_run_fills_keeps_the_record_of_how_it_ended(erin):
+    script = "dd if=/dev/zero of=/safe_outputs/result bs=64k; df /safe_outputs; echo ended; exit 7"
+    done = erin.shell_in_container(script)
+    number = erin.last_number()
+    assert done.rc == 7
+    record = erin.record(number)
+    assert (record["state"], record["rc"]) == ("FAILED", 7)
+    assert record["ended"]
+    assert erin.left() == {}
+    assert "ended" in done.out
+
+
+def test_a_log_that_fills_the_home_is_cut_and_the_run_goes_on(erin):
+    script = "yes | head -c 20000000; echo >&2 the end; exit 3"
+    done = erin.shell_in_container(script, "--json")
+    record = erin.record(erin.last_number())
+    assert (done.rc, record["state"], record["rc"]) == (3, "FAILED", 3)
+    assert any("the log is cut short: No space left" in text for text in record["warnings"])
+    assert erin.left() == {}
+
+
+def test_a_run_on_a_disk_that_is_full_already_is_refused(erin):
+    erin.shell_in_container("true").ok()
+    erin.run("dd if=/dev/zero of=~/fill bs=1k status=none; true")
+    done = erin.command("ces-run", "podman", erin.image)
+    assert done.rc == 125
+    assert "No space left on device" in done.err and "free some space" in done.err
+    wait_until(lambda: erin.left() == {}, "erin's runs to be cleared away", 5)
+    erin.run("rm ~/fill")
+    erin.shell_in_container("true").ok()
