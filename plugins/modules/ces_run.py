@@ -104,6 +104,11 @@ options:
       - The project whose data are mounted at C(/safe_data); needed when the user belongs to
         several.
     type: str
+  read_only:
+    description:
+      - Mount C(/safe_data) read-only, whatever the policy allows.
+    type: bool
+    default: false
   safe_data:
     description:
       - Directory to mount at C(/safe_data) instead. It must lie below one of the policy's
@@ -316,6 +321,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"type": "str"},
     "network": {"type": "str", "choices": list(NETWORKS)},
     "project": {"type": "str"},
+    "read_only": {"type": "bool", "default": False},
     "safe_data": {"type": "path"},
     "outputs": {"type": "path"},
     "scratch": {"type": "path"},
@@ -369,7 +375,10 @@ def run_spec(image: Image, params: dict[str, Any], runner: str) -> RunSpec:
         name=params["name"],
         network=params["network"],
         directories=Directories(
-            **{key: params[key] for key in ("project", "safe_data", "outputs", "scratch")}
+            **{
+                key: params[key]
+                for key in ("project", "read_only", "safe_data", "outputs", "scratch")
+            }
         ),
         timeout=params["timeout"],
         pull=params["pull"],

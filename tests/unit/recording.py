@@ -41,6 +41,9 @@ class RecordingProcess:
     commands: list[Command] = field(default_factory=list)
     signals: StopSignals | None = None
 
+    def told_to_stop(self) -> str:
+        return self.signals.received if self.signals else ""
+
     def run(self, command: Command, streams: Streams = _AS_USUAL) -> Finished:
         self.commands.append(command)
         words = " ".join(command.argv)

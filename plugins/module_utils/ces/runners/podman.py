@@ -28,7 +28,7 @@ OPTIONS = (
     Option("--tz"),
     Option("--umask"),
     Option("--cap-drop"),
-    Option("--userns", values=("keep-id", "host", "nomap")),
+    Option("--userns", values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap")),
     Option("--init", flag=True),
     Option("--read-only", flag=True),
     Option("--rm", flag=True, meaning="own"),

@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ..errors import CesError
 from ..runners.command import cid_file, pid_file
 from ..runners.table import RUNNERS, Runner
-from ..system.files import remove_tree
-from ..system.process import kill_recorded
+from ..system.audit import audit_run
+from ..system.files import remove_abandoned, remove_tree
+from ..system.process import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
+
+_PATIENCE = 5.0
+"""Seconds for which a dead run's engine may go on making the container."""
 
 
 def private_path(run_id: int, system: System) -> str:
@@ -25,11 +30,15 @@ def clear_away(record: RunRecord, private: str, runner: Runner, system: System) 
     What cannot be removed becomes a warning in the record: the run itself is over.
     """
     problems = []
-    kill_recorded(pid_file(private))
-    if runner.remove is not None and os.path.exists(cid_file(private)):
+    if runner.remove is not None and (container := _container(private)):
+        # while its engine lives: one that is killed halfway leaves what it no longer knows
         finished = system.process.run(runner.remove(cid_file(private)))
         if not finished.ok:
             problems.append(f"the container could not be removed: {finished.stderr.strip()}")
+        kill_recorded(pid_file(private))
+        kill_named(container)
+    else:
+        kill_recorded(pid_file(private))
     for path in (private, record.scratch if record.scratch_created else ""):
         try:
             _remove(path, runner, system)
@@ -40,17 +49,43 @@ def clear_away(record: RunRecord, private: str, runner: Runner, system: System) 
     record.warnings = (*record.warnings, *problems)
 
 
+def _container(private: str) -> str:
+    """The container's id, which an engine that is just making it gets the time to write down."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        lives = recorded_lives(pid_file(private))
+        try:
+            with open(cid_file(private), encoding="ascii") as stream:
+                found = stream.read().strip()
+        except (OSError, ValueError):
+            found = ""
+        if found or not lives or time.monotonic() > end:
+            return found
+        time.sleep(0.02)
+
+
 def _remove(path: str, runner: Runner, system: System) -> None:
     delete = runner.delete
     if path and os.path.lexists(path):
         remove_tree(path, delete and (lambda left: system.process.run(delete(left))))
 
 
+def sweep_others(system: System) -> None:
+    """Sweep on the way to something else, which it must not stop when it fails."""
+    try:
+        sweep(system)
+    except CesError as error:
+        system.tell(f"warning: an earlier run is not cleared away: {error}")
+
+
 def sweep(system: System) -> list[RunRecord]:
-    """Clear away after this user's runs on this host whose process died; their records say so.
+    """Clear away after this user's runs and pulls on this host whose process died.
+
+    The records of the runs say so.
 
     :returns: the records of the runs that were swept.
     """
+    remove_abandoned(system.account.runtime, ("auth", "ca"))
     swept = []
     for run, record in system.records.take_over_dead(lambda record: record.host == system.host):
         runner = RUNNERS.get(record.runner)
@@ -60,6 +95,7 @@ def sweep(system: System) -> list[RunRecord]:
             record.state, record.ended = "CANCELLED", utc_now()
             record.reason = "the process that ran it was killed, or the host went down"
         run.save_last(record)
+        audit_run(system.policy, record)
         run.finish()
         swept.append(record)
     return swept

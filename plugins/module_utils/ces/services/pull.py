@@ -14,7 +14,7 @@ from ..system.registry import Registry
 from ..system.system import System
 from ..values.image import ImageRef
 from ..values.spec import PullSpec
-from .clean import sweep
+from .clean import sweep_others
 from .images import store_of
 from .plan import usable_runner
 from .store import LocalImage, Store
@@ -57,7 +57,7 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
     registry.check_size(system.policy.image_size_limit)
     if check_only:
         return Pulled(True, here, remote, previous, store.plan_fetch(image, source, remote))
-    sweep(system)
+    sweep_others(system)
     return _fetch_once(spec, source, Pulled(True, here, remote, previous), store, system)
 
 
@@ -73,7 +73,9 @@ def _fetch_once(
         system.tell(f"somebody else is pulling {image} at the moment: waiting for that")
 
     argv: Sequence[str] = ()
-    with locked(store.lock_file(image, remote), waiting, mode=store.lock_mode):
+    told_to_stop = system.process.told_to_stop
+    lock = store.lock_file(image, remote)
+    with locked(lock, waiting, mode=store.lock_mode, told_to_stop=told_to_stop):
         here = store.find(image) if waited else None
         if here is None or here.digest_of(image, remote) != remote:
             argv = store.fetch(image, source, remote, spec.credentials)

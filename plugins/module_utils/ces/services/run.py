@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
-from ..system.audit import audit
+from ..system.audit import audit_run
 from ..system.cgroup import oom_kills
 from ..system.files import explained, private_directory, remove_quietly, remove_tree, write_new
 from ..system.process import Finished, Streams
@@ -22,7 +22,7 @@ from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
-from .clean import clear_away, private_path, sweep
+from .clean import clear_away, private_path, sweep_others
 from .images import store_of
 from .plan import Plan, plan_run
 from .store import LocalImage
@@ -56,21 +56,9 @@ def run_container(spec: RunSpec, system: System) -> Ran:
         plan = plan_run(spec, system)
         for warning in plan.warnings:
             system.tell(f"warning: {warning}")
-        sweep(system)
+        sweep_others(system)
         image = ensure_image(spec, system)
-        ran = _run(plan, image, system)
-    record = ran.record
-    audit(
-        system.policy,
-        "run",
-        user=record.user,
-        run=record.run_id,
-        image=record.image,
-        digest=record.digest,
-        state=record.state,
-        rc=record.rc,
-    )
-    return ran
+        return _run(plan, image, system)
 
 
 def planned(spec: RunSpec, system: System) -> RunRecord:
@@ -158,6 +146,7 @@ def _clearing_away(
         record.ended = record.ended or utc_now()
         clear_away(record, launch.private, plan.runner, system)
         active.save_last(record)
+        audit_run(system.policy, record)
 
 
 def _follow(

@@ -8,6 +8,13 @@ import syslog
 from typing import Any
 
 from ..values.policy import Policy
+from ..values.record import RunRecord
+
+
+def audit_run(policy: Policy, record: RunRecord) -> None:
+    """The line of a run that is over, however it ended."""
+    names = ("user", "run_id", "image", "digest", "runner", "state", "rc", "slurm_job_id")
+    audit(policy, "run", **{name: getattr(record, name) for name in names})
 
 
 def audit(policy: Policy, event: str, **facts: Any) -> None:

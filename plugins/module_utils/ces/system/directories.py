@@ -25,7 +25,8 @@ def safe_data_mount(wanted: Directories, account: Account, policy: Policy) -> Mo
             said=f"{account.name} may not read it",
             hint="ask the data manager for access to the project",
         )
-    return Mount(os.path.realpath(source), SAFE_DATA, policy.safe_data.access)
+    access = "ro" if wanted.read_only else policy.safe_data.access
+    return Mount(os.path.realpath(source), SAFE_DATA, access)
 
 
 def _safe_data(wanted: Directories, account: Account, policy: Policy) -> str:

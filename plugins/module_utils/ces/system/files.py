@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..errors import Busy, CesError, InvalidValue, NotFound
+from ..errors import Busy, CesError, Interrupted, InvalidValue, NotFound
 
 TEXT_MAX = 1024 * 1024
 """Bytes; no option, argument or env file that a person writes is longer."""
@@ -209,13 +209,16 @@ def locked(
     waiting: Callable[[], None] | None = None,
     timeout: float | None = None,
     mode: int = 0o600,
+    told_to_stop: Callable[[], str] | None = None,
 ) -> Iterator[int]:
     """Hold an exclusive lock on a file (made if missing) while in the block.
 
     :param mode: of the file that is made; one that several users lock must be theirs to write.
     :param waiting: called once when somebody else holds it.
     :param timeout: seconds to wait; None waits for ever.
+    :param told_to_stop: asked while waiting for the name of a signal that ends the wait.
     :raises Busy: the time is over.
+    :raises Interrupted: a signal ended the wait.
     """
     with explained(f"lock {path}"):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
@@ -225,7 +228,7 @@ def locked(
         if not try_lock(descriptor):
             if waiting is not None:
                 waiting()
-            _wait_for_lock(descriptor, path, timeout)
+            _wait_for_lock(descriptor, path, timeout, told_to_stop)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -240,13 +243,18 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def _wait_for_lock(descriptor: int, path: str, timeout: float | None) -> None:
-    if timeout is None:
+def _wait_for_lock(
+    descriptor: int, path: str, timeout: float | None, told_to_stop: Callable[[], str] | None
+) -> None:
+    if timeout is None and told_to_stop is None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return
-    end = time.monotonic() + timeout
+    end = None if timeout is None else time.monotonic() + timeout
     while not try_lock(descriptor):
-        if time.monotonic() >= end:
+        told = told_to_stop() if told_to_stop else ""
+        if told:
+            raise Interrupted(f"lock {path}", told)
+        if end is not None and time.monotonic() >= end:
             raise Busy(
                 f"lock {path}", said=f"somebody else held it for {timeout:g} s", hint="try again"
             )

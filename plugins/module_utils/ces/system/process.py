@@ -96,6 +96,9 @@ class Process(Protocol):
     def run(self, command: Command, streams: Streams = Streams()) -> Finished:
         """Run a command to its end."""
 
+    def told_to_stop(self) -> str:
+        """The name of the stop signal that was noted, or nothing."""
+
 
 def last_lines(text: str, count: int = 4) -> str:
     """The last lines that say something, for messages."""
@@ -134,6 +137,10 @@ class SystemProcess:
                     if pipe is not None:
                         pipe.close()
 
+    def told_to_stop(self) -> str:
+        """The name of the stop signal that was noted, or nothing."""
+        return self.signals.received if self.signals else ""
+
     def _start_silent(self, command: Command) -> subprocess.Popen[bytes]:
         # nobody reads what it says, and a full pipe would hold it up
         return self._start(command, subprocess.DEVNULL)
@@ -168,14 +175,43 @@ class SystemProcess:
 
 def kill_recorded(pid_file: str) -> None:
     """End the session of the process that a ``pid_file`` names, if it still is that process."""
+    pid = _recorded(pid_file)
+    if pid is not None:
+        _kill_session(pid)
+
+
+def recorded_lives(pid_file: str) -> bool:
+    """Whether the process that a ``pid_file`` names is still there."""
+    return _recorded(pid_file) is not None
+
+
+def kill_named(word: str) -> None:
+    """Kill our processes that have this word among their arguments: a container's id, say.
+
+    conmon and crun have it; where podman died between the two it knows of neither.
+    """
+    for name in os.listdir("/proc"):
+        if name.isdigit() and word.encode() in _arguments(int(name)):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(name), signal.SIGKILL)
+
+
+def _recorded(pid_file: str) -> int | None:
     try:
         with open(pid_file, encoding="ascii") as stream:
             number, started = stream.read().split()
         pid = int(number)
     except (OSError, ValueError):
-        return
-    if _start_time(pid) == started:
-        _kill_session(pid)
+        return None
+    return pid if _start_time(pid) == started else None
+
+
+def _arguments(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read().split(b"\0")
+    except OSError:
+        return []
 
 
 def _record_process(path: str, pid: int) -> None:

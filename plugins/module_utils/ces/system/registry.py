@@ -162,6 +162,7 @@ class Registry:
             answer.status, (f"it answered HTTP {answer.status}", "try again later")
         )
         if answer.status in (401, 403) and self._login is None:
+            said = "it does not show this image to everybody"
             hint = "the image may be private: give a user name and token (ces-pull --username)"
         raise self._error(said, hint)
 

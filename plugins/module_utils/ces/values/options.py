@@ -7,6 +7,7 @@ we did not understand: no abbreviation, no value that is taken for an option, no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ class Option:
     :param meaning: what becomes of the value: ``plain`` (passed on), ``volume``, ``bind`` and
         ``mount`` (directories that must lie below an allowed root), ``env`` (goes by file, never by
         argument), ``own`` (accepted and dropped, because we say it anyway).
-    :param values: the only values allowed; empty for any.
+    :param values: regular expressions of the only values allowed; empty for any.
     """
 
     name: str
@@ -100,7 +101,7 @@ def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: st
             value = rest.pop(0)
         if value is not None and "\0" in value:
             raise InvalidValue("an option", word, "its value holds a NUL")
-        if option.values and value not in option.values:
+        if option.values and not any(re.fullmatch(form, value or "") for form in option.values):
             raise RefusedByPolicy(
                 f"pass {name}={value} to {runner}", said=f"allowed here: {', '.join(option.values)}"
             )

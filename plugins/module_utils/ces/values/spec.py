@@ -67,9 +67,13 @@ class PullSpec:
 
 @dataclass(frozen=True)
 class Directories:
-    """The directories a caller chose; None leaves the choice to DESIGN's rules."""
+    """The directories a caller chose; None leaves the choice to the rules.
+
+    :param read_only: ``/safe_data`` is not to be written, whatever the policy allows.
+    """
 
     project: str | None = None
+    read_only: bool = False
     safe_data: str | None = None
     outputs: str | None = None
     scratch: str | None = None

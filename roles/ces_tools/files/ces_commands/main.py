@@ -45,11 +45,10 @@ def _dispatch(argv: list[str]) -> int:
         print(f"{program}: there is no such command; ces --help lists them", file=sys.stderr)
         return FAILED
     try:
-        parsed = parse(VERBS[name], program, words, runner)
+        return _answer(parse(VERBS[name], program, words, runner), argv, program_file)
     except UsageError as error:
         print(f"{program}: {error}\n{program} --help says more", file=sys.stderr)
         return FAILED
-    return _answer(parsed, argv, program_file)
 
 
 def _answer(parsed: Parsed, argv: list[str], program_file: str) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ces_commands.parse import Parsed
+from ces_commands.parse import Parsed, UsageError
 
 _VARIABLE = "CES_TOKEN_FD"
 _HIDDEN = "******"
@@ -42,7 +42,7 @@ def _start_again(argv: list[str], token: str, program_file: str) -> None:
     # a pipe holds 64 KiB: no token is that long, and a write that blocks would hang
     os.set_blocking(writer, False)
     if os.write(writer, raw) != len(raw):
-        raise OSError("the token is too long")
+        raise UsageError("the token is longer than 64 KiB: give it with --password-stdin")
     os.close(writer)
     os.set_inheritable(reader, True)
     place = _place_of(argv, token)

@@ -74,7 +74,7 @@ _PULL = (
     ),
     Option("--force", "", "pull even if storage has what the registry has"),
     Option("--reuse-sif", "", "keep NAME:TAG.sif if it is there, and say when it is stale"),
-    Option("-n --dry-run", "", "say whether a pull is needed, and end"),
+    Option("--dry-run", "", "say whether a pull is needed, and end"),
     _JSON,
 )
 _RUN = (
@@ -98,6 +98,7 @@ _RUN = (
     ),
     Option("--arg-file", "FILE", "arguments for the container, put before ARGS", repeat=True),
     Option("--project", "NAME", "the project whose data are mounted at /safe_data"),
+    Option("--read-only", "", "mount /safe_data read-only"),
     Option("--outputs", "DIR", "directory for /safe_outputs (default: a new ~/outputs-NUMBER)"),
     Option("--scratch", "DIR", "directory for /scratch (default: a new one, removed at the end)"),
     Option("--network", "MODE", "network of the container (default: the site's)"),

@@ -59,6 +59,7 @@ def _spec(parsed: Parsed, image: Image, system: System) -> RunSpec:
         network=parsed.text("network"),
         directories=Directories(
             project=parsed.text("project"),
+            read_only=parsed.on("read_only"),
             outputs=parsed.text("outputs"),
             scratch=parsed.text("scratch"),
         ),
