@@ -70,7 +70,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 image:
-  description: The image. RV(image.digest) is the registry's.
+  description: The image; its C(digest) is the registry's.
   returned: success
   type: dict
   sample:

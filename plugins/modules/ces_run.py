@@ -270,7 +270,7 @@ mounts:
     - {source: /safe_data/cohort1, target: /safe_data, access: rw}
 resources:
   description:
-    - What the container was to have, memory in bytes; RV(resources.enforced) is false where the
+    - What the container was to have, memory in bytes; its C(enforced) is false where the
       back-end cannot hold it
       to that.
   returned: when the container was, or would be, started

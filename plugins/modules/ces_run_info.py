@@ -25,6 +25,11 @@ options:
       - Tell only of runs in this state.
     type: str
     choices: [PENDING, RUNNING, COMPLETED, FAILED, TIMEOUT, CANCELLED, OUT_OF_MEMORY, NODE_FAIL]
+  runner:
+    description:
+      - Tell only of runs under this container engine.
+    type: str
+    choices: [podman, apptainer]
   limit:
     description:
       - Tell at most of that many, the newest; V(0) for all.
@@ -168,7 +173,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.services.runs import list_runs
 from ..module_utils.ces.values.record import STATES
-from ..module_utils.door import answer, system_for
+from ..module_utils.door import RUNNER, answer, system_for
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     if params["run_id"] is not None:
         records = [system.records.load(params["run_id"])]
     else:
-        records = list_runs(system, params["limit"] or None, params["state"])
+        records = list_runs(system, params["limit"] or None, params["state"], params["runner"])
     return {"changed": False, "runs": [record.as_dict() for record in records]}
 
 
@@ -187,6 +192,7 @@ def main() -> None:
             "run_id": {"type": "int"},
             "state": {"type": "str", "choices": list(STATES)},
             "limit": {"type": "int", "default": 20},
+            **RUNNER,
         },
         mutually_exclusive=[("run_id", "state")],
         supports_check_mode=True,

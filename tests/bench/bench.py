@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure what we cost beside what a user would use instead, in one run, as ratios.
 
@@ -213,7 +212,12 @@ def playbook(*words: str, **environ: str) -> str:
 def run(command: list[Any], stdin: str = "", environ: dict[str, str] | None = None) -> str:
     words = [str(word) for word in command]
     done = subprocess.run(
-        words, input=stdin, text=True, capture_output=True, env={**os.environ, **(environ or {})}
+        words,
+        input=stdin,
+        text=True,
+        capture_output=True,
+        env={**os.environ, **(environ or {})},
+        check=False,
     )
     if done.returncode != 0:
         said = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

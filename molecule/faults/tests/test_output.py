@@ -14,7 +14,7 @@ SCRIPT = f"yes {LINE.strip()} | head -n {COUNT}"
 
 def expected_digest() -> str:
     digest = hashlib.sha256()
-    for _ in range(COUNT // 1000):
+    for _block in range(COUNT // 1000):
         digest.update(LINE.encode() * 1000)
     return digest.hexdigest()
 

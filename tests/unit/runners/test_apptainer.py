@@ -87,10 +87,10 @@ def test_a_pull_has_its_credentials_by_file_or_environment():
     ("answer", "complaint"),
     [
         ((0, "", ""), None),
-        ((3, "", "FATAL: of the program itself"), None),
+        ((3, "", "FATAL:   of the program itself"), None),
         ((255, "", "the program's own"), None),
         ((255, "", "FATAL:   while loading: no space"), (125, "while loading: no space")),
-        ((255, "", "FATAL: stat /bin/x: no such file"), (127, "stat /bin/x: no such file")),
+        ((255, "", "FATAL:   stat /bin/x: no such file"), (127, "stat /bin/x: no such file")),
     ],
 )
 def test_what_failed_is_the_container_or_apptainer(answer, complaint):

@@ -72,7 +72,7 @@ def test_without_a_session_the_reason_and_the_cure_are_said(named):
 def test_another_users_runtime_directory_is_not_used(tmp_path):
     ada = Account("ada", os.geteuid() + 1, "/home/ada", (), {"XDG_RUNTIME_DIR": str(tmp_path)})
     with pytest.raises(CesError):
-        _ = ada.runtime_base
+        assert not ada.runtime_base
 
 
 def test_engines_get_the_users_home_and_session(tmp_path):

@@ -61,7 +61,8 @@ RESERVED = ("HOME", "UID", "PREPEND_PATH", "APPEND_PATH")
 """Variables that apptainer drops or takes for something else (tried with 1.4.5)."""
 
 _FAILED = 255
-_FATAL = "FATAL:"
+_FATAL = "FATAL:   "
+_NO_NAMESPACE = "Failed to create user namespace"
 _NO_PROGRAM = ("stat /", "executable file not found")
 _NOTHING_TO_RUN = "There is no runscript defined for this container"
 
@@ -126,6 +127,8 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
     """Exit status and what apptainer says went wrong; None if it was the container that failed."""
     if rc == 0 and stdout.strip() == _NOTHING_TO_RUN:
         return EXIT_OURS, "the image does not say what to run: it has no ENTRYPOINT and no CMD"
+    if rc == 1 and _NO_NAMESPACE in stderr:
+        return EXIT_OURS, stderr[stderr.index(_NO_NAMESPACE) :].splitlines()[0]
     said = [line for line in stderr.splitlines() if line.startswith(_FATAL)]
     if rc != _FAILED or not said:
         return None

@@ -99,9 +99,10 @@ def ensure_image(spec: RunSpec, system: System) -> LocalImage:
     :raises NotFound: it is not there and must not be pulled.
     """
     here = _in_storage(spec, system)
-    if isinstance(spec.image, ImageFile) or (here is not None and spec.pull != "always"):
-        assert here is not None
+    if here is not None and (isinstance(spec.image, ImageFile) or spec.pull != "always"):
         return here
+    if isinstance(spec.image, ImageFile):
+        raise NotFound(f"run {spec.image}", said="there is no such image file")
     # only a run that pulls pays for loading TLS and HTTP (20 ms)
     from .pull import pull_image
 

@@ -19,14 +19,14 @@ _PATIENCE = STOP_GRACE + 20.0
 
 
 def list_runs(
-    system: System, limit: int | None = None, state: str | None = None
+    system: System, limit: int | None = None, state: str | None = None, runner: str | None = None
 ) -> list[RunRecord]:
-    """Records, the newest first, at most ``limit``, of one state if given. Nothing is changed."""
+    """Records, the newest first, at most ``limit``, of one state or engine if given."""
     found: list[RunRecord] = []
     for record in system.records.newest():
         if limit is not None and len(found) >= limit:
             break
-        if state is None or record.state == state:
+        if state in (None, record.state) and runner in (None, record.runner):
             found.append(record)
     return found
 

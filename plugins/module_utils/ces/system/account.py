@@ -10,11 +10,11 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..errors import CesError
-from .files import private_directory
+from ..errors import CesError, NotFound
+from .files import private_directory, read_json
 
-LOCAL_APPTAINER = "/var/lib/tre-ces/apptainer"
-"""The role apptainer's directory of each user's caches and temporary files, by uid."""
+APPTAINER_FILE = "/etc/ces/apptainer.json"
+"""Says where the role apptainer made each user's directories for caches and temporary files."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,12 @@ class Account:
 
     def _apptainer_directories(self) -> Iterator[tuple[str, str]]:
         """Where the role apptainer puts caches and temporary files, off network filesystems."""
+        try:
+            root = read_json(APPTAINER_FILE, "the place of apptainer's files")["storage_root"]
+        except (NotFound, KeyError, TypeError):
+            return
         for variable, name in (("APPTAINER_CACHEDIR", "cache"), ("APPTAINER_TMPDIR", "tmp")):
-            directory = f"{LOCAL_APPTAINER}/{self.uid}/{name}"
+            directory = f"{root}/{self.uid}/{name}"
             if _belongs_to(directory, self.uid):
                 yield variable, directory
 

@@ -84,7 +84,9 @@ def _run_door(parsed: Parsed) -> int:
         print(f"{parsed.program}: {error}", file=sys.stderr)
         return exit_status(error.signal)
     except CesError as error:
-        print(_spell(parsed, error), file=sys.stderr)
+        from ces_commands.complaint import spell_error
+
+        print(spell_error(parsed, error), file=sys.stderr)
         return FAILED
     except BrokenPipeError:
         raise  # main() knows what it means
@@ -93,16 +95,3 @@ def _run_door(parsed: Parsed) -> int:
         return FAILED
     except KeyboardInterrupt:
         return 130
-
-
-def _spell(parsed: Parsed, error: CesError) -> str:  # type: ignore[name-defined]  # noqa: F821
-    lines = [f"{parsed.program}: could not {error.tried}"]
-    if error.said:
-        lines.append(f"  answer: {error.said}")
-    if error.hint:
-        lines.append(f"  to do:  {error.hint}")
-    if parsed.on("verbose") and error.cmd:
-        import shlex
-
-        lines.append(f"  ran:    {shlex.join(error.cmd)}")
-    return "\n".join(lines)
