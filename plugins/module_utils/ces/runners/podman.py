@@ -103,6 +103,11 @@ def storage() -> Command:
     return Command(("podman", "info", "--format", path))
 
 
+def temporary() -> Command:
+    """The directory in which podman keeps what it is fetching (image_copy_tmp_dir)."""
+    return Command(("podman", "info", "--format", "{{.Store.ImageCopyTmpDir}}"))
+
+
 def hint(message: str) -> str:
     """What to do about what podman said."""
     low = message.lower()
@@ -114,16 +119,16 @@ def delete(path: str) -> Command:
     return Command(("podman", "unshare", "rm", "-rf", "--", path))
 
 
-def pull(image: str, authfile: str | None, quiet: bool = False) -> Command:
+def pull(image: str, authfile: str | None, temporary_files: str | None = None) -> Command:
     """Fetch an image; credentials are in the auth file."""
     return Command(
         (
             "podman",
             "pull",
-            *(("--quiet",) if quiet else ()),
             *((f"--authfile={authfile}",) if authfile else ()),
             image,
-        )
+        ),
+        env={} if temporary_files is None else {"TMPDIR": temporary_files},
     )
 
 

@@ -14,6 +14,7 @@ from ..system.files import remove_abandoned, remove_tree
 from ..system.process import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
+from .transfer import sweep_transfers
 
 _PATIENCE = 5.0
 """Seconds for which a dead run's engine may go on making the container."""
@@ -85,6 +86,7 @@ def sweep(system: System) -> list[RunRecord]:
 
     :returns: the records of the runs that were swept.
     """
+    sweep_transfers(system.account)
     remove_abandoned(system.account.runtime, ("auth", "ca"))
     swept = []
     for run, record in system.records.take_over_dead(lambda record: record.host == system.host):

@@ -16,6 +16,7 @@ from ..system.system import System
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 from .store import LocalImage
+from .transfer import transfer
 
 _LISTING = 64 * 1024 * 1024
 """Bytes of a listing of images that are read: thousands of them."""
@@ -77,9 +78,13 @@ class PodmanStore:
         # only who fetches pays for loading it
         from ..system.authfile import auth_file
 
-        with auth_file(credentials, (image, source), self._system.account) as authfile:
-            command = podman.pull(str(image), authfile)
-            streams = Streams(echo=self._system.echo, interruptible=True)
+        account = self._system.account
+        with (
+            transfer(self._temporary(), account) as room,
+            auth_file(credentials, (image, source), account) as authfile,
+        ):
+            command = podman.pull(str(image), authfile, room.directory)
+            streams = Streams(echo=self._system.echo, interruptible=True, pid_file=room.pid_file)
             finished = self._system.process.run(command, streams)
         if finished.stopped_by:
             raise Interrupted(f"pull {image}", finished.stopped_by)
@@ -109,6 +114,13 @@ class PodmanStore:
         self._system.process.run(podman.image_remove(str(image))).check(
             f"remove image {image}", hint="a run may be using it: ces-runs lists them"
         )
+
+    def _temporary(self) -> str:
+        """Where podman unpacks what it fetches: the administrator chose a disk with room."""
+        finished = self._system.process.run(podman.temporary())
+        return finished.check(
+            "find room for the image", podman.hint(finished.stderr)
+        ).stdout.strip()
 
     def _inspect(self, name: str) -> LocalImage | None:
         finished = self._system.process.run(podman.image_lookup(name), Streams(keep=_LISTING))

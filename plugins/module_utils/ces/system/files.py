@@ -130,31 +130,46 @@ def passing_file(directory: str, kind: str, text: str) -> Iterator[str]:
 
     It is locked by its owner, so that :func:`remove_abandoned` can tell when that has died.
     """
-    path = f"{directory}/{kind}-{random_name()}"
-    with explained(f"write {path}"):
-        write_new(path, text)
+    name = f"{kind}-{random_name()}"
+    path, new = f"{directory}/{name}", f"{directory}/.{name}"
     try:
-        with locked(path):
+        with explained(f"write {path}"):
+            write_new(new, text)
+        with locked(new):
+            # under its name it has been locked from the start
+            os.rename(new, path)
             yield path
     finally:
         remove_quietly(path)
+        remove_quietly(new)
 
 
-def remove_abandoned(directory: str, kinds: tuple[str, ...]) -> None:
-    """Remove the passing files of these kinds whose owner has died."""
+def remove_abandoned(
+    directory: str,
+    kinds: tuple[str, ...],
+    first: Callable[[str, str], None] = lambda path, text: None,
+) -> None:
+    """Remove the passing files of these kinds whose owner has died.
+
+    :param first: called before that with the file's path and text.
+    """
+    prefixes = tuple(f"{kind}-" for kind in kinds)
     for name in os.listdir(directory):
-        if name.startswith(tuple(f"{kind}-" for kind in kinds)):
+        if name.lstrip(".").startswith(prefixes):
             with suppress(FileNotFoundError):
-                _remove_if_abandoned(f"{directory}/{name}")
+                _remove_if_abandoned(f"{directory}/{name}", name.startswith("."), first)
 
 
-def _remove_if_abandoned(path: str) -> None:
+def _remove_if_abandoned(path: str, new: bool, first: Callable[[str, str], None]) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        # one that is a moment old may not be locked by its owner yet
-        old = time.time() - os.fstat(descriptor).st_mtime > _MOMENT
-        if old and try_lock(descriptor):
-            os.unlink(path)
+        # one that is new may not be locked by its owner yet
+        young = new and time.time() - os.fstat(descriptor).st_mtime < _MOMENT
+        if young or not try_lock(descriptor):
+            return
+        if not new:
+            first(path, os.pread(descriptor, TEXT_MAX, 0).decode("utf-8", "surrogateescape"))
+        os.unlink(path)
     finally:
         os.close(descriptor)
 

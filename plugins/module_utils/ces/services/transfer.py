@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transfers of images: the engine and its temporary files end with the pull, however it ends.
+
+An engine that is stopped leaves what it had fetched so far where nobody looks for it, and one whose
+pull was killed goes on alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..system.account import Account
+from ..system.files import (
+    passing_file,
+    private_directory,
+    random_name,
+    remove_abandoned,
+    remove_quietly,
+    remove_tree,
+)
+from ..system.process import kill_recorded
+
+_KIND = "transfer"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Where an engine works while it fetches.
+
+    :param directory: its temporary files, on a disk with room for them.
+    :param pid_file: which process it is.
+    """
+
+    directory: str
+    pid_file: str
+
+
+@contextmanager
+def transfer(base: str, account: Account) -> Iterator[Transfer]:
+    """Room for one transfer, gone when the block ends.
+
+    :param base: the directory in which engines keep temporary files.
+    """
+    room = f"{base}/ces-{account.uid}-{random_name()}"
+    # the note says what is to be removed when we are killed
+    with passing_file(account.runtime, _KIND, room) as note:
+        try:
+            yield Transfer(private_directory(room), _pid_file(note))
+        finally:
+            _clear(note, room)
+
+
+def sweep_transfers(account: Account) -> None:
+    """End the transfers whose pull was killed, and remove what they had fetched."""
+    remove_abandoned(account.runtime, (_KIND,), _clear)
+
+
+def _pid_file(note: str) -> str:
+    directory, name = os.path.split(note)
+    return f"{directory}/pid-{name}"
+
+
+def _clear(note: str, room: str) -> None:
+    kill_recorded(_pid_file(note))
+    remove_quietly(_pid_file(note))
+    if os.path.lexists(room):
+        remove_tree(room)
