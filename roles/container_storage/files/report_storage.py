@@ -59,7 +59,10 @@ def existing(path: Path) -> Path:
 
 def native_overlay(path: Path) -> str:
     """Mount an overlay there as an ordinary user would; what the kernel said, or ''."""
-    work = Path(tempfile.mkdtemp(prefix=".tre-ces-overlay-", dir=path))
+    try:
+        work = Path(tempfile.mkdtemp(prefix=".tre-ces-overlay-", dir=path))
+    except OSError as error:  # read-only, or a file server to which root is nobody
+        return str(error)
     try:
         for name in ("lower", "upper", "work", "merged"):
             (work / name).mkdir()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Limits that were asked for were the kernel's own (limits.yml)."""
+
+from __future__ import annotations
+
+import pytest
+
+USER_SLICE = "/sys/fs/cgroup/user.slice/user-2001.slice/user@2001.service"
+
+
+def test_the_session_of_the_user_has_every_controller(machine):
+    controllers = machine.says("cat", f"{USER_SLICE}/cgroup.controllers").split()
+    assert {"cpu", "cpuset", "io", "memory", "pids"} <= set(controllers)
+
+
+def test_more_memory_than_allowed_is_out_of_memory(records):
+    record = records[2]
+    assert (record["state"], record["rc"]) == ("OUT_OF_MEMORY", 137)
+    assert record["reason"] == "the kernel killed it for lack of memory (its limit was 64MiB)"
+
+
+def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine):
+    kernel = machine.says("journalctl", "--dmesg", "--boot=-2", "--output=cat", "--no-pager")
+    kills = [line for line in kernel.splitlines() if line.startswith("Memory cgroup out of memory")]
+    assert len(kills) == 1, kernel
+    assert "(dd)" in kills[0]
+    assert "constraint=CONSTRAINT_MEMCG" in kernel
+
+
+def test_the_same_exit_status_without_the_kernel_is_a_failure(records):
+    assert (records[4]["state"], records[4]["rc"]) == ("FAILED", 137)
+
+
+def test_the_container_sees_its_limits(log):
+    cpu_max, memory_max = log(3).splitlines()[:2]
+    assert cpu_max == "50000 100000"
+    assert int(memory_max) == 96 * 1024 * 1024
+
+
+def test_the_limit_on_cpus_holds_a_busy_container_back(log):
+    statistics = dict(line.split() for line in log(3).splitlines()[2:])
+    assert int(statistics["nr_throttled"]) > 0
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_no_run_was_warned_of_limits(records, number):
+    assert records[number]["resources"]["enforced"] is True
+    assert records[number]["warnings"] == []

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Homes are on NFS: what people want to keep lies there, and nothing of the containers' storage."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hello_tre import UNMAPPED, HelloTre, Mount
+
+USER = "alice"
+LOCAL = "/var/lib/tre-ces/containers"
+
+
+@pytest.fixture(scope="module")
+def info(machine) -> dict[str, Any]:
+    return json.loads(machine.says("podman", "info", "--format", "json", user=USER))
+
+
+def file_system(machine, path: str, user: str = "root") -> str:
+    return machine.says(
+        "findmnt", "--noheadings", "--output=FSTYPE", "--target", path, user=user
+    ).strip()
+
+
+def test_the_home_is_on_nfs_and_closed_to_root(machine):
+    assert file_system(machine, f"/home/{USER}", USER) == "nfs4"
+    refused = machine.run("ls", f"/home/{USER}")
+    assert refused.rc != 0
+    assert "Permission denied" in refused.err
+
+
+def test_storage_is_local(machine, info):
+    root = info["store"]["graphRoot"]
+    assert root == f"{LOCAL}/2001/storage"
+    assert file_system(machine, root) == "ext4"
+    assert info["store"]["graphDriverName"] == "overlay"
+    assert info["store"]["graphStatus"]["Backing Filesystem"] == "extfs"
+
+
+def test_temporary_files_are_local(machine, info):
+    copies = info["store"]["imageCopyTmpDir"]
+    assert copies == f"{LOCAL}/tmp"
+    assert file_system(machine, copies) == "ext4"
+    assert file_system(machine, info["store"]["runRoot"], USER) == "tmpfs"
+
+
+def test_homes_hold_outputs_and_records_and_no_more(machine):
+    found = machine.lines("find", f"/home/{USER}", "-mindepth", "1", "-maxdepth", "3", user=USER)
+    mine = {path.removeprefix(f"/home/{USER}/").split("/")[0] for path in found}
+    outputs = {f"outputs-{number}" for number in range(1, 9)}
+    skeleton = {".bash_logout", ".bashrc", ".profile"}
+    assert mine == {".ansible", ".local", ".ssh", "shell-instead", *outputs, *skeleton}
+    state = {path for path in found if path.startswith(f"/home/{USER}/.local/")}
+    assert state == {f"/home/{USER}/.local/state", f"/home/{USER}/.local/state/ces"}
+
+
+@pytest.mark.parametrize("number", [1, 6, 8])
+def test_containers_work_on_it(log, number):
+    mounted = Mount(owner=r"root \(0\) root\(0\)", mode="drwx------", file_system="nfs4", entries=0)
+    project = Mount(owner=UNMAPPED, mode="drwxrws---", file_system="ext4", entries=1)
+    HelloTre(safe_data=project, safe_outputs=mounted, scratch=mounted).check(log(number))
+
+
+def test_outputs_are_on_the_server_and_the_users_own(machine):
+    path = f"/srv/home/{USER}/outputs-8/safe_outputs.txt"
+    assert machine.says("cat", path) == "This text is in safe_outputs.txt\n"
+    assert machine.says("stat", "--format=%U:%G", path).strip() == f"{USER}:{USER}"
+
+
+def test_nothing_is_left_of_the_refused_storage(machine):
+    assert machine.run("test", "-e", "/srv/home/containers").rc == 1
+    assert f'rootless_storage_path = "{LOCAL}/$UID/storage"' in machine.lines(
+        "cat", "/etc/containers/storage.conf"
+    )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of runs that the machine ended, by shutting down (5) and by losing power (7)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+USER = "alice"
+ENDED = [5, 7]
+
+
+def test_the_machine_booted_three_times(machine):
+    boots = json.loads(machine.says("journalctl", "--list-boots", "--output=json"))
+    assert len(boots) == 3
+
+
+def test_only_the_administrator_ever_logged_in(machine):
+    accepted = machine.lines("journalctl", "--unit=ssh", "--grep=^Accepted", "--output=cat")
+    assert {line.split()[3] for line in accepted} == {"provisioner"}
+
+
+@pytest.mark.parametrize("number", ENDED)
+def test_a_run_that_the_machine_ended_is_cancelled(records, number):
+    record = records[number]
+    assert record["state"] == "CANCELLED"
+    assert record["ended"] >= record["started"]
+
+
+def test_the_run_that_lost_power_says_so(records):
+    assert records[7]["reason"] == "the process that ran it was killed, or the host went down"
+
+
+@pytest.mark.parametrize("number", ENDED)
+def test_what_it_said_until_then_is_kept(log, number):
+    assert "Sleeping, seconds: 3600" in log(number).splitlines()
+
+
+@pytest.mark.parametrize("number", ENDED)
+def test_its_outputs_stay_and_its_scratch_goes(machine, number):
+    assert "safe_outputs.txt" in machine.lines("ls", f"/home/{USER}/outputs-{number}", user=USER)
+    assert machine.run("test", "-e", f"/home/{USER}/scratch-{number}", user=USER).rc == 1
+
+
+def test_the_runs_after_them_completed(records):
+    assert [records[number]["state"] for number in (6, 8)] == ["COMPLETED", "COMPLETED"]
+    assert sorted(records) == list(range(1, 9))
+
+
+def test_no_container_and_no_dead_run_is_left(machine):
+    assert machine.lines("podman", "ps", "--all", "--quiet", user=USER) == []
+    assert machine.lines("ls", f"/home/{USER}/.local/state/ces/active", user=USER) == []
+    assert machine.lines("sh", "-c", "ls /run/user/2001/ces", user=USER) == []
