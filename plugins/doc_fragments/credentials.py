@@ -22,6 +22,9 @@ options:
       - It is written to a file that only the user can read, in memory, and is gone when the task
         ends. It never
         appears in a process list, in a log or in what the task returns.
+      - For a task with both C(async) and C(become_user) give O(authfile) instead. Of such a task
+        Ansible itself leaves the arguments behind, in a file below C(/var/tmp) of the back-end that
+        only root and the user can read.
     type: str
   authfile:
     description:
