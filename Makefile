@@ -22,7 +22,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint unit sanity molecule demo login clean
+.PHONY: help setup tools test lint unit sanity molecule faults test-vm bench demo login clean
 
 ## Use
 
@@ -34,8 +34,8 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 
 ## Test
 
-test: setup ## Everything: lint, sanity, unit tests, molecule
-	@testbed/run-all lint sanity unit molecule
+test: setup ## Everything but the virtual machine: lint, sanity, unit tests, molecule's scenarios
+	@testbed/run-all lint sanity unit molecule faults
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
@@ -48,6 +48,15 @@ sanity: tools ## ansible-test sanity, on what git would commit
 
 molecule: setup ## One molecule scenario on real hosts (SCENARIO=default)
 	@TESTBED=$${TESTBED:-molecule} molecule $(STEP) --scenario-name $(SCENARIO)
+
+faults: setup ## The scenario faults: hostile input, faults, signals, secrets, load, both runners
+	@$(MAKE) molecule SCENARIO=faults TESTBED=$${TESTBED:-molecule-faults}
+
+test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
+	@$(MAKE) molecule SCENARIO=vm
+
+bench: setup ## What we cost beside what a user would use instead: a table, and build/bench.json
+	@python tests/bench/bench.py
 
 ## Set up and clean up
 
@@ -63,4 +72,4 @@ clean: ## Remove every trace: hosts, images, networks, volumes, build/
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^## / { printf "\n%s\n", substr($$0, 4) } \
-	  /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
