@@ -171,6 +171,26 @@ def test_whatever_breaks_a_run_off_it_is_cleared_away_and_recorded(ready, error,
     assert ready.system.records.active() == []
 
 
+def test_a_run_whose_end_could_not_be_recorded_is_left_to_the_next_sweep(ready):
+    def nobody_listens(message):
+        if message.startswith("warning"):
+            raise BrokenPipeError
+
+    def leave_a_container(command, _streams):
+        Path(ready.place, "run/ces/run-1/cid").write_text("abc")
+        return Finished(command.argv, 143, stopped_by="SIGTERM")
+
+    ready.process.then("podman run", leave_a_container)
+    ready.process.answer("podman rm", 125, stderr="Error: device busy\n")
+    ready.system.tell = nobody_listens
+    with pytest.raises(BrokenPipeError):
+        run_container(SPEC, ready.system)
+    assert ready.system.records.load(1).state == "RUNNING"
+    ready.system.tell = lambda _message: None
+    assert [record.state for record in sweep(ready.system)] == ["CANCELLED"]
+    assert ready.system.records.active() == []
+
+
 def test_directories_that_the_caller_chose_are_kept(ready):
     chosen = Directories(outputs=f"{ready.home}/o", scratch=f"{ready.home}/s")
     (ready.home / "s").mkdir()

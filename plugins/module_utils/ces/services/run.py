@@ -128,7 +128,7 @@ def _run(plan: Plan, image: LocalImage, system: System) -> Ran:
             _make_directories(plan, launch)
             finished = _follow(plan, launch, record, active, system)
     finally:
-        active.finish()
+        active.release()  # unless it is finished, the next sweep finds it
     return Ran(record, finished.stdout, finished.stderr)
 
 
@@ -147,6 +147,7 @@ def _clearing_away(
         record.ended = record.ended or utc_now()
         clear_away(record, launch.private, plan.runner, system)
         active.save_last(record)
+        active.finish()
         audit_run(system.policy, record)
 
 

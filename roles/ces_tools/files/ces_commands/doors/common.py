@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ces.system.system import System
 
@@ -15,7 +16,9 @@ def system_for(parsed: Parsed, echo: bool = False) -> System:
     """This host; what services tell goes to standard error, behind the command's name."""
 
     def tell(message: str) -> None:
-        print(f"{parsed.program}: {message}", file=sys.stderr, flush=True)
+        # whoever started us may be gone; that is no reason to leave a run half recorded
+        with suppress(OSError):
+            print(f"{parsed.program}: {message}", file=sys.stderr, flush=True)
 
     return System.here(tell=tell, echo=echo)
 
