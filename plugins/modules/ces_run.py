@@ -240,12 +240,12 @@ stderr:
   returned: when the container was, or would be, started
   type: str
   sample: ""
-started:
+start:
   description: When the container was started, UTC, ISO 8601.
   returned: when the container was started
   type: str
   sample: "2026-01-31T12:00:00.123Z"
-ended:
+end:
   description: When the container had ended.
   returned: when the container was started
   type: str
@@ -343,7 +343,8 @@ FROM_RECORD = (
     "resources",
     "network",
 )
-AFTER_START = ("rc", "started", "ended", "duration")
+AFTER_START = {"rc": "rc", "start": "started", "end": "ended", "duration": "duration"}
+"""Of the record, as results name it; ``started`` would be async_status's own, which never ends."""
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
@@ -400,7 +401,7 @@ def finished(image: Image, record: RunRecord, stdout: str, stderr: str) -> dict[
     outcome = {
         "changed": True,
         **result(image, record),
-        **{key: facts[key] for key in AFTER_START},
+        **{key: facts[name] for key, name in AFTER_START.items()},
         "stdout": stdout,
         "stderr": stderr,
     }
