@@ -61,7 +61,7 @@ class Host:
 
     def run(self, user: str, script: str, stdin: str = "", timeout: float = 60) -> Done:
         """A line of shell in a login session of the user."""
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             self._ssh(user, script),
             input=stdin,
             capture_output=True,
@@ -108,9 +108,7 @@ class Host:
     def close(self) -> None:
         for socket in self._sockets.glob(f"{self.name}-*"):
             user = socket.name.rpartition("-")[2]
-            subprocess.run(  # noqa: S603
-                [*self._ssh(user, "")[:-1], "-Oexit"], capture_output=True, check=False
-            )
+            subprocess.run([*self._ssh(user, "")[:-1], "-Oexit"], capture_output=True, check=False)
 
 
 def answer_of(child: subprocess.Popen[str]) -> Any:
@@ -300,7 +298,7 @@ def play(tmp_path: Path) -> Play:
 
 
 def playbook(path: Path, *options: str, timeout: float = 300) -> Done:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         ansible_playbook(path, *options),
         capture_output=True,
         text=True,

@@ -37,9 +37,7 @@ def test_only_a_project_of_ones_own_can_be_chosen(alice, project):
 
 @pytest.mark.parametrize("directory", ["/etc", "/safe_data/proj2", "/home/alice", "~/../alice"])
 def test_outputs_in_what_is_anothers_are_refused(bob, directory):
-    done = bob.command(
-        "ces-run", "podman", "--project", "proj1", "--outputs", directory, bob.image
-    )
+    done = bob.command("ces-run", "podman", "--project", "proj1", "--outputs", directory, bob.image)
     if directory == "/safe_data/proj2":  # he is in that project
         assert done.rc == 0
         return
@@ -76,7 +74,7 @@ def test_an_unwritable_home_is_refused_before_anything_is_started(alice):
 
 def test_an_unwritable_state_directory_is_refused_before_anything_is_started(alice):
     state = "~alice/.local/state/ces"
-    with changed(alice.host, f"chattr -R +i {state} || chown -R root {state}", f"chown -R alice {state}"):
+    with changed(alice.host, f"chown -R root {state}", f"chown -R alice {state}"):
         done = alice.command("ces-run", "podman", alice.image)
     assert done.rc == 125
     assert "/home/alice/.local/state/ces" in done.err

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers that say much: nothing is lost, memory stays small, and nobody else gets to hear it."""
+"""Containers that say much: nothing is lost, memory stays small, and nobody else hears it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def expected_digest() -> str:
 
 def test_200_mb_of_output_pass_through_a_small_ces_run(alice):
     argv = ["ces-run", "podman", "--opt-file", "/dev/stdin", alice.image, "-c", SCRIPT]
-    said = alice.host.ask(
-        alice.name, "watch_memory", argv=argv, stdin="--entrypoint=/bin/sh\n"
-    )
+    said = alice.host.ask(alice.name, "watch_memory", argv=argv, stdin="--entrypoint=/bin/sh\n")
     assert (said["status"], said["bytes"]) == (0, BYTES)
     assert said["peak"] < 40 * 1024, "KiB"
     assert said["seconds"] < 60
@@ -79,7 +77,7 @@ def test_outputs_that_end_without_a_line_or_are_no_text_are_kept_as_they_are(ali
 def test_a_reader_that_goes_away_does_not_end_the_run(alice):
     line = f"ces-run podman --opt-file sh {alice.image} -c 'seq 100000; exit 5'"
     alice.command("tee", "sh", stdin="--entrypoint=/bin/sh").ok()
-    done = alice.run(f"bash -c \"set -o pipefail; {line} | head -n 1\"")
+    done = alice.run(f'bash -c "set -o pipefail; {line} | head -n 1"')
     assert done.out == "1\n"
     number = alice.last_number()
     assert (done.rc, alice.record(number)["rc"]) == (5, 5)

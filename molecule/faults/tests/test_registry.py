@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A registry that refuses, is down, falls silent or dies in mid-pull; pulls that are told to end."""
+"""A registry that refuses, is down, silent or dies in mid-pull; pulls that are told to end."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def puller(users: dict[str, User], large: Image) -> Iterator[User]:
 
 
 def test_a_wrong_password_is_refused_and_not_repeated(alice):
-    done = alice.pull(password="s3cret '\"$HOME`id`")
+    wrong = "s3cret '\"$HOME`id`"
+    done = alice.pull(password=wrong)
     assert done.rc == 125
     assert "it does not accept the user name and token" in done.err
     assert "check both" in done.err

@@ -5,18 +5,19 @@ commands: [{argv, stdin}]; at_once: start all before the first is waited for.
 """
 
 import json
+import os
 import subprocess
 import sys
-import tempfile
 import time
 
 
 def start(command):
     argv, stdin = command["argv"], command.get("stdin", "").encode("utf-8", "surrogateescape")
-    given, said = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-    given.write(stdin)
-    given.seek(0)
-    child = subprocess.Popen(argv, stdin=given, stdout=said, stderr=subprocess.STDOUT)
+    said = os.fdopen(os.memfd_create("said"), "w+b")
+    with os.fdopen(os.memfd_create("given"), "w+b") as given:
+        given.write(stdin)
+        given.seek(0)
+        child = subprocess.Popen(argv, stdin=given, stdout=said, stderr=subprocess.STDOUT)
     return child, said, time.monotonic()
 
 

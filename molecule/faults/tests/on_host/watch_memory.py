@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a command, drain its outputs, and answer what it was at its largest.
 
-argv, stdin: the command. Answers {status, seconds, peak (KiB resident), bytes (of standard output)}.
+argv, stdin: the command. Answers {status, seconds, peak (KiB), bytes (of standard output)}.
 """
 
 import json
