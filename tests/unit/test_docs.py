@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -27,6 +28,7 @@ PAGES = sorted(
 POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
 RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
 ADMINISTRATOR = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
+PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -158,6 +160,15 @@ def test_the_page_for_researchers_has_every_option(verb):
             assert option.names[-1] in documented
 
 
+def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do():
+    runner = table.RUNNERS["apptainer"]
+    section = RESEARCHER.split("## The two runners\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| (.+?) \| .* \| (.+?) \|$", section, re.M))
+    kept_back = re.findall(r"`(\w+)`", rows["variables that cannot be given"])
+    assert kept_back == list(runner.reserved)
+    assert re.findall(r"`(\w+)`", rows["`--network`"]) == list(runner.networks)
+
+
 def sources(*patterns: str) -> str:
     """Text of source files, with the seams of strings closed that lie on several lines."""
     texts = [
@@ -190,3 +201,30 @@ def test_messages_that_researchers_look_up_exist(message):
 def test_messages_that_administrators_look_up_exist(message):
     text = sources("roles/*/tasks/*.yml", "plugins/module_utils/ces/**/*.py")
     assert all(part in text for part in literal_parts(message))
+
+
+NAMED_TEST = r"`(\w+)/([\w/]+\.py)::(test_\w+)`"
+
+
+def promises() -> list[tuple[str, str]]:
+    """Each promise, and the cell of the table that names its tests."""
+    tables = PROMISES.split("## Secrets")[1].split("## What is not promised")[0]
+    rows = re.findall(r"^\| (.+?) \| (.+) \|$", tables, re.M)
+    return [row for row in rows if row != ("promise", "tests")]
+
+
+def test_there_are_promises():
+    assert len(promises()) > 40
+
+
+@pytest.mark.parametrize(("promise", "tests"), promises(), ids=lambda text: text[:40])
+def test_every_promise_names_tests_and_nothing_else(promise, tests):
+    assert "`test_" not in promise
+    assert re.fullmatch(rf"{NAMED_TEST}(, {NAMED_TEST})*", tests)
+
+
+@pytest.mark.parametrize(("place", "file", "name"), sorted(set(re.findall(NAMED_TEST, PROMISES))))
+def test_every_test_that_holds_a_promise_exists(place, file, name):
+    folders = dict(re.findall(r"^\| `(\w+)/` \| `([\w/]+)/` \|", PROMISES, re.M))
+    module = ast.parse((ROOT / folders[place] / file).read_text(encoding="utf-8"))
+    assert name in {item.name for item in module.body if isinstance(item, ast.FunctionDef)}
