@@ -28,6 +28,7 @@ PAGES = sorted(
 POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
 RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
 ADMINISTRATOR = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
 
 
@@ -228,3 +229,33 @@ def test_every_test_that_holds_a_promise_exists(place, file, name):
     folders = dict(re.findall(r"^\| `(\w+)/` \| `([\w/]+)/` \|", PROMISES, re.M))
     module = ast.parse((ROOT / folders[place] / file).read_text(encoding="utf-8"))
     assert name in {item.name for item in module.body if isinstance(item, ast.FunctionDef)}
+
+
+def test_the_page_for_contributors_has_every_target_of_make():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.M))
+    documented = set(re.findall(r"^\| `make ([a-z-]+)", CONTRIBUTING, re.M))
+    assert documented == targets - {"setup", "tools", "help"}
+
+
+def test_the_page_for_contributors_has_every_scenario():
+    section = CONTRIBUTING.split("| scenario |")[1].split("\n\n")[0]
+    scenarios = {f"`{path.parent.name}`" for path in ROOT.glob("molecule/*/molecule.yml")}
+    assert set(first_cells(section)) == scenarios
+
+
+def test_the_page_for_contributors_has_the_targets_of_the_benchmark():
+    section = CONTRIBUTING.split("## What we cost")[1].split("\n## ")[0]
+    documented = dict(re.findall(r"^\| `([^`]+)` \| ([\d.]+) \|", section, re.M))
+    bench = ast.parse((ROOT / "tests" / "bench" / "bench.py").read_text(encoding="utf-8"))
+    rows = [
+        call.args
+        for call in ast.walk(bench)
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "row"
+    ]
+    targets = {
+        ast.literal_eval(name): ast.literal_eval(target)
+        for name, _ours, _peer, target in rows
+        if ast.literal_eval(target) is not None
+    }
+    assert {name: float(target) for name, target in documented.items()} == targets
