@@ -172,7 +172,8 @@ def _follow(
     if finished.rc < EXIT_OURS and not finished.stopped_by:
         # the engine ended by itself and left nothing; to ask podman for it again would cost 40 ms
         remove_quietly(launch.cid_file)
-    remove_quietly(launch.pid_file)
+    for path in (launch.pid_file, launch.env_file):
+        remove_quietly(path)
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
         store_of(plan.spec.runner, system).forget()
     return finished

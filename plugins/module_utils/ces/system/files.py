@@ -191,7 +191,7 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
     with suppress(OSError):
         os.rmdir(path)
         return
-    # after most runs the directory is empty; to load this costs 5 ms
+    # after most runs the directories are empty; to load this costs 5 ms
     import shutil
 
     shutil.rmtree(path, ignore_errors=True)
