@@ -33,6 +33,12 @@ LINES = 50
 Row = dict[str, Any]
 SETTINGS = yaml.safe_load((TOP / "testbed/group_vars/all.yml").read_text())
 IMAGE = "registry.tre.test:5000/tre/hello-tre:1.0"
+LARGE = "registry.tre.test:5000/tre/large:1.0"
+"""The same with 64 MB of noise: what researchers pull is larger still."""
+APPTAINER_RUN = [
+    *("apptainer", "--silent", "run", "--containall", "--writable-tmpfs"),
+    *("--net", "--network=none"),
+]
 LOGIN = {
     "username": SETTINGS["testbed_registry_user"],
     "password": SETTINGS["testbed_registry_password"],
@@ -66,8 +72,13 @@ def prepare() -> None:
         f"podman login --username {LOGIN['username']} --password-stdin registry.tre.test:5000",
         LOGIN["password"],
     )
-    for runner in ("podman", "apptainer"):
-        on_host(f"ces-pull {runner} {IMAGE}")
+    on_host(
+        "mkdir -p large && cd large && dd if=/dev/urandom of=noise bs=1M count=64 status=none && "
+        f"printf 'FROM {IMAGE}\\nCOPY noise /\\n' >Containerfile && "
+        f"podman build --quiet --tag {LARGE} . && podman push --quiet {LARGE}"
+    )
+    for runner, image in (("podman", IMAGE), ("apptainer", IMAGE), ("apptainer", LARGE)):
+        on_host(f"ces-pull {runner} {image}")
 
 
 def commands() -> Iterator[Row]:
@@ -80,10 +91,8 @@ def commands() -> Iterator[Row]:
             "ces-pull": {"argv": ["ces-pull", "podman", IMAGE]},
             "podman pull": {"argv": ["podman", "pull", "--quiet", IMAGE]},
             "ces-run apptainer": {"argv": ["ces-run", "apptainer", IMAGE]},
-            "apptainer run": {
-                "argv": ["apptainer", "--silent", "run", "--containall", "--writable-tmpfs", sif]
-            },
-            "ces-pull apptainer": {"argv": ["ces-pull", "apptainer", IMAGE]},
+            "apptainer run": {"argv": [*APPTAINER_RUN, sif]},
+            "ces-pull apptainer": {"argv": ["ces-pull", "apptainer", LARGE]},
         }
     )
     forced = measure({"apptainer pull": {"argv": apptainer_pull()}}, 3)["apptainer pull"]
@@ -93,7 +102,7 @@ def commands() -> Iterator[Row]:
         "ces-run apptainer / apptainer run", timed["ces-run apptainer"], timed["apptainer run"], 1.3
     )
     yield row(
-        "repeat ces-pull apptainer / apptainer pull --force",
+        "repeat ces-pull apptainer / apptainer pull --force (64 MB)",
         timed["ces-pull apptainer"],
         forced,
         0.1,
@@ -103,7 +112,7 @@ def commands() -> Iterator[Row]:
 def apptainer_pull() -> list[str]:
     ca = "/etc/containers/certs.d/registry.tre.test:5000/ca.crt"
     auth = "/run/user/$(id -u)/containers/auth.json"
-    pull = f"apptainer pull --force --disable-cache --authfile={auth} bench.sif docker://{IMAGE}"
+    pull = f"apptainer pull --force --disable-cache --authfile={auth} bench.sif docker://{LARGE}"
     return ["sh", "-c", f"SSL_CERT_FILE={ca} {pull}"]
 
 
