@@ -16,12 +16,12 @@ from support import eventually, is_gone
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import process as module
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.proc import kill_recorded
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import (
     TAIL,
     Finished,
     Streams,
     SystemProcess,
-    kill_recorded,
     last_lines,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import (

@@ -11,7 +11,7 @@ from ..runners.command import cid_file, pid_file
 from ..runners.table import RUNNERS, Runner
 from ..system.audit import audit_run
 from ..system.files import remove_abandoned, remove_tree
-from ..system.process import kill_named, kill_recorded, recorded_lives
+from ..system.proc import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
 from .transfer import sweep_transfers

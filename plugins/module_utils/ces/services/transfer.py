@@ -21,7 +21,7 @@ from ..system.files import (
     remove_quietly,
     remove_tree,
 )
-from ..system.process import kill_recorded
+from ..system.proc import kill_recorded
 
 _KIND = "transfer"
 

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from ..errors import CesError
 from ..runners.command import Command
-from .files import explained, write_new
+from .files import explained
+from .proc import kill_session, record_process
 from .signals import StopSignals
 
 TAIL = 64 * 1024
@@ -75,7 +76,7 @@ class Streams:
     :param stop: the command that stops it gently; None is SIGTERM.
     :param grace: seconds that stopping may take before the command is killed.
     :param keep: bytes of each output, from its end, that are returned.
-    :param pid_file: file that says which process it is while it runs, for :func:`kill_recorded`.
+    :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
     """
 
     log: str | None = None
@@ -124,12 +125,12 @@ class SystemProcess:
         with _log(streams.log) as log:
             child = self._start(command)
             if streams.pid_file is not None:
-                _record_process(streams.pid_file, child.pid)
+                record_process(streams.pid_file, child.pid)
             signals = self.signals if streams.interruptible else None
             try:
                 return _Session(command, child, streams, log, signals, self._start_silent).follow()
             except BaseException:
-                _kill_session(child.pid)
+                kill_session(child.pid)
                 child.wait()
                 raise
             finally:
@@ -171,81 +172,6 @@ class SystemProcess:
             except BrokenPipeError:
                 pass  # it did not want to read; its exit status tells
         return child
-
-
-def kill_recorded(pid_file: str) -> None:
-    """End the session of the process that a ``pid_file`` names, if it still is that process."""
-    pid = _recorded(pid_file)
-    if pid is not None:
-        _kill_session(pid)
-
-
-def recorded_lives(pid_file: str) -> bool:
-    """Whether the process that a ``pid_file`` names is still there."""
-    return _recorded(pid_file) is not None
-
-
-def kill_named(word: str) -> None:
-    """Kill our processes that have this word among their arguments: a container's id, say.
-
-    conmon and crun have it; where podman died between the two it knows of neither.
-    """
-    for name in os.listdir("/proc"):
-        if name.isdigit() and word.encode() in _arguments(int(name)):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(int(name), signal.SIGKILL)
-
-
-def _recorded(pid_file: str) -> int | None:
-    try:
-        with open(pid_file, encoding="ascii") as stream:
-            number, started = stream.read().split()
-        pid = int(number)
-    except (OSError, ValueError):
-        return None
-    return pid if _start_time(pid) == started else None
-
-
-def _arguments(pid: int) -> list[bytes]:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read().split(b"\0")
-    except OSError:
-        return []
-
-
-def _record_process(path: str, pid: int) -> None:
-    with explained(f"write {path}"):
-        write_new(path, f"{pid} {_start_time(pid)}\n")
-
-
-def _kill_session(pid: int) -> None:
-    """Kill every process of the session that we made for a command, whatever group it is in.
-
-    apptainer's helpers (squashfuse, fuse-overlayfs) make groups of their own and outlive it.
-    """
-    for name in os.listdir("/proc"):
-        if name.isdigit() and _stat_field(int(name), _SESSION) == str(pid):
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(int(name), signal.SIGKILL)
-
-
-_SESSION, _START_TIME = 6, 22
-"""Numbers of fields in ``/proc/PID/stat``, as proc_pid_stat(5) counts them."""
-
-
-def _start_time(pid: int) -> str:
-    """When a process was started, in clock ticks since boot: with its number, unmistakable."""
-    return _stat_field(pid, _START_TIME)
-
-
-def _stat_field(pid: int, number: int) -> str:
-    """A field behind the name, which is the second and may hold anything; empty if it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            return stream.read().rpartition(")")[2].split()[number - 3]
-    except OSError:
-        return ""
 
 
 class _Session:
@@ -335,7 +261,7 @@ class _Session:
             self._kill_at = min(self._kill_at or now, now + _AFTER_STOP)
             self._stopper = None
         if self._kill_at is not None and now >= self._kill_at:
-            _kill_session(self._child.pid)
+            kill_session(self._child.pid)
             self._kill_at = None
 
     def _begin_stop(self, told: str, now: float) -> None:

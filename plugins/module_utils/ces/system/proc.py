@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes that outlive whoever started them: named on file, found again, ended (proc(5))."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+
+from .files import explained, write_new
+
+
+def kill_recorded(pid_file: str) -> None:
+    """End the session of the process that a ``pid_file`` names, if it still is that process."""
+    pid = _recorded(pid_file)
+    if pid is not None:
+        kill_session(pid)
+
+
+def recorded_lives(pid_file: str) -> bool:
+    """Whether the process that a ``pid_file`` names is still there."""
+    return _recorded(pid_file) is not None
+
+
+def kill_named(word: str) -> None:
+    """Kill our processes that have this word among their arguments: a container's id, say.
+
+    conmon and crun have it; where podman died between the two it knows of neither.
+    """
+    for name in os.listdir("/proc"):
+        if name.isdigit() and word.encode() in _arguments(int(name)):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(name), signal.SIGKILL)
+
+
+def _recorded(pid_file: str) -> int | None:
+    try:
+        with open(pid_file, encoding="ascii") as stream:
+            number, started = stream.read().split()
+        pid = int(number)
+    except (OSError, ValueError):
+        return None
+    return pid if _start_time(pid) == started else None
+
+
+def _arguments(pid: int) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read().split(b"\0")
+    except OSError:
+        return []
+
+
+def record_process(path: str, pid: int) -> None:
+    with explained(f"write {path}"):
+        write_new(path, f"{pid} {_start_time(pid)}\n")
+
+
+def kill_session(pid: int) -> None:
+    """Kill every process of the session that we made for a command, whatever group it is in.
+
+    apptainer's helpers (squashfuse, fuse-overlayfs) make groups of their own and outlive it.
+    """
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _stat_field(int(name), _SESSION) == str(pid):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(name), signal.SIGKILL)
+
+
+_SESSION, _START_TIME = 6, 22
+"""Numbers of fields in ``/proc/PID/stat``, as proc_pid_stat(5) counts them."""
+
+
+def _start_time(pid: int) -> str:
+    """When a process was started, in clock ticks since boot: with its number, unmistakable."""
+    return _stat_field(pid, _START_TIME)
+
+
+def _stat_field(pid: int, number: int) -> str:
+    """A field behind the name, which is the second and may hold anything; empty if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[number - 3]
+    except OSError:
+        return ""
