@@ -53,7 +53,7 @@ faults: setup ## The scenario faults: hostile input, faults, signals, secrets, l
 	@$(MAKE) molecule SCENARIO=faults TESTBED=$${TESTBED:-molecule-faults}
 
 test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
-	@$(MAKE) molecule SCENARIO=vm
+	@SCENARIO=vm TESTBED=$${TESTBED:-vm} testbed/run-all molecule
 
 bench: setup ## What we cost beside what a user would use instead: a table, and build/bench.json
 	@python tests/bench/bench.py

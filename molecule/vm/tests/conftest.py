@@ -45,7 +45,8 @@ class Machine:
         ]
 
     def run(self, *words: str, user: str = "root") -> Done:
-        command = shlex.join(["sudo", "--set-home", f"--user={user}", *words])
+        # the administrator's home is closed to others
+        command = "cd / && " + shlex.join(["sudo", "--set-home", f"--user={user}", *words])
         done = subprocess.run(
             [*self._ssh, command], capture_output=True, text=True, timeout=300, check=False
         )

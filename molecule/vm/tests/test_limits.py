@@ -20,11 +20,12 @@ def test_more_memory_than_allowed_is_out_of_memory(records):
 
 
 def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine):
-    kernel = machine.says("journalctl", "--dmesg", "--boot=-2", "--output=cat", "--no-pager")
-    kills = [line for line in kernel.splitlines() if line.startswith("Memory cgroup out of memory")]
-    assert len(kills) == 1, kernel
-    assert "(dd)" in kills[0]
-    assert "constraint=CONSTRAINT_MEMCG" in kernel
+    journal = ["journalctl", "_TRANSPORT=kernel", "--output=cat"]
+    (killed,) = machine.lines(*journal, "--grep=^Memory cgroup out of memory")
+    assert "(dd)" in killed
+    (reason,) = machine.lines(*journal, "--grep=^oom-kill:")
+    assert "constraint=CONSTRAINT_MEMCG" in reason
+    assert "user@2001.service" in reason
 
 
 def test_the_same_exit_status_without_the_kernel_is_a_failure(records):
@@ -38,11 +39,11 @@ def test_the_container_sees_its_limits(log):
 
 
 def test_the_limit_on_cpus_holds_a_busy_container_back(log):
-    statistics = dict(line.split() for line in log(3).splitlines()[2:])
-    assert int(statistics["nr_throttled"]) > 0
+    (throttled,) = (line for line in log(3).splitlines() if line.startswith("nr_throttled "))
+    assert int(throttled.split()[1]) > 0
 
 
-@pytest.mark.parametrize("number", range(1, 9))
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8])
 def test_no_run_was_warned_of_limits(records, number):
     assert records[number]["resources"]["enforced"] is True
     assert records[number]["warnings"] == []

@@ -51,7 +51,10 @@ def test_homes_hold_outputs_and_records_and_no_more(machine):
     mine = {path.removeprefix(f"/home/{USER}/").split("/")[0] for path in found}
     outputs = {f"outputs-{number}" for number in range(1, 9)}
     skeleton = {".bash_logout", ".bashrc", ".profile"}
-    assert mine == {".ansible", ".local", ".ssh", "shell-instead", *outputs, *skeleton}
+    ansible = {".ansible", ".ansible_async"}
+    # podman makes ~/.config, and puts nothing there
+    assert mine - {".config"} == {".local", ".ssh", "shell-instead", *ansible, *outputs, *skeleton}
+    assert [path for path in found if "containers" in path or ".config/" in path] == []
     state = {path for path in found if path.startswith(f"/home/{USER}/.local/")}
     assert state == {f"/home/{USER}/.local/state", f"/home/{USER}/.local/state/ces"}
 
@@ -60,7 +63,11 @@ def test_homes_hold_outputs_and_records_and_no_more(machine):
 def test_containers_work_on_it(log, number):
     mounted = Mount(owner=r"root \(0\) root\(0\)", mode="drwx------", file_system="nfs4", entries=0)
     project = Mount(owner=UNMAPPED, mode="drwxrws---", file_system="ext4", entries=1)
-    HelloTre(safe_data=project, safe_outputs=mounted, scratch=mounted).check(log(number))
+    # after a loss of power podman mends its storage, and says so
+    said = [
+        line for line in log(number).splitlines() if "recreate the missing symlinks" not in line
+    ]
+    HelloTre(safe_data=project, safe_outputs=mounted, scratch=mounted).check("\n".join(said))
 
 
 def test_outputs_are_on_the_server_and_the_users_own(machine):

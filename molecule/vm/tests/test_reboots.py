@@ -28,6 +28,10 @@ def test_a_run_that_the_machine_ended_is_cancelled(records, number):
     assert record["ended"] >= record["started"]
 
 
+def test_the_run_that_was_shut_down_was_told_to_stop(records):
+    assert records[5]["reason"] in ("stopped by SIGTERM", "stopped by SIGHUP")
+
+
 def test_the_run_that_lost_power_says_so(records):
     assert records[7]["reason"] == "the process that ran it was killed, or the host went down"
 
@@ -51,4 +55,4 @@ def test_the_runs_after_them_completed(records):
 def test_no_container_and_no_dead_run_is_left(machine):
     assert machine.lines("podman", "ps", "--all", "--quiet", user=USER) == []
     assert machine.lines("ls", f"/home/{USER}/.local/state/ces/active", user=USER) == []
-    assert machine.lines("sh", "-c", "ls /run/user/2001/ces", user=USER) == []
+    assert machine.lines("find", "/run/user/2001/ces", "-name", "run-*", user=USER) == []
