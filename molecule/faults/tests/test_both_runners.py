@@ -38,7 +38,8 @@ def researcher(alice, site):
     for runner in RUNNERS:
         for image in (alice.image, *RECIPES):
             alice.command("ces-pull", runner, image).ok()
-    return alice
+    yield alice
+    alice.run(f"podman logout {REGISTRY}").ok()
 
 
 def says(user, runner, script, *options):

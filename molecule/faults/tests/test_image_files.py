@@ -20,7 +20,8 @@ def owner(alice, site):
     )
     alice.run(f"{login} registry.tre.test:5000", stdin=site["testbed_registry_password"]).ok()
     alice.run(f"cd ~ && ces-pull apptainer {alice.image}").ok()
-    return alice
+    yield alice
+    alice.run("podman logout registry.tre.test:5000").ok()
 
 
 def test_a_file_runs_like_the_image(owner):
@@ -88,26 +89,29 @@ def test_a_file_of_ones_own_is_not_overwritten(owner):
 
 def test_many_pulls_convert_once(owner):
     owner.run(f"rm -rf {STORE}").ok()
-    line = f"ces-pull apptainer --json {owner.image}"
-    each = f"{line} >pull-$i.json 2>pull-$i.err"
-    pulls = f"cd ~; for i in 1 2 3 4 5 6 7 8; do {each} & done; wait; cat pull-*.json"
+    each = f"ces-pull apptainer {owner.image} >pull-$i.out 2>pull-$i.err"
+    pulls = f"cd ~; for i in 1 2 3 4 5 6 7 8; do {each} & done; wait; cat pull-*.out"
     done = owner.run(pulls, timeout=180).ok()
-    assert done.out.count('"digest": "sha256:') == 8, done
-    waited = owner.run("grep -l 'waiting for that' pull-*.err | wc -l").ok().out.strip()
-    assert int(waited) >= 1
-    assert done.out.count('"changed": true') == 8
+    assert done.out.count("(sha256:") == 8, done
+    converted = owner.run("cat pull-*.err").ok().out.count("Creating SIF file")
+    assert converted == 1
     assert len(owner.run(f"ls {STORE}/digests").ok().out.split()) == 1
 
 
-def test_a_killed_conversion_leaves_no_image(owner):
+@pytest.mark.parametrize("killed", ["$p", "$p $(pgrep -u $(id -u) apptainer)"])
+def test_a_killed_conversion_leaves_nothing(owner, killed):
     owner.run(f"rm -rf {STORE}").ok()
     owner.run(
         f"cd ~; setsid ces-pull apptainer {owner.image} >/dev/null 2>&1 & p=$!; "
         "for i in $(seq 200); do pgrep -u $(id -u) -x apptainer && break; sleep 0.02; done; "
-        "kill -KILL $p; pkill -KILL -u $(id -u) apptainer; true"
+        f"kill -KILL {killed}; true"
     )
-    assert owner.run(f"ls {STORE}/digests/*.sif 2>/dev/null").out == ""
     time.sleep(2)  # what a dead pull left is told from what a living one has just made by its age
+    owner.run("ces-clean").ok()
+    assert owner.run(f"ls {STORE}/digests/*.sif 2>/dev/null").out == ""
+    assert owner.run("pgrep -a -u $(id -u) 'apptainer|starter|mksquashfs'").out == ""
+    assert owner.run("ls -A /var/lib/tre-ces/apptainer/$(id -u)/tmp").ok().out == ""
+    assert owner.left() == {}
     owner.run(f"cd ~ && ces-pull apptainer {owner.image}").ok()
     assert owner.run(f"ls -A {STORE}/digests").ok().out.count("\n") == 1
 

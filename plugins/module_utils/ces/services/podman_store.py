@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import CesError, Interrupted, InvalidValue, NotFound
+from ..errors import CesError, InvalidValue, NotFound
 from ..runners import podman
 from ..system.files import read_json, write_atomic
 from ..system.process import Streams
@@ -84,12 +84,7 @@ class PodmanStore:
             auth_file(credentials, (image, source), account) as authfile,
         ):
             command = podman.pull(str(image), authfile, room.directory)
-            streams = Streams(echo=self._system.echo, interruptible=True, pid_file=room.pid_file)
-            finished = self._system.process.run(command, streams)
-        if finished.stopped_by:
-            raise Interrupted(f"pull {image}", finished.stopped_by)
-        finished.check(f"pull {image}", podman.hint(finished.stderr))
-        return command.argv
+            return room.run(command, image, podman.hint, self._system)
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-from ..errors import CesError, Interrupted, NotFound, RefusedByPolicy
+from ..errors import CesError, NotFound, RefusedByPolicy
 from ..runners import apptainer
 from ..system.account import Account
 from ..system.authfile import auth_file, login_for
@@ -30,15 +30,16 @@ from ..system.files import (
     read_text,
     remove_quietly,
 )
-from ..system.process import Streams
 from ..system.sif import check_architecture, sif_architecture
 from ..system.system import System
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 from .store import LocalImage
+from .transfer import transfer
 
 _AUTHFILE_SINCE = (1, 4)
 """The first apptainer that knows ``--authfile`` (its CHANGELOG)."""
+_TEMPORARY = "/var/tmp"  # noqa: S108  what is made there is private and has a name of its own
 _LOGIN_VARIABLES = ("APPTAINER_DOCKER_USERNAME", "APPTAINER_DOCKER_PASSWORD")
 """What earlier ones know instead."""
 
@@ -159,18 +160,18 @@ class SifStore:
         # apptainer looks for stored credentials in a place of its own: it is handed what we found
         login = login_for(parsed, credentials, account)
         own = Credentials(*login) if login else Credentials()
-        with auth_file(own, (parsed,), account) as authfile, _trust(parsed, account) as trust:
-            env = dict(trust)
+        base = account.engine_environ.get("APPTAINER_TMPDIR", _TEMPORARY)
+        with (
+            transfer(base, account) as room,
+            auth_file(own, (parsed,), account) as authfile,
+            _trust(parsed, account) as trust,
+        ):
+            env = {**trust, "APPTAINER_TMPDIR": room.directory}
             if login is not None and self._version() < _AUTHFILE_SINCE:
                 env.update(zip(_LOGIN_VARIABLES, login))
                 authfile = None
             command = apptainer.pull(file, source, authfile, env)
-            streams = Streams(echo=self._system.echo, interruptible=True)
-            finished = self._system.process.run(command, streams)
-        if finished.stopped_by:
-            raise Interrupted(f"pull {image}", finished.stopped_by)
-        finished.check(f"pull {image}", apptainer.hint(finished.stderr))
-        return command.argv
+            return room.run(command, image, apptainer.hint, self._system)
 
     def _warn_if_idle(self, file: str, image: ImageRef) -> None:
         """An image without ENTRYPOINT and CMD prints its environment and succeeds (1.4.5)."""

@@ -8,10 +8,12 @@ pull was killed goes on alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ..errors import Interrupted
+from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import (
     passing_file,
@@ -22,6 +24,9 @@ from ..system.files import (
     remove_tree,
 )
 from ..system.proc import kill_recorded
+from ..system.process import Streams
+from ..system.system import System
+from ..values.image import ImageRef
 
 _KIND = "transfer"
 
@@ -36,6 +41,21 @@ class Transfer:
 
     directory: str
     pid_file: str
+
+    def run(
+        self, command: Command, image: ImageRef, hint: Callable[[str], str], system: System
+    ) -> Sequence[str]:
+        """Let the engine fetch; returns its argument list.
+
+        :param hint: from what the engine says to what to do next.
+        :raises Interrupted: we were told to stop.
+        :raises CesError: the engine failed.
+        """
+        streams = Streams(echo=system.echo, interruptible=True, pid_file=self.pid_file)
+        finished = system.process.run(command, streams)
+        if finished.stopped_by:
+            raise Interrupted(f"pull {image}", finished.stopped_by)
+        return finished.check(f"pull {image}", hint(finished.stderr)).argv
 
 
 @contextmanager
