@@ -71,8 +71,8 @@ def test_a_wrong_password_is_refused_and_not_repeated(alice):
     assert alice.left() == {}
 
 
-def test_no_password_is_refused_with_how_to_give_one(alice):
-    done = alice.command("ces-pull", "podman", "registry.tre.test:5000/tre/other:1.0")
+def test_no_password_is_refused_with_how_to_give_one(users):
+    done = users["user0"].command("ces-pull", "podman", "registry.tre.test:5000/tre/other:1.0")
     assert done.rc == 125
     assert "ces-pull --username" in done.err
 

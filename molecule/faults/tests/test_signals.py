@@ -95,9 +95,9 @@ def test_nobody_sweeps_the_runs_of_others(alice, bob):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
 def test_a_signal_at_any_moment_of_a_run_leaves_nothing(alice, number):
-    """Every 25 ms from the start of the command to after the start of the container."""
+    """Every 30 ms from the start of the command to after the start of the container."""
     argv = ["ces-run", "podman", alice.image, "-d", "60"]
-    delays = [0.025 * step for step in range(1, 29)]
+    delays = [0.03 * step for step in range(1, 19)]
     alice.host.ask(alice.name, "kill_each", argv=argv, signal=int(number), delays=delays)
     alice.command("ces-clean").ok()
     assert alice.left() == {}
