@@ -244,5 +244,5 @@ def check_ranges(text: str, names: list[str]) -> None:
     owners = [owner for owner, _start, _count in entries]
     assert sorted(owner for owner in owners if owner in names) == sorted(names), "one line each"
     ranges = sorted((int(start), int(start) + int(count)) for _owner, start, count in entries)
-    for (_, end), (start, _) in zip(ranges, ranges[1:]):
+    for (_first, end), (start, _last) in zip(ranges, ranges[1:]):
         assert end <= start, f"ranges overlap at {start}"
