@@ -95,7 +95,6 @@ def test_a_removed_record_does_not_free_its_number(records, state):
     records.open()
     last = records.open()
     last.finish()
-    (state / "runs" / "2" / "reserve").unlink()
     (state / "runs" / "2").rmdir()
     assert records.open().run_id == 3
 
@@ -193,6 +192,19 @@ def test_a_run_that_died_before_its_first_record_is_forgotten(records):
     records.open().release()
     assert list(records.take_over_dead(lambda record: True)) == []
     assert records.active() == []
+
+
+def test_what_writers_that_were_killed_left_is_removed(records, state):
+    saved, unsaved = _saved(records), records.open()
+    for run in (saved, unsaved):
+        (state / f"runs/{run.run_id}/run.json.77.1.tmp").write_text("{")
+        run.release()
+    (state / "counter.77.2.tmp").write_text("")
+    for run, record in records.take_over_dead(lambda _record: True):
+        run.save_last(record)
+        run.finish()
+    left = {path.name for path in state.rglob("*")}
+    assert left == {"active", "runs", "1", "2", "counter", "counter.lock", "run.json"}
 
 
 @pytest.mark.parametrize("text", DAMAGED)

@@ -75,6 +75,29 @@ def write_atomic(path: str, text: str, mode: int = 0o600, durable: bool = True) 
             raise
 
 
+def unfinished(path: str) -> list[str]:
+    """What writers that were killed in :func:`write_atomic` left, or living ones are just writing.
+
+    Only whoever keeps others from writing the file may remove it.
+    """
+    directory, name = os.path.split(path)
+    try:
+        entries = os.listdir(directory)
+    except OSError:
+        return []
+    return [
+        f"{directory}/{entry}"
+        for entry in entries
+        if entry.startswith(f"{name}.") and entry.endswith(".tmp")
+    ]
+
+
+def remove_unfinished(path: str) -> None:
+    """Remove what dead writers left of a file that nobody else may be writing."""
+    for left in unfinished(path):
+        remove_quietly(left)
+
+
 def write_new(path: str, text: str, mode: int = 0o600, durable: bool = False) -> None:
     """Write a file that must not exist yet, with its mode from the start."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)

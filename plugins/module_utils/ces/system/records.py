@@ -27,7 +27,9 @@ from .files import (
     private_directory,
     read_json,
     remove_quietly,
+    remove_unfinished,
     try_lock,
+    unfinished,
     write_atomic,
 )
 
@@ -60,6 +62,8 @@ class ActiveRun:
 
     def finish(self) -> None:
         """Nothing of this run is left to do."""
+        remove_quietly(f"{self.directory}/reserve")
+        remove_unfinished(f"{self.directory}/run.json")
         remove_quietly(self._marker)
         self.release()
 
@@ -160,6 +164,9 @@ class Records:
 
         :param mine: whether a record's run was on this host: a shared home holds others' too.
         """
+        if unfinished(f"{self._state}/counter"):
+            with locked(f"{self._state}/counter.lock"):
+                remove_unfinished(f"{self._state}/counter")
         for number in self.active():
             with locked(f"{self._state}/counter.lock"):
                 run = self._lock_marker(number)
