@@ -34,8 +34,8 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 
 ## Test
 
-test: setup ## Everything but the virtual machine: lint, sanity, unit tests, molecule's scenarios
-	@testbed/run-all lint sanity unit molecule faults
+test: setup ## Lint, sanity, unit tests, molecule's scenario default
+	@testbed/run-all lint sanity unit molecule
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
