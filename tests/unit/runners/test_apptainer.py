@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..errors import InvalidValue
 from ..values.options import Option
 from ..values.policy import NETWORKS

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue, RefusedByPolicy
 from ..runners.command import Launch
 from ..runners.table import Runner, runner_named

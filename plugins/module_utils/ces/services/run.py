@@ -7,8 +7,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
 from ..system.audit import audit_run

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from ..dataclass import asdict, dataclass
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pwd import struct_passwd
 
+from ..dataclass import dataclass
 from ..errors import InvalidValue, NotFound
 from ..system.subids import LoginDefs, NameService
 from ..values.subid_report import capped, listed

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from ..dataclass import dataclass, field
 from ..errors import CesError, InvalidValue
 from ..system.subids import KINDS, LoginDefs, SubidHost
 from ..values.subid_report import capped, listed, report

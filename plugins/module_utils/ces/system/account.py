@@ -8,8 +8,8 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..errors import CesError, NotFound
 from .files import private_directory, read_json
 

@@ -10,9 +10,9 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Protocol
 
+from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
 from .files import explained
@@ -89,12 +89,15 @@ class Streams:
     pid_file: str | None = None
 
 
+UNSTREAMED = Streams()
+
+
 class Process(Protocol):
     """What services need of the operating system's processes."""
 
     signals: StopSignals | None
 
-    def run(self, command: Command, streams: Streams = Streams()) -> Finished:
+    def run(self, command: Command, streams: Streams = UNSTREAMED) -> Finished:
         """Run a command to its end."""
 
     def told_to_stop(self) -> str:
@@ -117,7 +120,7 @@ class SystemProcess:
         self._environ = dict(os.environ if environ is None else environ)
         self.signals: StopSignals | None = None
 
-    def run(self, command: Command, streams: Streams = Streams()) -> Finished:
+    def run(self, command: Command, streams: Streams = UNSTREAMED) -> Finished:
         """Run a command to its end, streaming its output, stopping it when we are told to stop.
 
         :raises CesError: the program is not there.

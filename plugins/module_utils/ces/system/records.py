@@ -17,8 +17,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..errors import CesError, NotFound
 from ..values.record import RunRecord
 from .files import (

@@ -10,8 +10,8 @@ import pwd
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..errors import Busy, CesError, NotFound
 from ..values.subids import parse_number
 from .files import explained, remove_quietly, write_atomic, write_new

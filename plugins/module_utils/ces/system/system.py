@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from ..values.policy import Policy
 from .account import Account
 from .cgroup import Limiting, limiting_for

@@ -8,9 +8,9 @@ registry is always named, because a short name would be looked up in whatever re
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Union
 
+from ..dataclass import dataclass
 from ..errors import InvalidValue
 
 _COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"

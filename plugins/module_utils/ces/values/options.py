@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
+from ..dataclass import dataclass, replace
 from ..errors import InvalidValue, RefusedByPolicy
 from .mounts import Mount, parse_binds, parse_mount, parse_volume
 from .words import check_env

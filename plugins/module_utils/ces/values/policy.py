@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from ..dataclass import dataclass, field
 from ..errors import CesError, RefusedByPolicy
 from .image import ImageRef
 from .quantities import GIB, cpu_count, memory_bytes

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from typing import Any
+
+from ..dataclass import asdict, dataclass, field, fields
 
 STATES = (
     "PENDING",

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
+from ..dataclass import dataclass, field
 from ..errors import InvalidValue
 from .image import Image, ImageRef
 from .quantities import Amount, cpu_count, duration_seconds, memory_bytes

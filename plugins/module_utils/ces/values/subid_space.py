@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from ..dataclass import dataclass
 from .subids import ID_MAX, IdRange
 
 

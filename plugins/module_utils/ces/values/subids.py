@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+
+from ..dataclass import dataclass
 
 ID_MAX = 2**32 - 2
 """Highest id there is; the one above means "no id" to the kernel."""
