@@ -35,10 +35,18 @@ SETTINGS = yaml.safe_load((TOP / "testbed/group_vars/all.yml").read_text())
 IMAGE = "registry.tre.test:5000/tre/hello-tre:1.0"
 LARGE = "registry.tre.test:5000/tre/large:1.0"
 """The same with 64 MB of noise: what researchers pull is larger still."""
+MOUNTS = [
+    "--mount=type=bind,src=/safe_data/proj1,dst=/safe_data",
+    "--mount=type=bind,src=/home/alice/by-hand/outputs,dst=/safe_outputs",
+    "--mount=type=bind,src=/home/alice/by-hand/scratch,dst=/scratch",
+]
+PODMAN_RUN = ["podman", "run", "--rm", "--network=none", "--group-add=keep-groups", *MOUNTS]
 APPTAINER_RUN = [
     *("apptainer", "--silent", "run", "--containall", "--writable-tmpfs"),
     *("--net", "--network=none"),
+    *MOUNTS,
 ]
+"""What a user types for the same mounts, who makes, numbers and removes the directories by hand."""
 LOGIN = {
     "username": SETTINGS["testbed_registry_user"],
     "password": SETTINGS["testbed_registry_password"],
@@ -72,6 +80,7 @@ def prepare() -> None:
         f"podman login --username {LOGIN['username']} --password-stdin registry.tre.test:5000",
         LOGIN["password"],
     )
+    on_host("mkdir -p by-hand/outputs by-hand/scratch")
     on_host(
         "mkdir -p large && cd large && dd if=/dev/urandom of=noise bs=1M count=64 status=none && "
         f"printf 'FROM {IMAGE}\\nCOPY noise /\\n' >Containerfile && "
@@ -84,26 +93,31 @@ def prepare() -> None:
 def commands() -> Iterator[Row]:
     say("commands")
     sif = on_host("readlink -f hello-tre:1.0.sif").strip()
-    timed = measure(
+    # pulls apart from runs: podman writes its list of images anew, which ours notice
+    runs = measure(
         {
-            "ces-run": {"argv": ["ces-run", "podman", IMAGE]},
-            "podman run": {"argv": ["podman", "run", "--rm", "--network=none", IMAGE]},
-            "ces-pull": {"argv": ["ces-pull", "podman", IMAGE]},
-            "podman pull": {"argv": ["podman", "pull", "--quiet", IMAGE]},
-            "ces-run apptainer": {"argv": ["ces-run", "apptainer", IMAGE]},
-            "apptainer run": {"argv": [*APPTAINER_RUN, sif]},
-            "ces-pull apptainer": {"argv": ["ces-pull", "apptainer", LARGE]},
+            "ces-run": ["ces-run", "podman", IMAGE],
+            "podman run": [*PODMAN_RUN, IMAGE],
+            "ces-run apptainer": ["ces-run", "apptainer", IMAGE],
+            "apptainer run": [*APPTAINER_RUN, sif],
         }
     )
-    forced = measure({"apptainer pull": {"argv": apptainer_pull()}}, 3)["apptainer pull"]
-    yield row("ces-run / podman run", timed["ces-run"], timed["podman run"], 1.25)
-    yield row("repeat ces-pull / podman pull", timed["ces-pull"], timed["podman pull"], 0.8)
-    yield row(
-        "ces-run apptainer / apptainer run", timed["ces-run apptainer"], timed["apptainer run"], 1.3
+    pulls = measure(
+        {
+            "ces-pull": ["ces-pull", "podman", IMAGE],
+            "podman pull": ["podman", "pull", "--quiet", IMAGE],
+            "ces-pull apptainer": ["ces-pull", "apptainer", LARGE],
+        }
     )
+    forced = measure({"apptainer pull": apptainer_pull()}, 3)["apptainer pull"]
+    yield row("ces-run / podman run", runs["ces-run"], runs["podman run"], 1.25)
+    yield row(
+        "ces-run apptainer / apptainer run", runs["ces-run apptainer"], runs["apptainer run"], 1.3
+    )
+    yield row("repeat ces-pull / podman pull", pulls["ces-pull"], pulls["podman pull"], 0.8)
     yield row(
         "repeat ces-pull apptainer / apptainer pull --force (64 MB)",
-        timed["ces-pull apptainer"],
+        pulls["ces-pull apptainer"],
         forced,
         0.1,
     )
@@ -148,23 +162,28 @@ def growth() -> Iterator[Row]:
             f"rm -rf {state}; ces-run podman {IMAGE} && cd {state} && n=$(ls) && "
             f"for i in $(seq 2 {count}); do cp -r $n $((n + 1000 * i)); done"
         )
-        seconds = measure({"ces-run": {"argv": ["ces-run", "podman", IMAGE]}}, 7)["ces-run"]
+        seconds = measure({"ces-run": ["ces-run", "podman", IMAGE]}, 7)["ces-run"]
         few = few or seconds
         yield row(f"ces-run with {count} old records / with 1", seconds, few, None)
     on_host(f"rm -rf {state}")
-    one = measure({"ces-images": {"argv": ["ces-images"]}}, 7)["ces-images"]
-    # distinct images, each of one file
+    yield listing("1 image")
+    # built, since the site's policy has no imports
     on_host(
-        "cd $(mktemp -d) && for i in $(seq 200); do "
-        "echo $i >n && tar c n | podman import -q - localhost/bench:$i || exit 1; done"
+        "cd $(mktemp -d) && for i in $(seq 200); do printf 'FROM scratch\\nLABEL n=%s\\n' $i | "
+        "podman build --quiet --tag localhost/bench:$i --file - . || exit 1; done"
     )
-    many = measure({"ces-images": {"argv": ["ces-images"]}}, 7)["ces-images"]
-    yield row("ces-images, 201 images / 1 image", many, one, None)
+    yield listing("201 images")
     on_host("podman images -q localhost/bench | xargs podman rmi --force")
 
 
-def measure(jobs: dict[str, Any], repeats: int = REPEATS) -> dict[str, list[float]]:
-    """Times of commands on the host, taken in turns."""
+def listing(what: str) -> Row:
+    timed = measure({"ces-images": ["ces-images"], "podman images": ["podman", "images"]}, 7)
+    name = f"ces-images / podman images, {what}"
+    return row(name, timed["ces-images"], timed["podman images"], None)
+
+
+def measure(jobs: dict[str, list[str]], repeats: int = REPEATS) -> dict[str, list[float]]:
+    """Times of commands on the host, each once a turn."""
     job = json.dumps({"repeats": repeats, "commands": jobs})
     program = shlex.quote((HERE / "on_host.py").read_text())
     answer: dict[str, list[float]] = json.loads(on_host(f"python3 -c {program}", job))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time commands on the host it runs on, one after the other in turns: all see the same weather.
+"""Time commands on the host it runs on, in turns: all see the same weather, in every order.
 
-Standard input: JSON ``{"repeats": N, "commands": {NAME: {"argv": [WORD, ...]}}}``. Standard output:
+Standard input: JSON ``{"repeats": N, "commands": {NAME: [WORD, ...]}}``. Standard output:
 JSON ``{NAME: [SECONDS, ...]}``. A command that fails ends the measurement: a time of a failure is
 no time.
 """
@@ -9,6 +9,7 @@ no time.
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 import time
@@ -18,9 +19,10 @@ from typing import Any
 def main() -> None:
     job: dict[str, Any] = json.load(sys.stdin)
     times: dict[str, list[float]] = {name: [] for name in job["commands"]}
+    shuffled = random.Random(0)  # noqa: S311  # an order, no secret
     for turn in range(job["repeats"] + 1):
-        for name, command in job["commands"].items():
-            seconds = timed(name, command["argv"])
+        for name, command in shuffled.sample(sorted(job["commands"].items()), len(times)):
+            seconds = timed(name, command)
             if turn > 0:  # the first turn warms what the others find warm
                 times[name].append(seconds)
     json.dump(times, sys.stdout)

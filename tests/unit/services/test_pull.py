@@ -223,6 +223,11 @@ def test_podman_is_asked_once_until_its_storage_changes(backend):
     first = find()
     assert first.digest == DIGEST
     assert find() == first
+    # written anew with nothing new, as by a pull of an unchanged image
+    again = backend.place / "again"
+    again.write_text("[]")
+    again.replace(listing)
+    assert [find(), find()] == [first, first]
     assert len(backend.process.told(asked)) == 1
     backend.has_image(NAME, OLD)
     listing.write_text("[{}]")

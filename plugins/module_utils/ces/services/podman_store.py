@@ -43,11 +43,11 @@ class PodmanStore:
         kept = None if fresh else answers.get(str(image))
         if kept is not None:
             return kept
-        # noted before asking: a change meanwhile must not go unseen
-        stamp = answers.stamp()
+        # before asking: a change meanwhile must not go unseen
+        noted = answers.note()
         found = self._inspect(str(image))
         if found is not None:
-            answers.put(str(image), found, stamp)
+            answers.put(str(image), found, noted)
         return found
 
     def open_file(self, image: ImageFile) -> LocalImage:
@@ -154,10 +154,11 @@ def _from_listing(raw: dict[str, Any]) -> LocalImage:
 
 
 class _Answers:
-    """podman's answers about images, valid while its list of images is the same file, unchanged.
+    """podman's answers about images, valid while its list of images says the same.
 
-    Every change of an image replaces ``GRAPHROOT/DRIVER-images/images.json``; only its inode, size
-    and time are looked at. Kept in the runtime directory, so a reboot forgets it.
+    Every change of an image replaces ``GRAPHROOT/DRIVER-images/images.json``. The same inode, size
+    and time are the same list; after a pull that found nothing new it is another file that says the
+    same. Kept in the runtime directory, so a reboot forgets them.
     """
 
     def __init__(self, system: System) -> None:
@@ -170,43 +171,73 @@ class _Answers:
             kept = read_json(self._path, "kept answers")
         except CesError:
             return {}
-        return kept if isinstance(kept, dict) and isinstance(kept.get("images"), dict) else {}
+        usable = (
+            isinstance(kept, dict)
+            and isinstance(kept.get("images"), dict)
+            and isinstance(kept.get("list"), str)
+        )
+        return kept if usable else {}
 
     def get(self, name: str) -> LocalImage | None:
-        stamp = self._stamp_of(self._kept.get("list", ""))
-        if not stamp or stamp != self._kept.get("stamp"):
+        raw = self._kept.get("images", {}).get(name)
+        if raw is None or not self._still_valid():
             return None
-        raw = self._kept["images"].get(name)
         try:
-            return None if raw is None else LocalImage.from_dict(raw)
+            return LocalImage.from_dict(raw)
         except (KeyError, TypeError):  # kept by another version of this collection
             return None
 
-    def stamp(self) -> Sequence[int]:
-        """The state of the storage now; empty when it has no list yet."""
-        if not self._stamp_of(self._kept.get("list", "")):
-            self._kept = {"list": self._locate(), "images": {}}
-        return self._stamp_of(self._kept["list"])
+    def _still_valid(self) -> bool:
+        now = _stamp_of(self._kept.get("list", ""))
+        if not now or now == self._kept.get("stamp"):
+            return bool(now)
+        if _content_of(self._kept["list"]) != self._kept.get("content"):
+            return False
+        self._keep({**self._kept, "stamp": now})
+        return True
 
-    def put(self, name: str, image: LocalImage, stamp: Sequence[int]) -> None:
+    def note(self) -> dict[str, Any]:
+        """The state of the storage now; empty when it has no list yet."""
+        path = self._kept.get("list", "")
+        stamp = _stamp_of(path)
         if not stamp:
+            path = self._locate()
+            stamp = _stamp_of(path)
+        return {"list": path, "stamp": stamp, "content": _content_of(path)} if stamp else {}
+
+    def put(self, name: str, image: LocalImage, noted: dict[str, Any]) -> None:
+        if not noted:
             return
-        images = self._kept["images"] if self._kept.get("stamp") == stamp else {}
-        images[name] = image.as_dict()
-        kept = {"list": self._kept["list"], "stamp": stamp, "images": images}
-        write_atomic(self._path, json.dumps(kept), durable=False)
+        same = self._kept.get("content") == noted["content"]
+        images = self._kept.get("images", {}) if same else {}
+        self._keep({**noted, "images": {**images, name: image.as_dict()}})
 
     def forget(self) -> None:
-        write_atomic(self._path, "{}", durable=False)
+        self._keep({})
+
+    def _keep(self, kept: dict[str, Any]) -> None:
+        self._kept = kept
+        write_atomic(self._path, json.dumps(kept), durable=False)
 
     def _locate(self) -> str:
         finished = self._system.process.run(podman.storage())
         return finished.check("find the storage", podman.hint(finished.stderr)).stdout.strip()
 
-    @staticmethod
-    def _stamp_of(path: str) -> Sequence[int]:
-        try:
-            status = os.stat(path)
-        except OSError:
-            return []
-        return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+def _stamp_of(path: str) -> Sequence[int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return []
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _content_of(path: str) -> str | None:
+    # 3 ms, and most runs compare stamps alone
+    import hashlib
+
+    try:
+        with open(path, "rb") as stream:
+            return hashlib.sha256(stream.read()).hexdigest()
+    except OSError:
+        return None

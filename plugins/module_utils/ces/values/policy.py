@@ -13,7 +13,7 @@ from .image import ImageRef
 from .quantities import GIB, cpu_count, memory_bytes
 from .resources import Limits
 
-_OPTION = re.compile(r"-[A-Za-z]|--[a-z][a-z0-9-]*!?")
+_OPTION = r"-[A-Za-z]|--[a-z][a-z0-9-]*!?"
 NETWORKS = ("none", "pasta", "slirp4netns", "bridge", "host")
 
 
@@ -271,7 +271,7 @@ def _options(keys: _Keys) -> dict[str, Any]:
 
 def _check_options(keys: _Keys, key: str) -> None:
     for name in keys.words(key):
-        if not _OPTION.fullmatch(name):
+        if not re.fullmatch(_OPTION, name):
             raise keys.wrong(key, f"{name!r} is not an option's name, --name or -n")
 
 

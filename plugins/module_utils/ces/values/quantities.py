@@ -15,11 +15,10 @@ _UNITS = {
 }
 _WHOLE = r"([0-9]{1,9})"
 _DECIMAL = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
-_NUMBER = re.compile(_DECIMAL)
-_MEMORY = re.compile(rf"{_DECIMAL}\s*([A-Za-z]*)")
-_DURATION = re.compile(rf"(?:{_WHOLE}d)?(?:{_WHOLE}h)?(?:{_WHOLE}m)?(?:{_WHOLE}s?)?")
+_MEMORY = rf"{_DECIMAL}\s*([A-Za-z]*)"
+_DURATION = rf"(?:{_WHOLE}d)?(?:{_WHOLE}h)?(?:{_WHOLE}m)?(?:{_WHOLE}s?)?"
 # two numbers alone are minutes and seconds to Slurm, hours and minutes to others
-_CLOCK = re.compile(rf"(?:{_WHOLE}-|(?=[0-9]+:[0-9]+:)){_WHOLE}:([0-9]{{2}})(?::([0-9]{{2}}))?")
+_CLOCK = rf"(?:{_WHOLE}-|(?=[0-9]+:[0-9]+:)){_WHOLE}:([0-9]{{2}})(?::([0-9]{{2}}))?"
 _SMALLEST_MEMORY = 4 * 1024**2
 """crun and runc need a few MiB to start anything at all."""
 _LARGEST_MEMORY = 1024**6
@@ -33,7 +32,7 @@ def memory_bytes(value: Amount, what: str = "memory") -> int | None:
     """Bytes from ``4`` (GiB), ``0.5``, ``512M``, ``4GiB``, in powers of 1024; None stays None."""
     if value is None:
         return None
-    match = _MEMORY.fullmatch(str(value).strip())
+    match = re.fullmatch(_MEMORY, str(value).strip())
     unit = _UNITS.get(match.group(2).lower()) if match else None
     if match is None or unit is None:
         raise InvalidValue(
@@ -52,7 +51,7 @@ def cpu_count(value: Amount, what: str = "cores") -> float | None:
     if value is None:
         return None
     text = str(value).strip()
-    count = float(text) if _NUMBER.fullmatch(text) else 0.0
+    count = float(text) if re.fullmatch(_DECIMAL, text) else 0.0
     if not _CPUS[0] <= count < _CPUS[1]:
         raise InvalidValue(what, value, "it is no number of CPUs", "write 2 or 0.5")
     return count
@@ -63,11 +62,11 @@ def duration_seconds(value: Amount, what: str = "timeout") -> float | None:
     if value is None:
         return None
     text = str(value).strip()
-    match = _CLOCK.fullmatch(text) or (_DURATION.fullmatch(text) if text else None)
+    match = re.fullmatch(_CLOCK, text) or (re.fullmatch(_DURATION, text) if text else None)
     if match:
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         total = float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-    elif _NUMBER.fullmatch(text):
+    elif re.fullmatch(_DECIMAL, text):
         total = float(text)
     else:
         raise InvalidValue(what, value, "it is no duration", "write 90s, 5m, 1h30m or HH:MM:SS")

@@ -13,7 +13,7 @@ from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
 from .words import check_env, encoded
 
 PULL_MODES = ("missing", "always", "never")
-_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_CONTAINER_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
 _ARG_MAX = 128 * 1024
 """Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN)."""
 
@@ -110,7 +110,7 @@ class RunSpec:
     credentials: Credentials = Credentials()
 
     def __post_init__(self) -> None:
-        if self.name is not None and not _CONTAINER_NAME.fullmatch(self.name):
+        if self.name is not None and not re.fullmatch(_CONTAINER_NAME, self.name):
             raise InvalidValue(
                 "a container name",
                 self.name,

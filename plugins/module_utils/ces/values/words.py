@@ -14,22 +14,21 @@ from ..errors import InvalidValue
 EXPANDABLE = ("HOME", "USER", "LOGNAME", "UID", "TMPDIR", "SLURM_JOB_ID")
 """What ``${NAME}`` may be in option, argument and (if asked for) env files, beside ``CES_*``."""
 
-_TOKEN = re.compile(
-    r"""(?P<space>[ \t\r\n]+)
+# patterns are compiled where they are used: most runs use none of them
+_WORD = r"""(?xs)
+        (?P<space>[ \t\r\n]+)
       | (?P<continued>\\\r?\n)
       | (?P<comment>\#[^\n]*)
       | '(?P<single>[^']*)'
       | "(?P<double>(?:[^"\\]|\\.)*)"
       | \\(?P<escaped>.)
-      | (?P<plain>[^ \t\r\n'"\\]+)""",
-    re.VERBOSE | re.DOTALL,
-)
+      | (?P<plain>[^ \t\r\n'"\\]+)"""
 _ENV_LINE_MAX = 64 * 1024
 """Bytes of a line of an env file that podman does not read any more."""
-ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_REFERENCE = re.compile(rf"\$\{{(?P<name>{ENV_NAME.pattern})\}}")
+ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = rf"\$\{{(?P<name>{ENV_NAME})\}}"
 # both at once, so that \${HOME} stays literal
-_IN_DOUBLE = re.compile(rf'\\(?P<escaped>[$`"\\]|\r?\n)|{_REFERENCE.pattern}')
+_IN_DOUBLE = rf'\\(?P<escaped>[$`"\\]|\r?\n)|{_REFERENCE}'
 
 
 def expandable(environ: Mapping[str, str]) -> dict[str, str]:
@@ -39,7 +38,7 @@ def expandable(environ: Mapping[str, str]) -> dict[str, str]:
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Replace ``${NAME}`` for the names in ``variables``; every other ``$`` stays as written."""
-    return _REFERENCE.sub(lambda m: variables.get(m["name"], m[0]), text)
+    return re.sub(_REFERENCE, lambda m: variables.get(m["name"], m[0]), text)
 
 
 def split(text: str, variables: Mapping[str, str], what: str = "the file") -> list[str]:
@@ -49,6 +48,7 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
 
     :raises InvalidValue: a quote is not closed.
     """
+    token = re.compile(_WORD)
     words: list[str] = []
     word: str | None = None
     position = 0
@@ -57,7 +57,7 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
         if word is not None and text[position] == "#":
             word, position = word + "#", position + 1
             continue
-        match = _TOKEN.match(text, position)
+        match = token.match(text, position)
         if match is None:
             line = text.count("\n", 0, position) + 1
             raise InvalidValue(
@@ -78,7 +78,7 @@ def _meaning(kind: str, value: str, variables: Mapping[str, str]) -> str:
     if kind == "plain":
         return expand(value, variables)
     if kind == "double":
-        return _IN_DOUBLE.sub(lambda m: _in_double(m, variables), value)
+        return re.sub(_IN_DOUBLE, lambda m: _in_double(m, variables), value)
     return value
 
 
@@ -105,7 +105,7 @@ def parse_env(
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.lstrip().partition("=")
-        if not equals or not ENV_NAME.fullmatch(name):
+        if not equals or not re.fullmatch(ENV_NAME, name):
             raise InvalidValue(
                 what, f"line {number}", "it is not NAME=value", "write one NAME=value per line"
             )
@@ -126,7 +126,7 @@ def encoded(text: str) -> bytes | None:
 def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[str, str]:
     """Refuse names that are no names, and values that no engine's env file can carry."""
     for name, value in values.items():
-        if not ENV_NAME.fullmatch(name):
+        if not re.fullmatch(ENV_NAME, name):
             raise InvalidValue(
                 what, name, "it is no name of a variable", "use letters, digits and _"
             )
