@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+from .typed import Any
 
 EXIT_OURS = 125
 """Exit status when we failed, not the container; ``docker run`` and ``podman run`` use the same."""

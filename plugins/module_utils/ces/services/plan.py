@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue, RefusedByPolicy
@@ -13,6 +12,7 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
+from ..typed import Any
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options

@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from ..errors import CesError, InvalidValue, NotFound
 from ..runners import podman
 from ..system.files import read_json, write_atomic
 from ..system.process import Streams
 from ..system.system import System
+from ..typed import Any
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 from .store import LocalImage

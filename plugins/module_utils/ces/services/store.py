@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 from ..dataclass import asdict, dataclass
+from ..typed import Any, Protocol
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 

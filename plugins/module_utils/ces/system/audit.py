@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import syslog
-from typing import Any
 
+from ..typed import Any
 from ..values.policy import Policy
 from ..values.record import RunRecord
 

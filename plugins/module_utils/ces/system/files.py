@@ -11,9 +11,9 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from ..errors import Busy, CesError, Interrupted, InvalidValue, NotFound
+from ..typed import Any
 
 TEXT_MAX = 1024 * 1024
 """Bytes; no option, argument or env file that a person writes is longer."""

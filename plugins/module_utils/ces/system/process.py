@@ -10,11 +10,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol
 
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
+from ..typed import Protocol
 from .files import explained
 from .proc import kill_session, record_process
 from .signals import StopSignals

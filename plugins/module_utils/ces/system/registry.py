@@ -10,11 +10,11 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound, RefusedByPolicy
+from ..typed import Any
 from ..values.image import ImageRef, is_digest
 from .authfile import Login
 from .certificates import certificates_of

@@ -8,10 +8,10 @@ registry is always named, because a short name would be looked up in whatever re
 from __future__ import annotations
 
 import re
-from typing import Union
 
 from ..dataclass import dataclass
 from ..errors import InvalidValue
+from ..typed import Union
 
 _COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _REGISTRY = rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ..dataclass import dataclass, field
 from ..errors import CesError, RefusedByPolicy
+from ..typed import Any
 from .image import ImageRef
 from .quantities import GIB, cpu_count, memory_bytes
 from .resources import Limits

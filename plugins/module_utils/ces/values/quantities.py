@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import re
-from typing import Optional, Union
 
 from ..errors import InvalidValue
+from ..typed import Optional, Union
 
 GIB = 1024**3
 _UNITS = {

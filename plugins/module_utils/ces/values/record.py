@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Any
 
 from ..dataclass import asdict, dataclass, field, fields
+from ..typed import Any
 
 STATES = (
     "PENDING",
