@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import stat
@@ -10,6 +11,7 @@ import stat
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import account as account_module
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import limiting_for
 
@@ -104,6 +106,23 @@ def test_engines_get_the_sessions_bus_and_never_another_users(tmp_path):
 def test_a_users_variables_do_not_steer_apptainer(tmp_path, name):
     ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path), **{name: "/:/host"})
     assert name not in ada.engine_environ
+
+
+@pytest.mark.parametrize("own_storage", [False, True])
+def test_engines_data_is_where_the_role_made_a_place_unless_the_user_decides_on_storage(
+    monkeypatch, tmp_path, own_storage
+):
+    (tmp_path / "said.json").write_text(json.dumps({"storage_root": str(tmp_path)}))
+    place = (("XDG_DATA_HOME", str(tmp_path / "said.json"), "data"),)
+    monkeypatch.setattr(account_module, "LOCAL_DIRECTORIES", place)
+    ada = account(str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+    data = tmp_path / str(ada.uid) / "data"
+    assert "XDG_DATA_HOME" not in ada.engine_environ
+    data.mkdir(parents=True)
+    if own_storage:
+        (tmp_path / ".config/containers").mkdir(parents=True)
+        (tmp_path / ".config/containers/storage.conf").touch()
+    assert ada.engine_environ.get("XDG_DATA_HOME") == (None if own_storage else str(data))
 
 
 def test_the_accounts_facts_win_over_the_environment_in_references(tmp_path):

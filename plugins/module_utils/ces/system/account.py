@@ -13,8 +13,15 @@ from ..dataclass import dataclass
 from ..errors import CesError, NotFound
 from .files import private_directory, read_json
 
-APPTAINER_FILE = "/etc/ces/apptainer.json"
-"""Says where the role apptainer made each user's directories for caches and temporary files."""
+LOCAL_DIRECTORIES = (
+    ("APPTAINER_CACHEDIR", "/etc/ces/apptainer.json", "cache"),
+    ("APPTAINER_TMPDIR", "/etc/ces/apptainer.json", "tmp"),
+    # there engines note which registry has which layers, in a database, and nothing else moves that
+    ("XDG_DATA_HOME", "/etc/ces/container_storage.json", "data"),
+)
+"""Variable, the file in which a role says where each user's directories are, and which of them."""
+OWN_STORAGE = ".config/containers/storage.conf"
+"""A user's own file, which may leave the place of images to ``XDG_DATA_HOME``."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Account:
         environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
         environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
         environ = {n: v for n, v in environ.items() if not _steers_apptainer(n)}
-        for variable, directory in self._apptainer_directories():
+        for variable, directory in self._local_directories():
             environ.setdefault(variable, directory)
         # another user's session bus would be refused
         if (
@@ -96,13 +103,15 @@ class Account:
         directories = self.engine_environ["PATH"].split(":")
         return any(os.access(f"{path or '.'}/{name}", os.X_OK) for path in directories)
 
-    def _apptainer_directories(self) -> Iterator[tuple[str, str]]:
-        """Where the role apptainer puts caches and temporary files, off network filesystems."""
-        try:
-            root = read_json(APPTAINER_FILE, "the place of apptainer's files")["storage_root"]
-        except (NotFound, KeyError, TypeError):
-            return
-        for variable, name in (("APPTAINER_CACHEDIR", "cache"), ("APPTAINER_TMPDIR", "tmp")):
+    def _local_directories(self) -> Iterator[tuple[str, str]]:
+        """Where the roles put engines' caches and temporary files, off network filesystems."""
+        for variable, file, name in LOCAL_DIRECTORIES:
+            if variable == "XDG_DATA_HOME" and os.path.exists(f"{self.home}/{OWN_STORAGE}"):
+                continue
+            try:
+                root = read_json(file, "the place of engines' files")["storage_root"]
+            except (NotFound, KeyError, TypeError):
+                continue
             directory = f"{root}/{self.uid}/{name}"
             if _belongs_to(directory, self.uid):
                 yield variable, directory
