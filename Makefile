@@ -34,8 +34,8 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 
 ## Test
 
-test: setup ## Lint, sanity, unit tests, molecule's scenario default
-	@testbed/run-all lint sanity unit molecule
+test: setup ## Lint, sanity, unit tests, molecule's scenarios default and faults
+	@testbed/run-all lint sanity unit molecule faults
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
