@@ -196,7 +196,7 @@ class SifStore:
             private_directory(store)
         for part in ("digests", "names", "locks"):
             with explained(f"make the directory {store}/{part}"):
-                os.makedirs(f"{store}/{part}", exist_ok=True)
+                _make_alike(f"{store}/{part}")
 
     def _name(self, store: str, image: ImageRef, file: str) -> None:
         if image.digest is None:
@@ -260,6 +260,15 @@ def replace_link(target: str, path: str) -> None:
         except OSError:
             remove_quietly(temporary)
             raise
+
+
+def _make_alike(path: str) -> None:
+    """Make a directory if it is missing; who may write above it may write in it, in any umask."""
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return
+    os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o7777)
 
 
 def _base(digest: str) -> str:
