@@ -44,6 +44,7 @@ ERRORS = (
     ("failed to set working directory", "the directory of --cwd is not in the image"),
     ("mount source", "a directory that is to be mounted is not there"),
     ("squashfs image", "the image's file is damaged: ces-rm it and pull it again"),
+    ("unsquashfs", "the administrator installs what apptainer opens images with (role apptainer)"),
     ("fuse", "the administrator installs what apptainer mounts images with (role apptainer)"),
     ("image format not recognized", "the file is no image that apptainer can run"),
     ("architecture", "the image is for another processor architecture"),
