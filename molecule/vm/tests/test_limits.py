@@ -21,11 +21,11 @@ def test_more_memory_than_allowed_is_out_of_memory(records):
 
 def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine):
     journal = ["journalctl", "_TRANSPORT=kernel", "--output=cat"]
-    (killed,) = machine.lines(*journal, "--grep=^Memory cgroup out of memory")
-    assert "(dd)" in killed
-    (reason,) = machine.lines(*journal, "--grep=^oom-kill:")
-    assert "constraint=CONSTRAINT_MEMCG" in reason
-    assert "user@2001.service" in reason
+    killed = machine.lines(*journal, "--grep=^Memory cgroup out of memory")
+    assert killed and all("(dd)" in line for line in killed)
+    for reason in machine.lines(*journal, "--grep=^oom-kill:"):
+        assert "constraint=CONSTRAINT_MEMCG" in reason
+        assert "user@2001.service" in reason
 
 
 def test_the_same_exit_status_without_the_kernel_is_a_failure(records):
@@ -43,7 +43,15 @@ def test_the_limit_on_cpus_holds_a_busy_container_back(log):
     assert int(throttled.split()[1]) > 0
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8])
+def test_under_apptainer_it_is_the_same(records, log):
+    assert (records[9]["runner"], records[10]["runner"]) == ("apptainer", "apptainer")
+    assert (records[9]["state"], records[9]["rc"]) == ("OUT_OF_MEMORY", 137)
+    assert records[9]["reason"] == "the kernel killed it for lack of memory (its limit was 64MiB)"
+    assert records[10]["state"] == "COMPLETED"
+    assert "user@2001.service" in log(10)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 9, 10])
 def test_no_run_was_warned_of_limits(records, number):
     assert records[number]["resources"]["enforced"] is True
     assert records[number]["warnings"] == []

@@ -48,7 +48,10 @@ def test_temporary_files_are_local(machine, info):
 
 
 # What Alice and the administrator's playbooks put there, and what a new home has.
-OWN = r"outputs-\d/|\.local/state/ces/|shell-instead$|\.ansible(_async)?/|\.ssh/|\.(bash|profile)"
+OWN = (
+    r"outputs-\d+/|\.local/state/ces/|\.local/share/ces/sif/|shell(-instead$|:1\.0\.sif$)|"
+    r"\.ansible(_async)?/|\.ssh/|\.(bash|profile)"
+)
 
 
 def test_homes_hold_outputs_and_records_and_no_more(machine):
