@@ -16,6 +16,16 @@ description:
   - Every run changes something, so a successful task is always changed.
   - The container's output is streamed to the run's log; the task returns its end.
   - When the task is ended by a signal, the container is stopped and its scratch directory removed.
+  - With O(scheduler=slurm) the container runs as a Slurm job, on whatever node Slurm chooses. The
+    home directory must be shared
+    between this host and the nodes. The job's script, its environment and Slurm's accounting hold
+    nothing of the run but its
+    number and its image's name; everything else travels in a private file in the home directory,
+    which the job removes when
+    it has read it.
+  - When a task that waits for a job is ended, the job goes on. M(tre.ces.ces_run_info) finds it by
+    its run id, and
+    C(ces-stop) ends it.
   - Runs as the user whose data it works on, so use C(become_user).
 extends_documentation_fragment:
   - tre.ces.attributes
@@ -27,6 +37,7 @@ attributes:
     details:
       - Validates everything and returns the command that would run, with the number that the run
         would probably get.
+      - With O(scheduler=slurm) Slurm judges the job as well (C(sbatch --test-only)).
   diff_mode:
     support: none
 options:
@@ -136,6 +147,78 @@ options:
     type: str
     choices: [missing, always, never]
     default: missing
+  scheduler:
+    description:
+      - Run the container on this host (V(none)), or as a job of this host's Slurm cluster
+        (V(slurm)).
+      - Under V(slurm) O(cpus) (rounded up) and O(memory), or the policy's defaults, are what the
+        job asks for, and
+        O(runner) must be there on the nodes.
+    type: str
+    choices: [none, slurm]
+    default: none
+  partition:
+    description:
+      - The job's partition; by default the cluster's. For O(scheduler=slurm), as are the options
+        below.
+    type: str
+  account:
+    description:
+      - The account that the job is charged to.
+    type: str
+  qos:
+    description:
+      - The job's quality of service.
+    type: str
+  time_limit:
+    description:
+      - How long the job may take, pulling included; V(30m), V(6h), V(HH:MM:SS) or a number of
+        seconds, rounded up to
+        minutes. By default the partition's.
+      - When it is over the container gets SIGTERM and the state is C(TIMEOUT).
+    type: str
+  nodes:
+    description:
+      - Number of nodes. The container runs on the first.
+    type: int
+  gpus:
+    description:
+      - GPUs for the job, a number or C(TYPE:NUMBER). The container sees those and no others.
+        Implies O(gpu).
+    type: str
+  array:
+    description:
+      - Run the container once for each of these task numbers, V(0-9), V(1,3,7), V(0-99:10), and at
+        most N at once with C(%N) behind
+        them.
+      - Each task is a run of its own. Its container has its number in C(CES_ARRAY_INDEX) and
+        C(SLURM_ARRAY_TASK_ID). The
+        task fails if one of them does.
+    type: str
+  dependency:
+    description:
+      - What must happen before the job may start, V(afterok:4711) for example, as C(sbatch) has it.
+    type: str
+  extra:
+    description:
+      - Further options for C(sbatch), V(--reservation=course) for example, one each. Those that
+        would change what is run, as whom or with
+        what environment are refused.
+    type: list
+    elements: str
+    default: []
+  wait:
+    description:
+      - Wait until the job is over. Otherwise the task ends when Slurm has taken the job on.
+    type: bool
+    default: true
+  poll_interval:
+    description:
+      - Seconds between two questions to Slurm while waiting. The end of a run is seen in the shared
+        home directory, mostly
+        sooner.
+    type: float
+    default: 5
 seealso:
   - module: tre.ces.ces_pull
   - module: tre.ces.ces_run_info
@@ -168,6 +251,29 @@ EXAMPLES = r"""
   become_user: alice
   register: sync
   failed_when: sync.rc not in [0, 3]
+
+- name: Run the analysis as a Slurm job and wait for it
+  tre.ces.ces_run:
+    image: registry.example.org/project/analysis:2.1
+    scheduler: slurm
+    partition: long
+    cpus: 16
+    memory: 64GiB
+    time_limit: 1d
+  become: true
+  become_user: alice
+  register: job
+
+- name: Submit one job for each of a hundred samples, twenty at once, and go on
+  tre.ces.ces_run:
+    image: registry.example.org/project/sample:1
+    scheduler: slurm
+    array: 1-100%20
+    time_limit: 2h
+    wait: false
+  become: true
+  become_user: alice
+  register: samples
 """
 
 RETURN = r"""
@@ -185,7 +291,9 @@ rc:
   type: int
   sample: 0
 state:
-  description: How the run ended, in Slurm's words; V(PENDING) in check mode.
+  description:
+    - How the run ended, in Slurm's words; V(PENDING) in check mode, and for a job that was not
+      waited for.
   returned: when the container was, or would be, started
   type: str
   sample: COMPLETED
@@ -231,12 +339,15 @@ log:
   type: str
   sample: /home/alice/.local/state/ces/runs/12/output.log
 stdout:
-  description: The last 64 KiB of the container's standard output; empty in check mode.
+  description:
+    - The last 64 KiB of the container's standard output; empty in check mode. Of a Slurm job, of
+      both outputs.
   returned: when the container was, or would be, started
   type: str
   sample: "Goodbye user!"
 stderr:
-  description: The last 64 KiB of the container's standard error; empty in check mode.
+  description:
+    - The last 64 KiB of the container's standard error; empty in check mode and of a Slurm job.
   returned: when the container was, or would be, started
   type: str
   sample: ""
@@ -272,7 +383,7 @@ resources:
   description:
     - What the container was to have, memory in bytes; its C(enforced) is false where the
       back-end cannot hold it
-      to that.
+      to that. In a Slurm job C(enforced_by) is C(slurm).
   returned: when the container was, or would be, started
   type: dict
   sample: {cpus: 4, memory: 17179869184, gpu: false, enforced: true}
@@ -281,6 +392,59 @@ network:
   returned: when the container was, or would be, started
   type: str
   sample: none
+slurm:
+  description:
+    - What Slurm says of the job. Of the task of an array, see RV(runs).
+  returned: with O(scheduler=slurm)
+  type: dict
+  contains:
+    job_id:
+      description: The job's number, of an array's task with the task's; empty in check mode.
+      type: str
+      sample: "4711"
+    state:
+      description: The job's state; V(PENDING) when it was not waited for.
+      type: str
+      sample: COMPLETED
+    reason:
+      description: Why it waits, or ended as it did.
+      type: str
+      sample: ""
+    exit_code:
+      description: Exit status and signal.
+      type: str
+      sample: "0:0"
+    node:
+      description: The node it ran on.
+      type: str
+      sample: node1
+    elapsed:
+      description: How long the job took.
+      type: str
+      sample: "00:01:07"
+    max_memory:
+      description: The most memory that it used, if the cluster accounts for it.
+      type: str
+      sample: 105200K
+    log:
+      description: The file with what the job itself said, the reason for which it could not begin
+        for example.
+      type: str
+      sample: /home/alice/.local/state/ces/runs/12/slurm.log
+    start_estimate:
+      description: When Slurm expects that the job could start.
+      returned: in check mode
+      type: str
+      sample: "2026-01-31T12:00:00"
+runs:
+  description:
+    - With O(array), the run of each task with the values above and its C(task). The values outside
+      are then those of the
+      first that failed, or of the first.
+  returned: with O(array)
+  type: list
+  elements: dict
+  sample: []
 warnings:
   description: What the caller should know, limits that are not enforced for example.
   returned: when there are any
@@ -293,7 +457,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.ces.errors import InvalidValue
 from ..module_utils.ces.services.run import planned, run_container
+from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import Image, parse_image
 from ..module_utils.ces.values.policy import NETWORKS
 from ..module_utils.ces.values.record import RunRecord
@@ -327,9 +493,24 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "scratch": {"type": "path"},
     "timeout": {"type": "str"},
     "pull": {"type": "str", "choices": list(PULL_MODES), "default": "missing"},
+    "scheduler": {"type": "str", "choices": ["none", "slurm"], "default": "none"},
+    "partition": {"type": "str"},
+    "account": {"type": "str"},
+    "qos": {"type": "str"},
+    "time_limit": {"type": "str"},
+    "nodes": {"type": "int"},
+    "gpus": {"type": "str"},
+    "array": {"type": "str"},
+    "dependency": {"type": "str"},
+    "extra": {"type": "list", "elements": "str", "default": []},
+    "wait": {"type": "bool", "default": True},
+    "poll_interval": {"type": "float", "default": 5},
     **RUNNER,
     **CREDENTIALS,
 }
+OF_A_JOB = (
+    *("partition", "account", "qos", "time_limit", "nodes", "gpus", "array", "dependency", "extra"),
+)
 FROM_RECORD = (
     "run_id",
     "state",
@@ -352,6 +533,11 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     image = parse_image(params["image"], "/")
     system = system_for(module)
     spec = run_spec(image, params, params["runner"] or system.policy.default_runner)
+    if params["scheduler"] == "slurm":
+        return work_as_job(module, spec, system)
+    for name in OF_A_JOB:
+        if params[name]:
+            raise InvalidValue(name, params[name], "there is no job", "say scheduler: slurm")
     if module.check_mode:
         record = planned(spec, system)
         for warning in record.warnings:
@@ -360,6 +546,47 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         return {"changed": True, **result(image, record), "rc": 0, "stdout": "", "stderr": ""}
     run = run_container(spec, system)
     return finished(image, run.record, run.stdout, run.stderr)
+
+
+def work_as_job(module: AnsibleModule, spec: RunSpec, system: System) -> dict[str, Any]:
+    from ..module_utils.ces.services.jobs import follow, planned_job, submit_run
+    from ..module_utils.ces.values.job import JobSpec
+
+    params, image = module.params, spec.image
+    if params["poll_interval"] <= 0:
+        raise InvalidValue("poll_interval", params["poll_interval"], "it is not above 0")
+    job = JobSpec(**{name: params[name] for name in OF_A_JOB})
+    if module.check_mode:
+        record, argv, start = planned_job(spec, job, system)
+        facts = {"job_id": "", "state": "PENDING", "start_estimate": start}
+        ended = {"changed": True, **result(image, record), "rc": 0, "stdout": "", "stderr": ""}
+        return {**ended, "cmd": list(argv), "slurm": facts}
+    submitted = submit_run(spec, job, system)
+    tasks = job.tasks()
+    if not params["wait"]:
+        queued = [
+            {
+                "changed": True,
+                **result(image, record),
+                "slurm": {"job_id": record.slurm_job_id, "state": record.state},
+            }
+            for record in submitted.records
+        ]
+        return of_array(queued, tasks) if tasks else queued[0]
+    ends = [
+        {**finished(image, end.ran.record, end.ran.stdout, end.ran.stderr), "slurm": end.facts}
+        for end in follow(submitted, system, params["poll_interval"])
+    ]
+    return of_array(ends, tasks) if tasks else ends[0]
+
+
+def of_array(runs: list[dict[str, Any]], tasks: list[int]) -> dict[str, Any]:
+    """The array's result: that of the first task that failed, else of the first, and all."""
+    failed = [run for run in runs if run.get("failed")]
+    whole = {**(failed or runs)[0], "runs": [{**run, "task": t} for run, t in zip(runs, tasks)]}
+    if failed:
+        whole["msg"] = f"{len(failed)} of {len(runs)} tasks failed; the first: {failed[0]['msg']}"
+    return whole
 
 
 def run_spec(image: Image, params: dict[str, Any], runner: str) -> RunSpec:

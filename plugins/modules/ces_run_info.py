@@ -11,6 +11,9 @@ version_added: 0.1.0
 author: The tre.ces contributors (@tre-ces)
 description:
   - Reads the run records of the task's user, those of C(ces-run) and of M(tre.ces.ces_run) alike.
+  - Of Slurm jobs that M(tre.ces.ces_run) submitted it asks Slurm as well. A run whose job ended
+    before anybody could write down
+    how is closed in its record, as Slurm has it.
 extends_documentation_fragment:
   - tre.ces.attributes
   - tre.ces.attributes.action_group
@@ -70,7 +73,7 @@ runs:
       type: str
       sample: FAILED
     reason:
-      description: Why it did not complete.
+      description: Why it did not complete, or why its job still waits.
       type: str
       sample: the container exited with 3
     rc:
@@ -144,12 +147,20 @@ runs:
       description: Seconds between the two.
       type: float
       sample: 1.333
+    scheduler:
+      description: V(slurm) where M(tre.ces.ces_run) submitted it as a job, else V(none).
+      type: str
+      sample: none
     slurm_job_id:
-      description: The Slurm job it ran in, if any.
+      description: The Slurm job that it ran in, or is to run in, if any; of an array C(4711_3).
       type: str
       sample: "4711"
+    slurm_raw_id:
+      description: The number that Slurm has for the task of an array besides.
+      type: str
+      sample: "4714"
     host:
-      description: The back-end it ran on.
+      description: The back-end it ran on; empty while its job waits.
       type: str
       sample: backend1
     user:
@@ -171,7 +182,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ces.services.runs import list_runs
+from ..module_utils.ces.services.runs import list_runs, look_up
 from ..module_utils.ces.values.record import STATES
 from ..module_utils.door import RUNNER, answer, system_for
 
@@ -180,7 +191,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     system = system_for(module)
     if params["run_id"] is not None:
-        records = [system.records.load(params["run_id"])]
+        records = [look_up(params["run_id"], system)]
     else:
         records = list_runs(system, params["limit"] or None, params["state"], params["runner"])
     return {"changed": False, "runs": [record.as_dict() for record in records]}

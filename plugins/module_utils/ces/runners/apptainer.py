@@ -120,7 +120,7 @@ def run(launch: Launch) -> Command:
             launch.image,
             *launch.args,
         ),
-        env={f"APPTAINERENV_{name}": value for name, value in launch.env.items()},
+        env={f"APPTAINERENV_{name}": value for name, value in _environment(launch).items()},
     )
 
 
@@ -135,6 +135,14 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
         return None
     message = said[-1].removeprefix(_FATAL).strip()
     return 127 if message.startswith(_NO_PROGRAM) else EXIT_OURS, message
+
+
+def _environment(launch: Launch) -> Mapping[str, str]:
+    """``--nv`` gives every GPU of the host: in a Slurm job libraries take these."""
+    if not (launch.resources.gpu and launch.gpus):
+        return launch.env
+    gpus = ",".join(launch.gpus)
+    return {"CUDA_VISIBLE_DEVICES": gpus, "NVIDIA_VISIBLE_DEVICES": gpus, **launch.env}
 
 
 def _limits(launch: Launch) -> list[str]:

@@ -29,6 +29,8 @@ class Launch:
     :param image: what the engine finds the image by.
     :param run_id: the run's NUMBER, put on the container as a label.
     :param resources: what the engine is to enforce (nothing that this kernel cannot).
+    :param in_job: it runs in a Slurm job: it stays in the job's cgroup, whose limits hold.
+    :param gpus: the indices of the GPUs that it may see; None for all.
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
@@ -45,6 +47,8 @@ class Launch:
     home: str | None = None
     options: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    in_job: bool = False
+    gpus: tuple[str, ...] | None = None
 
     @property
     def cid_file(self) -> str:
@@ -55,6 +59,11 @@ class Launch:
     def pid_file(self) -> str:
         """Which process the engine is."""
         return pid_file(self.private)
+
+    @property
+    def aside_file(self) -> str:
+        """Where the engine's own messages are, if it writes them to a file."""
+        return f"{self.private}/aside"
 
     @property
     def env_file(self) -> str:

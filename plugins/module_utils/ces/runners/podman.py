@@ -139,6 +139,8 @@ def run(launch: Launch) -> Command:
     group may read is denied (crun only). Signals do not pass through podman: we stop the container.
     podman keeps no log: its default would copy each line of output, which may hold data, into the
     system's journal, and costs nine seconds a megabyte; the run's own log has it all.
+    In a Slurm job it makes no cgroup: its own would be the user's session's, where neither the
+    job's limits nor ``scancel`` reach.
     """
     return Command(
         (
@@ -154,6 +156,7 @@ def run(launch: Launch) -> Command:
             f"--cidfile={launch.cid_file}",
             f"--env-file={launch.env_file}",
             f"--network={launch.network}",
+            *(("--cgroups=disabled",) if launch.in_job else ()),
             *_limits(launch),
             *(f"--mount={bind(mount)}" for mount in launch.mounts),
             *(_home(launch.home) if launch.home else ()),
@@ -185,7 +188,11 @@ def _limits(launch: Launch) -> list[str]:
             if resources.memory is not None
             else []
         ),
-        *(["--device=nvidia.com/gpu=all"] if resources.gpu else []),
+        *(
+            [f"--device=nvidia.com/gpu={gpu}" for gpu in launch.gpus or ("all",)]
+            if resources.gpu
+            else []
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from ..errors import CesError
 from ..runners.command import cid_file, pid_file
 from ..runners.table import RUNNERS, Runner
 from ..system.audit import audit_run
-from ..system.files import remove_abandoned, remove_tree
+from ..system.files import remove_abandoned, remove_quietly, remove_tree
 from ..system.proc import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
@@ -79,25 +79,35 @@ def sweep_others(system: System) -> None:
         system.tell(f"warning: an earlier run is not cleared away: {error}")
 
 
-def sweep(system: System) -> list[RunRecord]:
+def sweep(system: System, job: str | None = None) -> list[RunRecord]:
     """Clear away after this user's runs and pulls on this host whose process died.
 
     The records of the runs say so.
 
+    :param job: only after runs of this Slurm job, by either of its numbers.
     :returns: the records of the runs that were swept.
     """
-    sweep_transfers(system.account)
     remove_abandoned(system.account.runtime, ("auth", "ca"))
     swept = []
-    for run, record in system.records.take_over_dead(lambda record: record.host == system.host):
+
+    def mine(record: RunRecord) -> bool:
+        of_job = job is None or job in (record.slurm_job_id, record.slurm_raw_id)
+        return record.host == system.host and of_job
+
+    for run, record in system.records.take_over_dead(mine):
         runner = RUNNERS.get(record.runner)
         if runner is not None:
             clear_away(record, private_path(run.run_id, system), runner, system)
         if record.state in LIVE:
             record.state, record.ended = "CANCELLED", utc_now()
             record.reason = "the process that ran it was killed, or the host went down"
+        if record.scheduler != "none":
+            # never submitted: nobody will read it, and it holds secrets
+            remove_quietly(f"{run.directory}/job.json")
         run.save_last(record)
         audit_run(system.policy, record)
         run.finish()
         swept.append(record)
+    # behind the runs: what a container is made of goes when it is no more
+    sweep_transfers(system.account)
     return swept

@@ -31,6 +31,7 @@ class Plan:
     :param outputs: the directory the caller chose, or None for a new one; likewise ``scratch``.
     :param timeout: seconds, or None.
     :param warnings: what the caller should know before it runs.
+    :param in_job: it runs in a Slurm job, with ``gpus`` of that.
     """
 
     spec: RunSpec
@@ -46,6 +47,8 @@ class Plan:
     options: tuple[str, ...]
     timeout: float | None
     warnings: tuple[str, ...]
+    in_job: bool = False
+    gpus: tuple[str, ...] | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -72,32 +75,38 @@ class Plan:
             run_id=run_id,
             name=self.spec.name or f"ces-{run_id}",
             mounts=mounts,
-            resources=self.enforced,
+            # in a job its cgroup is what holds; an engine's own would lead out of it
+            resources=Resources(gpu=self.enforced.gpu) if self.in_job else self.enforced,
             network=self.network,
             private=private,
             home=home if self.spec.home else None,
             env=self.env,
             options=self.options,
             args=tuple(self.spec.args),
+            in_job=self.in_job,
+            gpus=self.gpus,
         )
 
     def resources_record(self) -> dict[str, Any]:
-        """What records say of the resources: memory in bytes, and whether limits hold."""
-        return {
+        """What records say of the resources: memory in bytes, whether limits hold and by whom."""
+        record = {
             "cpus": self.wanted.cpus,
             "memory": self.wanted.memory,
             "gpu": self.wanted.gpu,
             "enforced": self.wanted == self.enforced,
         }
+        return {**record, "enforced_by": "slurm"} if self.in_job else record
 
 
-def plan_run(spec: RunSpec, system: System) -> Plan:
+def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     """Hold a run against the policy, the user's rights and what this host can do.
 
+    :param elsewhere: another host will run it: what this one has installed and can limit is no
+        matter.
     :raises CesError: it may not or cannot take place; the message says why and what to do.
     """
     policy, account = system.policy, system.account
-    runner = usable_runner(spec.runner, system)
+    runner = usable_runner(spec.runner, system, elsewhere)
     if isinstance(spec.image, ImageRef):
         policy.registry_for(spec.image)
     if spec.home:
@@ -113,7 +122,11 @@ def plan_run(spec: RunSpec, system: System) -> Plan:
         memory=_whole(policy.memory.settle(memory_bytes(spec.memory), "memory")),
         gpu=spec.gpu,
     )
-    enforced, warnings = enforceable(wanted, system.limiting, policy.limits)
+    if runner.check is not None:
+        runner.check(given.words, wanted)
+    enforced, warnings = (
+        (wanted, ()) if elsewhere else enforceable(wanted, system.limiting, policy.limits)
+    )
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
     _no_target_twice(extra)
@@ -131,7 +144,22 @@ def plan_run(spec: RunSpec, system: System) -> Plan:
         options=given.words,
         timeout=duration_seconds(spec.timeout),
         warnings=warnings,
+        in_job=system.allocation is not None and not elsewhere,
+        gpus=None if elsewhere else _gpus_of_job(spec, system),
     )
+
+
+def _gpus_of_job(spec: RunSpec, system: System) -> tuple[str, ...] | None:
+    """The GPUs of the Slurm job that we are in: a container may see no others."""
+    if not spec.gpu or system.allocation is None:
+        return None
+    if not system.allocation.gpus:
+        raise CesError(
+            "give the container the GPU",
+            said=f"Slurm gave job {system.allocation.job_id} none",
+            hint="ask Slurm for it: --gres=gpu:1, or gpus: 1 of tre.ces.ces_run",
+        )
+    return system.allocation.gpus
 
 
 def enforceable(
@@ -162,16 +190,17 @@ def enforceable(
     return enforced, (f"limits on {what} are not enforced: {limiting.reason}",)
 
 
-def usable_runner(name: str, system: System) -> Runner:
+def usable_runner(name: str, system: System, elsewhere: bool = False) -> Runner:
     """The engine of that name, which the site allows and this host has.
 
+    :param elsewhere: another host must have it.
     :raises CesError: it is not allowed, or not there.
     """
     runner = runner_named(name)
     if name not in system.policy.runners:
         allowed = ", ".join(system.policy.runners)
         raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
-    if not system.account.has_program(runner.engine):
+    if not elsewhere and not system.account.has_program(runner.engine):
         raise CesError(
             f"use the runner {name}",
             said=f"{runner.engine} is not installed on this host",

@@ -8,12 +8,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..dataclass import dataclass
+from ..dataclass import dataclass, replace
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
 from ..system.audit import audit_run
 from ..system.cgroup import oom_kills
-from ..system.files import explained, private_directory, remove_quietly, remove_tree, write_new
+from ..system.files import (
+    explained,
+    private_directory,
+    read_if_there,
+    remove_quietly,
+    remove_tree,
+    write_new,
+)
 from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status
@@ -30,6 +37,8 @@ from .store import LocalImage
 TIMEOUT_STATUS = 124
 """Exit status of a run that was ended by its timeout, as timeout(1) has it."""
 _KILLED = 128 + 9
+_BESIDE = 0.2
+"""Seconds within which a signal to a whole job has reached all of it."""
 _NOT_KNOWN = "image not known"
 
 
@@ -112,13 +121,53 @@ def ensure_image(spec: RunSpec, system: System) -> LocalImage:
     return pulled.image
 
 
-def _run(plan: Plan, image: LocalImage, system: System) -> Ran:
+def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRecord) -> Ran:
+    """As :func:`run_container`, for a run that has its number and its record already.
+
+    However it ends, also before there is a container, the record says so.
+
+    :raises CesError: it was refused, or could not be started.
+    """
+    try:
+        plan = plan_run(spec, system)
+        for warning in plan.warnings:
+            system.tell(f"warning: {warning}")
+        sweep_others(system)
+        image = ensure_image(spec, system)
+    except BaseException as error:
+        _close(record, error, system)
+        active.save_last(record)
+        active.finish()
+        audit_run(system.policy, record)
+        raise
+    return _run(plan, image, system, active, record)
+
+
+def is_free(plan: Plan, number: int, home: str) -> bool:
+    """Whether no directory of an older, forgotten run has this number."""
+    mine = [] if plan.outputs else [plan.outputs_for(number, home)]
+    mine += [] if plan.scratch else [plan.scratch_for(number, home)]
+    return not any(os.path.lexists(path) for path in mine)
+
+
+def _run(
+    plan: Plan,
+    image: LocalImage,
+    system: System,
+    claimed: ActiveRun | None = None,
+    before: RunRecord | None = None,
+) -> Ran:
+    """
+    :param claimed: the run, if it has its number already; ``before``: its record.
+    """
     home = system.account.home
-    active = system.records.open(lambda number: _is_free(plan, number, home))
+    active = claimed or system.records.open(lambda number: is_free(plan, number, home))
     try:
         private = private_path(active.run_id, system)
         launch = plan.launch(active.run_id, home, private, image.file or str(plan.spec.image))
         record = _record(plan, launch, image, system)
+        if before is not None:
+            record.scheduler = before.scheduler
         record.log, record.pid = active.log, os.getpid()
         record.scratch_created = plan.scratch is None
         record.state, record.started = "RUNNING", utc_now()
@@ -126,7 +175,8 @@ def _run(plan: Plan, image: LocalImage, system: System) -> Ran:
         active.save(record, durable=False)
         with _clearing_away(plan, launch, record, active, system):
             _make_directories(plan, launch)
-            finished = _follow(plan, launch, record, active, system)
+            with store_of(plan.spec.runner, system).lend(image, launch):
+                finished = _follow(plan, launch, record, active, system)
     finally:
         active.release()  # unless it is finished, the next sweep finds it
     return Ran(record, finished.stdout, finished.stderr)
@@ -140,8 +190,7 @@ def _clearing_away(
     try:
         yield
     except BaseException as error:
-        record.state = "CANCELLED" if isinstance(error, Interrupted) else "FAILED"
-        record.rc, record.reason = EXIT_OURS, str(error) or type(error).__name__
+        _close(record, error, system)
         raise
     finally:
         record.ended = record.ended or utc_now()
@@ -149,6 +198,21 @@ def _clearing_away(
         active.save_last(record)
         active.finish()
         audit_run(system.policy, record)
+
+
+def _close(record: RunRecord, error: BaseException, system: System) -> None:
+    """Say in the record that this ended the run."""
+    record.state = "FAILED"
+    if isinstance(error, Interrupted):
+        record.state = _ended_by_signal(system)
+    record.rc, record.reason = EXIT_OURS, str(error) or type(error).__name__
+    record.ended = utc_now()
+
+
+def _ended_by_signal(system: System) -> str:
+    """Slurm says by one and the same signal that a job is cancelled and that its time is over."""
+    job = system.allocation
+    return "TIMEOUT" if job is not None and job.time_is_over else "CANCELLED"
 
 
 def _follow(
@@ -164,11 +228,15 @@ def _follow(
         pid_file=launch.pid_file,
     )
     system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
-    kills_before = oom_kills(system.account.uid)
+    kills_before = _oom_kills(system)
     begun = time.monotonic()
     finished = system.process.run(plan.runner.run(launch), streams)
+    if plan.runner.aside:
+        finished = replace(finished, stderr=finished.stderr + read_if_there(launch.aside_file))
+    if plan.in_job:
+        finished = _stopped_beside_us(finished, streams, system)
     record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
-    _judge(record, finished, plan, oom_kills(system.account.uid) > kills_before)
+    _judge(record, finished, plan, system, _oom_kills(system) > kills_before)
     if finished.rc < EXIT_OURS and not finished.stopped_by:
         # the engine ended by itself and left nothing; to ask podman for it again would cost 40 ms
         remove_quietly(launch.cid_file)
@@ -179,7 +247,28 @@ def _follow(
     return finished
 
 
-def _judge(record: RunRecord, finished: Finished, plan: Plan, oom: bool) -> None:
+def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> Finished:
+    """What Slurm tells us to stop it tells the engine too, which may end before we have heard.
+
+    Then its container is still to be stopped, gently.
+    """
+    if finished.ok or finished.stopped_by:
+        return finished
+    time.sleep(_BESIDE)
+    told = system.process.told_to_stop()
+    if not told:
+        return finished
+    if streams.stop is not None:
+        system.process.run(streams.stop)
+    return replace(finished, stopped_by=told)
+
+
+def _oom_kills(system: System) -> int:
+    job = system.allocation
+    return oom_kills(system.account.uid) if job is None else job.oom_kills()
+
+
+def _judge(record: RunRecord, finished: Finished, plan: Plan, system: System, oom: bool) -> None:
     """State, reason and exit status, from how the engine ended.
 
     :param oom: the kernel killed one of the user's processes for lack of memory meanwhile.
@@ -187,6 +276,9 @@ def _judge(record: RunRecord, finished: Finished, plan: Plan, oom: bool) -> None
     if finished.log_error:
         record.warnings = (*record.warnings, finished.log_error)
     record.state, record.rc, record.reason = _verdict(finished, plan, oom)
+    if record.state == "CANCELLED" and _ended_by_signal(system) == "TIMEOUT":
+        record.state, record.rc = "TIMEOUT", TIMEOUT_STATUS
+        record.reason = "the time that Slurm gave the job was over"
 
 
 def _verdict(finished: Finished, plan: Plan, oom: bool) -> tuple[str, int, str]:
@@ -210,13 +302,6 @@ def _verdict(finished: Finished, plan: Plan, oom: bool) -> tuple[str, int, str]:
         return "OUT_OF_MEMORY", _KILLED, f"the kernel killed it for lack of memory{reason}"
     killed = " (SIGKILL)" if finished.rc == _KILLED else ""
     return "FAILED", finished.rc, f"the container exited with {finished.rc}{killed}"
-
-
-def _is_free(plan: Plan, number: int, home: str) -> bool:
-    """Whether no directory of an older, forgotten run has this number."""
-    mine = [] if plan.outputs else [plan.outputs_for(number, home)]
-    mine += [] if plan.scratch else [plan.scratch_for(number, home)]
-    return not any(os.path.lexists(path) for path in mine)
 
 
 def _make_directories(plan: Plan, launch: Launch) -> None:
@@ -246,7 +331,7 @@ def _digest(named: Image, image: LocalImage | None) -> str | None:
 
 
 def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System) -> RunRecord:
-    spec, home = plan.spec, system.account.home
+    spec, home, job = plan.spec, system.account.home, system.allocation
     return RunRecord(
         run_id=launch.run_id,
         image=str(spec.image),
@@ -260,7 +345,8 @@ def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System
         network=plan.network,
         outputs=plan.outputs_for(launch.run_id, home),
         scratch=plan.scratch_for(launch.run_id, home),
-        slurm_job_id=system.account.environ.get("SLURM_JOB_ID"),
+        slurm_job_id=job.job_id if job else None,
+        slurm_raw_id=job.raw_id if job and job.raw_id != job.job_id else None,
         host=system.host,
         user=system.account.name,
         warnings=plan.warnings,

@@ -22,13 +22,45 @@ def list_runs(
     system: System, limit: int | None = None, state: str | None = None, runner: str | None = None
 ) -> list[RunRecord]:
     """Records, the newest first, at most ``limit``, of one state or engine if given."""
+    reasons = ask_slurm(system)
     found: list[RunRecord] = []
     for record in system.records.newest():
         if limit is not None and len(found) >= limit:
             break
         if state in (None, record.state) and runner in (None, record.runner):
-            found.append(record)
+            found.append(_with_reason(record, reasons))
     return found
+
+
+def look_up(run_id: int, system: System) -> RunRecord:
+    """One record.
+
+    :raises CesError: there is no such run.
+    """
+    reasons = ask_slurm(system)
+    return _with_reason(system.records.load(run_id), reasons)
+
+
+def ask_slurm(system: System) -> dict[int, str]:
+    """Why jobs are still queued; of those that ended unseen the records say so from now on."""
+    try:
+        if not os.listdir(f"{system.account.state}/jobs"):
+            return {}
+    except OSError:
+        return {}
+    from .jobs import settle
+
+    try:
+        return {number: job.reason for number, job in settle(system).items()}
+    except CesError as error:
+        system.tell(f"warning: {error}. What the records of jobs say may be old")
+        return {}
+
+
+def _with_reason(record: RunRecord, reasons: dict[int, str]) -> RunRecord:
+    if record.state == "PENDING":
+        record.reason = reasons.get(record.run_id, "") or record.reason
+    return record
 
 
 def stop_run(run_id: int, system: System) -> RunRecord:
@@ -39,11 +71,16 @@ def stop_run(run_id: int, system: System) -> RunRecord:
     record = system.records.load(run_id)
     if record.state not in LIVE:
         raise CesError(f"stop run {run_id}", said=f"it has ended: {record.state}")
+    if record.scheduler != "none":
+        from .jobs import stop_job
+
+        return stop_job(record, system)
     if record.host != system.host:
+        job = record.slurm_job_id
         raise CesError(
             f"stop run {run_id}",
             said=f"it runs on {record.host}",
-            hint=f"run ces-stop {run_id} there",
+            hint=f"run ces-stop {run_id} there" + (f", or scancel {job}" if job else ""),
         )
     if system.records.is_alive(run_id) and record.pid is not None:
         with suppress(ProcessLookupError):  # it may have ended meanwhile

@@ -7,6 +7,7 @@
     STATE/runs/N/reserve        room on the disk for the final record, while the run is not finished
     STATE/active/N              there while the run is not finished; locked by the process that
                                 runs it
+    STATE/jobs/N                there while a scheduler answers for the run: see job_files.py
 
 The kernel drops the lock when that process dies, however it dies: an unlocked ``active/N`` is a
 dead run.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound
@@ -39,12 +41,16 @@ RESERVE = 64 * 1024
 
 @dataclass
 class ActiveRun:
-    """A run that this process answers for; holds the lock on its sign of life."""
+    """A run that this process answers for; holds the lock on its sign of life.
+
+    :param held: it does; no other process did when it was asked for.
+    """
 
     run_id: int
     directory: str
     _marker: str
     _descriptor: int
+    held: bool = True
 
     @property
     def log(self) -> str:
@@ -66,6 +72,11 @@ class ActiveRun:
         remove_unfinished(f"{self.directory}/run.json")
         remove_quietly(self._marker)
         self.release()
+
+    def hand_over(self, record: RunRecord) -> None:
+        """Leave the run to a process that will :meth:`Records.claim` it, on whatever host."""
+        self.save_last(record)
+        self.finish()
 
     def release(self) -> None:
         """Give up the lock; if the sign of life is still there, somebody else will sweep."""
@@ -101,6 +112,23 @@ class Records:
             write_atomic(f"{self._state}/counter", f"{number}\n", durable=False)
             run = self._mark(number)
         _reserve(f"{run.directory}/reserve")
+        return run
+
+    def claim(self, run_id: int) -> ActiveRun | None:
+        """Answer for a run that nobody answers for; None while somebody does.
+
+        :raises NotFound: there is no such run here.
+        """
+        directory = f"{self._runs}/{run_id}"
+        if not os.path.isdir(directory):
+            raise NotFound(f"find run {run_id}", said=f"there is no {directory} on this host")
+        with locked(f"{self._state}/counter.lock"):
+            run = self._mark(run_id)
+        if not run.held:
+            run.release()
+            return None
+        with suppress(FileExistsError):
+            _reserve(f"{directory}/reserve")
         return run
 
     def load(self, run_id: int) -> RunRecord:
@@ -204,8 +232,7 @@ class Records:
             descriptor = os.open(
                 marker, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
             )
-        try_lock(descriptor)
-        return ActiveRun(number, f"{self._runs}/{number}", marker, descriptor)
+        return ActiveRun(number, f"{self._runs}/{number}", marker, descriptor, try_lock(descriptor))
 
     def _make_directory(self, number: int) -> bool:
         path = f"{self._runs}/{number}"

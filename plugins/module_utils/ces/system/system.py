@@ -7,12 +7,16 @@ import os
 from collections.abc import Callable
 
 from ..dataclass import dataclass
+from ..typed import TYPE_CHECKING
 from ..values.policy import Policy
 from .account import Account
 from .cgroup import Limiting, limiting_for
 from .policyfile import POLICY_FILE, load_policy
 from .process import Process, SystemProcess
 from .records import Records
+
+if TYPE_CHECKING:
+    from .allocation import Allocation
 
 
 def _silent(_message: str) -> None:
@@ -25,6 +29,7 @@ class System:
 
     :param tell: gets one line at a time about what takes long, and warnings.
     :param echo: containers' and engines' output goes to our own outputs too.
+    :param allocation: the Slurm job that we are in, if any.
     """
 
     account: Account
@@ -35,6 +40,7 @@ class System:
     host: str
     tell: Callable[[str], None] = _silent
     echo: bool = False
+    allocation: Allocation | None = None
 
     @classmethod
     def here(
@@ -48,13 +54,24 @@ class System:
         :raises CesError: the policy is broken, or the user has no session here.
         """
         account = Account.current()
+        allocation = _allocation(account)
         return cls(
             account=account,
             policy=load_policy(policy_file),
             process=SystemProcess(account.engine_environ),
             records=Records(account.state),
-            limiting=limiting_for(account.uid),
+            limiting=allocation.limiting if allocation else limiting_for(account.uid),
             host=os.uname().nodename,
             tell=tell,
             echo=echo,
+            allocation=allocation,
         )
+
+
+def _allocation(account: Account) -> Allocation | None:
+    """The Slurm job that we are in; a shell of salloc on a login node has no node's name."""
+    if not {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= account.environ.keys():
+        return None
+    from .allocation import Allocation
+
+    return Allocation.of(account.environ)

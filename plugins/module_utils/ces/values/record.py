@@ -30,6 +30,9 @@ class RunRecord:
     :param run_id: the run's NUMBER, unique per user.
     :param command: the engine's argument list, free of secrets.
     :param scratch_created: the scratch directory is ours and goes when the run ends.
+    :param scheduler: ``slurm`` where we submitted the job, else ``none``.
+    :param slurm_job_id: as Slurm's commands have it, ``4711``, of a task of an array ``4711_3``.
+    :param slurm_raw_id: the number that a task has besides, which Slurm's epilog is told.
     """
 
     run_id: int
@@ -52,7 +55,9 @@ class RunRecord:
     started: str | None = None
     ended: str | None = None
     duration: float | None = None
+    scheduler: str = "none"
     slurm_job_id: str | None = None
+    slurm_raw_id: str | None = None
     host: str = ""
     user: str = ""
     pid: int | None = None

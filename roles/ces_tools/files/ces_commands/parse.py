@@ -102,6 +102,9 @@ def _split(word: str) -> tuple[str, str | None]:
 
 def _check_operands(parsed: Parsed) -> None:
     least, most = parsed.verb.operands
+    alone = parsed.verb.alone
+    if alone and parsed.text(alone.key) is not None:
+        least = most = 0
     count = len(parsed.operands)
     if count < least or count > most or (parsed.verb.name == "pull" and count == 2):
         wanted = parsed.verb.usage or "no words"

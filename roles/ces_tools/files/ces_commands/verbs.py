@@ -36,6 +36,7 @@ class Verb:
     :param takes_rest: words behind the first one that is no option are the container's, options
         included.
     :param operands: smallest and largest number of words.
+    :param alone: an option that takes the place of the words, for programs: no help lists it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Verb:
         takes_runner: bool = False,
         takes_rest: bool = False,
         operands: tuple[int, int] = (0, 0),
+        alone: Option | None = None,
     ) -> None:
         self.name = name
         self.usage = usage
@@ -57,6 +59,7 @@ class Verb:
         self.takes_runner = takes_runner
         self.takes_rest = takes_rest
         self.operands = operands
+        self.alone = alone
 
 
 COMMON = (
@@ -110,6 +113,7 @@ _RUN = (
     ),
 )
 _RUN_USAGE = "IMAGE|SIF [ARGS...]"
+_JOB = Option("--job", "RUN", "be the Slurm job of that run")
 
 VERBS = {
     verb.name: verb
@@ -132,6 +136,7 @@ VERBS = {
             takes_runner=True,
             takes_rest=True,
             operands=(1, 1_000_000),
+            alone=_JOB,
         ),
         Verb(
             "gpu-run",
@@ -171,7 +176,13 @@ VERBS = {
             "stop",
             operands=(1, 1000),
         ),
-        Verb("clean", "", "Clear away after runs whose process was killed.", "clean"),
+        Verb(
+            "clean",
+            "",
+            "Clear away after runs whose process was killed.",
+            "clean",
+            (Option("--job", "ID", "only after runs of this Slurm job, for its epilog"),),
+        ),
     )
 }
 
@@ -186,7 +197,8 @@ OLD_NAMES = {
 
 def spellings(verb: Verb) -> dict[str, Option]:
     """A command's options by each of their names."""
-    return {name: option for option in verb.options for name in option.names}
+    known = (*verb.options, verb.alone) if verb.alone else verb.options
+    return {name: option for option in known for name in option.names}
 
 
 def usage(verb: Verb, program: str) -> str:

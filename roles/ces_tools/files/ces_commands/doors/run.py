@@ -20,6 +20,8 @@ from ces_commands.parse import Parsed
 
 def main(parsed: Parsed) -> int:
     """Run a container; the exit status is the container's."""
+    if parsed.text("job") is not None:
+        return _job(parsed)
     system = system_for(parsed, echo=not parsed.on("json"))
     spec = _spec(parsed, parse_image(parsed.operands[0], os.getcwd()), system)
     if parsed.on("dry_run"):
@@ -30,6 +32,20 @@ def main(parsed: Parsed) -> int:
     record = run_container(spec, system).record
     if parsed.on("json"):
         print(json.dumps(record.as_dict(), indent=1))
+    return _status(record, system)
+
+
+def _job(parsed: Parsed) -> int:
+    """Be the job of a run that a playbook submitted to Slurm."""
+    from ces.services.jobs import run_job
+
+    from ces_commands.doors.runs import whole_number
+
+    system = system_for(parsed)
+    return _status(run_job(whole_number(parsed.text("job") or "", "--job"), system).record, system)
+
+
+def _status(record: RunRecord, system: System) -> int:
     if record.state != "COMPLETED":
         system.tell(f"run {record.run_id}: {record.state}: {record.reason}")
     return 125 if record.rc is None else record.rc

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 
 from ces.errors import InvalidValue
-from ces.services.runs import list_runs
+from ces.services.runs import list_runs, look_up
 from ces.values.record import RunRecord
 
 from ces_commands.doors.common import print_table, spell, system_for
@@ -19,7 +19,7 @@ def main(parsed: Parsed) -> int:
     """List runs, or show one."""
     system = system_for(parsed)
     if parsed.operands:
-        record = system.records.load(whole_number(parsed.operands[0], "a run's number"))
+        record = look_up(whole_number(parsed.operands[0], "a run's number"), system)
         print(json.dumps(record.as_dict(), indent=1) if parsed.on("json") else _details(record))
         return 0
     limit = whole_number(parsed.text("limit") or str(_LISTED), "--limit")
@@ -64,6 +64,7 @@ def _details(record: RunRecord) -> str:
         "started": record.started or "",
         "ended": record.ended or "",
         "host": record.host,
+        "Slurm job": record.slurm_job_id or "",
         "command": spell(record.command),
     }
     facts.update({f"warning {number}": text for number, text in enumerate(record.warnings, 1)})

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The Slurm job that this process is in: what it was given, what holds it to that, when it ends.
+
+Loaded only inside a job.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+
+from ..dataclass import dataclass
+from .cgroup import ROOT, Limiting
+
+_AT_ITS_END = 5.0
+"""Seconds before the end of its time at which Slurm may tell a job to stop (OverTimeLimit is later,
+and clocks differ)."""
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A Slurm job, seen from inside.
+
+    :param job_id: as Slurm's commands have it, ``4711``, of a task of an array ``4711_3``.
+    :param raw_id: Slurm's own number of it, which of a task is another.
+    :param task: the task of an array, or nothing.
+    :param gpus: the indices of the GPUs it was given.
+    :param end: when its time is over, in seconds since the epoch, as far as it says so.
+    :param cgroup: the job's directory below /sys/fs/cgroup, or nothing if it has none.
+    """
+
+    job_id: str
+    raw_id: str
+    task: str = ""
+    gpus: tuple[str, ...] = ()
+    end: float | None = None
+    cgroup: str = ""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], root: str = ROOT) -> Allocation:
+        """The job that Slurm's variables tell of."""
+        raw, task = environ["SLURM_JOB_ID"], environ.get("SLURM_ARRAY_TASK_ID", "")
+        array = environ.get("SLURM_ARRAY_JOB_ID", "")
+        gpus = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS") or ""
+        end = environ.get("SLURM_JOB_END_TIME", "")
+        return cls(
+            job_id=f"{array}_{task}" if array and task else raw,
+            raw_id=raw,
+            task=task,
+            gpus=tuple(word for word in gpus.split(",") if re.fullmatch(r"[A-Za-z0-9.:-]+", word)),
+            end=float(end) if end.isdigit() else None,
+            cgroup=_job_cgroup(raw, root),
+        )
+
+    @property
+    def time_is_over(self) -> bool:
+        """Whether the job has used up its time, so that this is why it was told to stop."""
+        return self.end is not None and time.time() >= self.end - _AT_ITS_END
+
+    @property
+    def limiting(self) -> Limiting:
+        """What Slurm holds the job to; we set no limits of our own inside."""
+        held = set()
+        if self.cgroup:
+            if _first_word(f"{self.cgroup}/memory.max") not in ("", "max"):
+                held.add("memory")
+            if _first_word(f"{self.cgroup}/cpuset.cpus"):
+                held.add("cpu")
+        return Limiting(
+            frozenset(held),
+            "Slurm does not hold this job to them (task/cgroup with ConstrainCores and"
+            " ConstrainRAMSpace would)",
+        )
+
+    def oom_kills(self) -> int:
+        """How many of the job's processes the kernel has killed for lack of memory."""
+        try:
+            with open(f"{self.cgroup}/memory.events", encoding="ascii") as stream:
+                counts = dict(line.split() for line in stream)
+        except (OSError, ValueError):
+            return 0
+        return int(counts.get("oom_kill", 0))
+
+
+def _job_cgroup(raw_id: str, root: str) -> str:
+    """The directory ``job_ID`` above the cgroup that this process is in."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as stream:
+            lines = [line.rstrip("\n") for line in stream]
+    except OSError:
+        return ""
+    for line in lines:
+        path = line[len("0::") :] if line.startswith("0::") else ""
+        before, found, _after = path.partition(f"/job_{raw_id}/")
+        if found:
+            directory = f"{root}{before}/job_{raw_id}"
+            return directory if os.path.isdir(directory) else ""
+    return ""
+
+
+def _first_word(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
