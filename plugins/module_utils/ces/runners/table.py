@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ..dataclass import dataclass
 from ..errors import InvalidValue
 from ..values.options import Option
 from ..values.policy import NETWORKS
-from . import apptainer, podman
+from ..values.resources import Resources
+from . import apptainer, oci, podman
 from .command import Command, Launch
 
 
@@ -25,6 +26,8 @@ class Runner:
     :param hint: from what it said to what to do next.
     :param complaint: from its exit status and outputs to ours and what it says went wrong; None if
         it was the container that failed.
+    :param check: refuses options and resources that it cannot have.
+    :param aside: its messages are in a file of their own, ``Launch.aside_file``.
     :param environment: the text of its env file; None where the command itself has the variables.
     :param reserved: variables that its containers cannot be given.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
@@ -43,6 +46,8 @@ class Runner:
     stop: Callable[[str], Command] | None = None
     remove: Callable[[str], Command] | None = None
     delete: Callable[[str], Command] | None = None
+    check: Callable[[Sequence[str], Resources], None] | None = None
+    aside: bool = False
     files: bool = False
     reserved: tuple[str, ...] = ()
 
@@ -71,6 +76,18 @@ RUNNERS: Mapping[str, Runner] = {
         run=apptainer.run,
         files=True,
         reserved=apptainer.RESERVED,
+    ),
+    "oci": Runner(
+        engine="crun",
+        role="oci",
+        networks=("none", "host"),
+        options=oci.OPTIONS,
+        hint=oci.hint,
+        complaint=oci.complaint,
+        run=oci.run,
+        remove=oci.remove,
+        check=oci.check,
+        aside=True,
     ),
 }
 

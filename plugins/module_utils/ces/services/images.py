@@ -24,8 +24,18 @@ def _apptainer(system: System) -> Store:
     return SifStore(system)
 
 
+def _oci(system: System) -> Store:
+    from .bundle_store import BundleStore
+
+    return BundleStore(system)
+
+
 # each is loaded when it is needed: a run of one engine does not pay for the others
-STORES: Mapping[str, Callable[[System], Store]] = {"podman": _podman, "apptainer": _apptainer}
+STORES: Mapping[str, Callable[[System], Store]] = {
+    "podman": _podman,
+    "apptainer": _apptainer,
+    "oci": _oci,
+}
 """The image storage of each engine: a new engine is a new row."""
 
 

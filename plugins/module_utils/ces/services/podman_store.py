@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from ..errors import CesError, InvalidValue, NotFound
 from ..runners import podman
+from ..runners.command import Launch
 from ..system.files import read_json, write_atomic
 from ..system.process import Streams
 from ..system.system import System
@@ -85,6 +87,10 @@ class PodmanStore:
         ):
             command = podman.pull(str(image), authfile, room.directory)
             return room.run(command, image, podman.hint, self._system)
+
+    def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
+        """podman itself keeps an image that a container is made of."""
+        return nullcontext()
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from ..dataclass import asdict, dataclass
+from ..runners.command import Launch
 from ..typed import Any, Protocol
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
@@ -19,7 +21,7 @@ class LocalImage:
     :param digests: ``name@digest`` for every repository it came from; for an image of several
         platforms both the index's and the manifest's digest.
     :param size: bytes on disk.
-    :param file: the file it is, for engines whose images are files.
+    :param file: the file or directory it is, for engines whose images are that.
     """
 
     runner: str
@@ -81,6 +83,9 @@ class Store(Protocol):
         self, image: ImageRef, source: ImageRef, digest: str, credentials: Credentials
     ) -> Sequence[str]:
         """Bring the image here from ``source``; returns the command that ran."""
+
+    def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
+        """While in the block the image stays, and the engine finds what it needs of it."""
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""

@@ -45,7 +45,7 @@ class Transfer:
     def run(
         self, command: Command, image: ImageRef, hint: Callable[[str], str], system: System
     ) -> Sequence[str]:
-        """Let the engine fetch; returns its argument list.
+        """Let an engine work in it, one after the other; returns its argument list.
 
         :param hint: from what the engine says to what to do next.
         :raises Interrupted: we were told to stop.
@@ -53,6 +53,7 @@ class Transfer:
         """
         streams = Streams(echo=system.echo, interruptible=True, pid_file=self.pid_file)
         finished = system.process.run(command, streams)
+        remove_quietly(self.pid_file)
         if finished.stopped_by:
             raise Interrupted(f"pull {image}", finished.stopped_by)
         return finished.check(f"pull {image}", hint(finished.stderr)).argv

@@ -126,6 +126,15 @@ def read_text(path: str, what: str) -> str:
         raise InvalidValue(what, path, f"it is not UTF-8 at byte {error.start}") from None
 
 
+def read_if_there(path: str) -> str:
+    """Text of a file that need not be there."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read(TEXT_MAX)
+    except OSError:
+        return ""
+
+
 def read_json(path: str, what: str) -> Any:
     """Parsed JSON of a file.
 

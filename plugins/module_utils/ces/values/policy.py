@@ -63,7 +63,8 @@ class Policy:
     """A site's policy; the defaults are what holds when there is no file.
 
     ``home``: whether a run that asks for it gets the user's home (``asked``) or not (``never``).
-    ``sif_dir``: a directory of image files (SIF) for all users. ``sif_files``: whether files may be
+    ``sif_dir``: a directory of image files (SIF) for all users, ``bundle_dir`` one of OCI bundles.
+    ``sif_files``: whether files may be
     run that ces-pull did not fetch (``any``) or not (``pulled``).
     Amounts: CPUs are numbers, memory is in bytes. ``origin`` is the file, for messages.
     """
@@ -81,6 +82,7 @@ class Policy:
     safe_data: SafeData = SafeData()
     home: str = "asked"
     sif_dir: str | None = None
+    bundle_dir: str | None = None
     sif_files: str = "pulled"
     image_size_limit: int | None = None
     require_digest: bool = False
@@ -293,11 +295,14 @@ def _mount_roots(keys: _Keys) -> dict[str, Any]:
     return {"mount_roots": roots}
 
 
-def _sif_dir(keys: _Keys) -> dict[str, Any]:
-    path = keys.get("sif_dir", str)
-    if path is not None and not path.startswith("/"):
-        raise keys.wrong("sif_dir", f"{path!r} is not an absolute path")
-    return {"sif_dir": path}
+def _directory(key: str) -> Callable[[_Keys], dict[str, Any]]:
+    def reader(keys: _Keys) -> dict[str, Any]:
+        path = keys.get(key, str)
+        if path is not None and not path.startswith("/"):
+            raise keys.wrong(key, f"{path!r} is not an absolute path")
+        return {key: path}
+
+    return reader
 
 
 def _audit(keys: _Keys) -> dict[str, Any]:
@@ -320,7 +325,8 @@ _READERS: Mapping[str, Callable[[_Keys], dict[str, Any]]] = {
     "mount_roots": _mount_roots,
     "safe_data": _safe_data,
     "home": lambda keys: {"home": keys.choice("home", ("asked", "never"), "asked")},
-    "sif_dir": _sif_dir,
+    "sif_dir": _directory("sif_dir"),
+    "bundle_dir": _directory("bundle_dir"),
     "sif_files": lambda keys: {"sif_files": keys.choice("sif_files", ("pulled", "any"), "pulled")},
     "image_size_limit": lambda keys: {
         "image_size_limit": keys.amount("image_size_limit", memory_bytes)

@@ -8,6 +8,7 @@ import os
 import sys
 
 from ces.errors import InvalidValue
+from ces.runners.table import runner_named
 from ces.services.pull import Pulled, pull_image
 from ces.services.sif_store import digest_of_file, link_here
 from ces.system.signals import StopSignals
@@ -34,13 +35,17 @@ def main(parsed: Parsed) -> int:
         pulled = pull_image(spec, system, check_only=reuse or parsed.on("dry_run"))
     if reuse:
         _say_if_stale(link, pulled, system)
-    elif pulled.image is not None and pulled.image.file is not None and not parsed.on("dry_run"):
+    elif _is_a_file(spec, pulled) and not parsed.on("dry_run"):
         link_here(pulled.image.file, link, parsed.on("force"))
     if parsed.on("json"):
         print(json.dumps(_as_dict(spec, pulled)))
     else:
         print(_sentence(spec, pulled, parsed.on("dry_run")))
     return 0
+
+
+def _is_a_file(spec: PullSpec, pulled: Pulled) -> bool:
+    return runner_named(spec.runner).files and pulled.image is not None
 
 
 def _say_if_stale(link: str, pulled: Pulled, system: System) -> None:

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images unpacked for OCI runtimes, kept by digest: see by_digest.py.
+
+    STORE/digests/sha256-HEX/rootfs        the image's files, all of one owner, never changed
+    STORE/digests/sha256-HEX/image.json    what the image says of itself; a run holds a lock on it
+
+What a single container adds (configuration, layer for what it writes) is no part of it: see
+bundles.py.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime, timezone
+
+from ..errors import Busy, CesError, InvalidValue, NotFound
+from ..runners import oci
+from ..runners.command import Launch
+from ..system.authfile import auth_file
+from ..system.files import explained, private_directory, read_json, remove_tree, write_new
+from ..system.oci_layout import image_in_layout
+from ..system.rootfs import settle_rootfs, user_of_image
+from ..system.sif import check_architecture
+from ..system.system import System
+from ..values.bundle import ImageConfig
+from ..values.image import ImageFile, ImageRef
+from ..values.spec import Credentials
+from .bundles import bundle_for_run
+from .by_digest import ByDigest
+from .store import LocalImage
+from .transfer import Transfer, transfer
+
+
+class BundleStore:
+    """The unpacked images that this user may run."""
+
+    lock_mode = ByDigest.lock_mode
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        account = system.account
+        # what containers write lies there too, and no network file system can hold that
+        data = account.engine_environ.get("XDG_DATA_HOME", "")
+        own = data if data.startswith("/") else f"{account.home}/.local/share"
+        self._kept = ByDigest(f"{own}/ces/bundles", system.policy.bundle_dir)
+
+    def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
+        """The unpacked image, or None; there is nothing to be kept, so it is always fresh."""
+        directory = self._kept.find(image)
+        return None if directory is None else self._local(directory, image)
+
+    def open_file(self, image: ImageFile) -> LocalImage:
+        """They are directories, which only ces-pull makes."""
+        raise InvalidValue("an image of oci", image.path, "it is a file", "name it by its registry")
+
+    def forget(self) -> None:
+        """Nothing is kept."""
+
+    def lock_file(self, image: ImageRef, digest: str) -> str:
+        """Whoever unpacks this content holds this."""
+        return self._kept.lock_file(digest)
+
+    def plan_fetch(self, image: ImageRef, source: ImageRef, digest: str) -> Sequence[str]:
+        """The first of the commands that :meth:`fetch` would run."""
+        store = self._kept.writable()
+        return oci.copy(source.pinned(digest), f"{store}/layout", store, None).argv
+
+    def fetch(
+        self, image: ImageRef, source: ImageRef, digest: str, credentials: Credentials
+    ) -> Sequence[str]:
+        """Unpack the image into a directory, which gets its name when it is whole."""
+        account = self._system.account
+        for program in ("skopeo", "umoci"):
+            if not account.has_program(program):
+                raise CesError(
+                    f"pull {image}",
+                    said=f"{program} is not installed on this host",
+                    hint="the administrator installs it with the role oci",
+                )
+        store = self._kept.writable()
+        with (
+            transfer(store, account) as room,
+            auth_file(credentials, (source,), account) as authfile,
+        ):
+            command = oci.copy(
+                source.pinned(digest), f"{room.directory}/layout", room.directory, authfile
+            )
+            argv = room.run(command, image, oci.hint, self._system)
+            whole = self._unpack(room, image)
+            self._put(whole, self._kept.place(store, digest), room, image)
+        self._kept.name(store, image, self._kept.place(store, digest))
+        return argv
+
+    @contextmanager
+    def lend(self, image: LocalImage, launch: Launch) -> Iterator[None]:
+        """A bundle in the run's own directory, and a place on disk for what its container writes.
+
+        The container is gone when the block ends: what it is made of cannot be removed before.
+        """
+        if image.file is None:
+            raise NotFound(f"run {launch.image}", said="it is not among the unpacked images")
+        account = self._system.account
+        config = _config_in(image.file)
+        with (
+            _kept_from_removal(image.file, launch.image),
+            transfer(private_directory(self._kept.own), account) as room,
+        ):
+            text = bundle_for_run(launch, config, f"{image.file}/rootfs", room.directory, account)
+            with explained("write the container's configuration"):
+                write_new(f"{launch.private}/config.json", text)
+                write_new(launch.cid_file, oci.container_id(launch.run_id))
+            try:
+                yield
+            finally:
+                if os.path.exists(launch.cid_file):
+                    self._system.process.run(oci.remove(launch.cid_file))
+
+    def listing(self) -> list[LocalImage]:
+        """All images that have a name, the shared ones first."""
+        return [self._local(directory, image) for image, directory in self._kept.listing()]
+
+    def remove(self, image: ImageRef) -> None:
+        """Remove an image's name, and its files with the last name.
+
+        :raises Busy: it is the last, and a run uses them.
+        """
+        with ExitStack() as stack:
+
+            def take(directory: str) -> None:
+                stack.enter_context(_unused(directory, f"remove image {image}"))
+
+            directory = self._kept.forget(image, take)
+            if directory is not None:
+                store = os.path.dirname(os.path.dirname(directory))
+                room = stack.enter_context(transfer(store, self._system.account))
+                with explained(f"remove image {image}"):
+                    os.rename(directory, f"{room.directory}/gone")
+
+    def _unpack(self, room: Transfer, image: ImageRef) -> str:
+        """The unpacked image in the transfer's own room."""
+        layout, whole = f"{room.directory}/layout", f"{room.directory}/whole"
+        said = image_in_layout(layout)
+        check_architecture(str(image), str(said.get("architecture", "")))
+        with explained(f"unpack image {image}"):
+            os.mkdir(whole, 0o755)
+        room.run(oci.unpack(layout, f"{whole}/rootfs"), image, oci.hint, self._system)
+        remove_tree(layout)
+        with explained(f"unpack image {image}"):
+            size = settle_rootfs(f"{whole}/rootfs")
+            user = user_of_image(f"{whole}/rootfs", said, str(image))
+            config = ImageConfig.from_image(said, user, size)
+            write_new(f"{whole}/image.json", json.dumps(config.as_dict()), 0o644)
+            os.chmod(whole, 0o755)  # noqa: S103  whatever the umask: others may run it
+        if not (config.entrypoint or config.cmd):
+            self._system.tell(
+                f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments"
+            )
+        return whole
+
+    def _put(self, whole: str, place: str, room: Transfer, image: ImageRef) -> None:
+        """Give it its name; the caller holds the lock, so nobody else is at it."""
+        with ExitStack() as stack, explained(f"keep image {image}"):
+            if os.path.lexists(place):
+                stack.enter_context(_unused(place, f"pull image {image} again"))
+                os.rename(place, f"{room.directory}/gone")
+            os.rename(whole, place)
+
+    def _local(self, directory: str, image: ImageRef) -> LocalImage:
+        config = _config_in(directory)
+        digest = self._kept.digest_in(directory)
+        made = datetime.fromtimestamp(os.stat(directory).st_mtime, timezone.utc)
+        return LocalImage(
+            runner="oci",
+            id=digest.partition(":")[2],
+            digest=digest,
+            digests=(image.pinned(digest),),
+            names=(str(image),),
+            size=config.size,
+            created=made.isoformat(timespec="seconds"),
+            architecture=config.architecture,
+            os=config.os,
+            file=directory,
+        )
+
+
+def _config_in(directory: str) -> ImageConfig:
+    path = f"{directory}/image.json"
+    return ImageConfig.from_dict(read_json(path, "what is known of the image"), path)
+
+
+@contextmanager
+def _kept_from_removal(directory: str, what: str) -> Iterator[None]:
+    """While in the block nobody removes it: any number may hold it like this."""
+    with _locked(directory, fcntl.LOCK_SH, f"run {what}", "it is just being removed"):
+        if not os.path.exists(f"{directory}/image.json"):
+            raise NotFound(f"run {what}", said="the image has just been removed")
+        yield
+
+
+def _unused(directory: str, tried: str) -> AbstractContextManager[None]:
+    return _locked(directory, fcntl.LOCK_EX, tried, "a run uses it")
+
+
+@contextmanager
+def _locked(directory: str, kind: int, tried: str, said: str) -> Iterator[None]:
+    with explained(tried):
+        descriptor = os.open(f"{directory}/image.json", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Busy(tried, said=said, hint="try again later; ces-runs lists your runs") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image's files on disk: made readable for all, looked into without leaving them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from ..errors import CesError
+from ..typed import Any
+from ..values.bundle import user_in
+from .files import TEXT_MAX
+
+_FOR_ALL, _FOR_ALL_TO_ENTER = 0o644, 0o755
+
+
+def settle_rootfs(rootfs: str) -> int:
+    """Let everybody read what is there, and nobody gain rights by it; returns its size on disk.
+
+    :raises OSError: something is not ours.
+    """
+    size = 0
+    os.chmod(rootfs, _settled(os.lstat(rootfs)))
+    for entry in _everything(rootfs):
+        status = entry.stat(follow_symlinks=False)
+        size += status.st_blocks * 512
+        if not entry.is_symlink():
+            mode = _settled(status)
+            if mode != stat.S_IMODE(status.st_mode):
+                os.chmod(entry.path, mode)
+    return size
+
+
+def _everything(directory: str) -> Iterator[os.DirEntry[str]]:
+    """All below a directory; a directory comes before what is in it, and is opened then."""
+    with os.scandir(directory) as entries:
+        for entry in list(entries):
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _everything(entry.path)
+
+
+def _settled(status: os.stat_result) -> int:
+    # neither setuid nor setgid: in a store for all they would be the owner's
+    mode = stat.S_IMODE(status.st_mode) & 0o1777
+    executable = stat.S_ISDIR(status.st_mode) or mode & 0o111
+    return mode | (_FOR_ALL_TO_ENTER if executable else _FOR_ALL)
+
+
+def user_of_image(rootfs: str, image: dict[str, Any], name: str) -> tuple[int, int, str]:
+    """The ids and the home of the user that an image's configuration names.
+
+    :raises CesError: its files do not have that user.
+    """
+    wanted = str((image.get("config") or {}).get("User") or "")
+    found = user_in(wanted, text_in(rootfs, "etc/passwd"), text_in(rootfs, "etc/group"))
+    if found is None:
+        raise CesError(
+            f"unpack image {name}",
+            said=f"its user {wanted!r} is not in its own /etc/passwd and /etc/group",
+            hint="ask its maker to name the user by numbers",
+        )
+    return found
+
+
+def text_in(rootfs: str, path: str) -> str:
+    """Text of a file of the image, empty if there is none; no link leads out of the image."""
+    *parents, name = path.split("/")
+    descriptor = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in parents:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            below = os.open(part, flags, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+    with open(file, encoding="utf-8", errors="replace") as stream:
+        return stream.read(TEXT_MAX) if stat.S_ISREG(os.fstat(file).st_mode) else ""

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an OCI runtime makes a container of: the image's wishes and files, the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..dataclass import asdict, dataclass
+from ..errors import CesError
+from ..typed import Any
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """What an image says of itself, with its user looked up in its own files.
+
+    :param uid: what its user is in the container, likewise ``gid``; 0 where it names none.
+    :param home: that user's home directory in the image.
+    :param size: bytes that it takes on disk.
+    """
+
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    uid: int = 0
+    gid: int = 0
+    home: str = "/"
+    architecture: str = ""
+    os: str = "linux"
+    size: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For keeping beside the files."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: object, origin: str) -> ImageConfig:
+        """What :meth:`as_dict` gave, by way of JSON.
+
+        :raises CesError: it is something else.
+        """
+        try:
+            if not isinstance(raw, dict):
+                raise TypeError("it is no JSON object")
+            values: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in raw.items()
+            }
+            return cls(**values)
+        except TypeError as error:
+            raise CesError(
+                f"read {origin}", said=str(error), hint="pull the image again with --force"
+            ) from None
+
+    @classmethod
+    def from_image(
+        cls, raw: Mapping[str, Any], ids: tuple[int, int, str], size: int
+    ) -> ImageConfig:
+        """From an image's configuration, as the OCI image specification has it.
+
+        :param ids: the user and group that its ``User`` stands for, and the user's home.
+        """
+        config = raw.get("config") or {}
+        return cls(
+            entrypoint=_words(config.get("Entrypoint")),
+            cmd=_words(config.get("Cmd")),
+            env=_words(config.get("Env")),
+            cwd=str(config.get("WorkingDir") or "/"),
+            uid=ids[0],
+            gid=ids[1],
+            home=ids[2],
+            architecture=str(raw.get("architecture", "")),
+            os=str(raw.get("os", "linux")),
+            size=size,
+        )
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a container's root is put together.
+
+    :param rootfs: the image's files, which are never changed.
+    :param root: an empty directory for the container's root.
+    :param directories: names in the image's own root; ``files`` are what is not a directory there.
+    :param layers: directory for what the container writes, on a disk; None for a read-only root.
+    :param etc: files that lie in the container's ``/etc``: name and path on the back-end.
+    :param temporary: directories of the image that are memory in a container with such a root.
+    """
+
+    rootfs: str
+    root: str
+    directories: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    layers: str | None = None
+    etc: tuple[tuple[str, str], ...] = ()
+    temporary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who the container is to the kernel: the user alone, and none of their subordinate ids."""
+
+    uid: int
+    gid: int
+
+
+def user_in(text: str, passwd: str, group: str) -> tuple[int, int, str] | None:
+    """The ids and the home of an image's ``User`` (``name``, ``uid``, either with ``:group``).
+
+    :param passwd: text of the image's own file, likewise ``group``.
+    :returns: None if the files do not have the name.
+    """
+    user, _colon, named_group = text.partition(":")
+    user = user or "0"
+    entry = next((row for row in _rows(passwd, 7) if user in (row[0], row[2])), None)
+    uid = int(user) if user.isdigit() else int(entry[2]) if entry else None
+    gid: int | None = int(entry[3]) if entry and entry[3].isdigit() else 0
+    if named_group:
+        found = next((row for row in _rows(group, 4) if row[0] == named_group), None)
+        gid = int(named_group) if named_group.isdigit() else int(found[2]) if found else None
+    if uid is None or gid is None:
+        return None
+    return uid, gid, (entry[5] if entry and entry[5].startswith("/") else "/")
+
+
+def _rows(text: str, fields: int) -> list[list[str]]:
+    rows = (line.split(":") for line in text.splitlines())
+    return [row for row in rows if len(row) >= fields and row[2].isdigit()]
+
+
+def _words(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return (raw,)
+    return tuple(str(word) for word in raw) if isinstance(raw, Sequence) else ()
