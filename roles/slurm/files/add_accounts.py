@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Add the accounts and their users that Slurm's accounting lacks. None is removed.
 
-Run as root: ``python3 add_accounts.py compare|add CLUSTER`` with a JSON list of accounts (``name``, ``users``) on
-standard input; prints a JSON list of what was, or would be, added.
+Run as root: ``python3 add_accounts.py compare|add CLUSTER`` with a JSON list of accounts (``name``,
+``users``) on standard input; prints a JSON list of what was, or would be, added.
 """
 
 from __future__ import annotations

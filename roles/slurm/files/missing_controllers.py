@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print those of the named controllers of cgroup v2 that this host lacks; nothing if it has them all.
+"""Print those of the named controllers of cgroup v2 that this host lacks; nothing if it has all.
 
 Reads only: ``python3 missing_controllers.py CONTROLLER...``.
 """
