@@ -62,7 +62,8 @@ def root_file_system(root: Path) -> None:
 
 def run_container(own: Path, work: Path) -> dict[str, Any]:
     """Make the image without any privilege, run it twice, look at both sides."""
-    image, out, marker = work / "verify.sif", work / "out", Path.home() / ".tre-ces-verify"
+    # hosts that share the home do this at the same time: a name of our own in it
+    image, out, marker = work / "verify.sif", work / "out", Path.home() / f".{work.name}"
     # apptainer keeps its own settings in the home directory, unless told otherwise
     directories = {"CACHEDIR": own / "cache", "TMPDIR": own / "tmp", "CONFIGDIR": work / "config"}
     out.mkdir()
