@@ -104,7 +104,7 @@ class BundleStore:
         if image.file is None:
             raise NotFound(f"run {launch.image}", said="it is not among the unpacked images")
         account = self._system.account
-        config = _config_in(image.file)
+        config = config_in(image.file)
         with (
             _kept_from_removal(image.file, launch.image),
             transfer(private_directory(self._kept.own), account) as room,
@@ -170,7 +170,7 @@ class BundleStore:
             os.rename(whole, place)
 
     def _local(self, directory: str, image: ImageRef) -> LocalImage:
-        config = _config_in(directory)
+        config = config_in(directory)
         digest = self._kept.digest_in(directory)
         made = datetime.fromtimestamp(os.stat(directory).st_mtime, timezone.utc)
         return LocalImage(
@@ -187,7 +187,8 @@ class BundleStore:
         )
 
 
-def _config_in(directory: str) -> ImageConfig:
+def config_in(directory: str) -> ImageConfig:
+    """What an unpacked image says of itself."""
     path = f"{directory}/image.json"
     return ImageConfig.from_dict(read_json(path, "what is known of the image"), path)
 

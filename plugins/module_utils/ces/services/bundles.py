@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 
 from ..errors import CesError, NotFound
 from ..runners import oci, seccomp
 from ..runners.command import Launch
 from ..system.account import Account
-from ..system.files import explained, read_json
+from ..system.files import explained, read_json, write_new
 from ..typed import Any
 from ..values.bundle import Ground, ImageConfig, Owner
 
+_HOSTS = "hosts"
 _KERNELS_OWN = ("proc", "sys", "dev")
 _TEMPORARY = ("/tmp", "/var/tmp", "/run")  # noqa: S108  in the container
 _SMALL = 1024 * 1024
@@ -30,56 +30,76 @@ def bundle_for_run(
     :param rootfs: the image's files, which stay as they are.
     :param room: a directory that goes when the container has gone.
     """
-    writable = not oci.read_only(launch.options)
+    ground = survey(launch, rootfs, room, not oci.read_only(launch.options))
     with explained("put the container's root together"):
-        ground = lay_out(launch, rootfs, room, writable)
+        lay_out(ground, launch, room)
+    return json.dumps(configuration(launch, image, ground, account), ensure_ascii=False)
+
+
+def configuration(
+    launch: Launch, image: ImageConfig, ground: Ground, account: Account
+) -> dict[str, Any]:
+    """A bundle's configuration for this user, with the host's profile of system calls."""
     owner = Owner(account.uid, os.getegid())
-    return json.dumps(oci.config(launch, image, ground, owner, _seccomp()), ensure_ascii=False)
+    return oci.config(launch, image, ground, owner, _seccomp())
 
 
-def lay_out(launch: Launch, rootfs: str, room: str, writable: bool) -> Ground:
-    """Make the places of the image's own directories, and of those that are mounted.
+def survey(launch: Launch, rootfs: str, room: str, writable: bool) -> Ground:
+    """What a container's root will be made of; changes nothing.
 
     :param writable: with directories that take what the container writes.
     """
-    root = f"{room}/root"
-    os.mkdir(root, 0o755)
-    os.chmod(root, 0o755)  # noqa: S103  whatever the umask: the container may have another user
     targets = {mount.target for mount in launch.mounts}
-    directories, files = [], []
-    for entry in sorted(os.scandir(rootfs), key=lambda entry: entry.name):
-        if entry.name in _KERNELS_OWN or f"/{entry.name}" in targets:
-            continue
-        if entry.is_symlink():
-            os.symlink(os.readlink(entry.path), f"{root}/{entry.name}")
-        elif entry.is_dir():
-            directories.append(entry.name)
-        elif entry.is_file():
-            if writable and entry.stat().st_size <= _SMALL:
-                shutil.copy(entry.path, f"{root}/{entry.name}")
-            else:
-                files.append(entry.name)
-    if writable:
-        _make_layers(rootfs, room, directories)
+    found: dict[str, list[str]] = {"directories": [], "files": [], "copies": [], "links": []}
+    with explained(f"look at the image's files in {rootfs}"), os.scandir(rootfs) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.name not in _KERNELS_OWN and f"/{entry.name}" not in targets:
+                kind = _kind_of(entry, writable)
+                if kind:
+                    found[kind].append(entry.name)
     return Ground(
         rootfs=rootfs,
-        root=root,
-        directories=tuple(directories),
-        files=tuple(files),
+        root=f"{room}/root",
         layers=room if writable else None,
         etc=_names(launch, rootfs, room, writable),
         temporary=() if writable else _temporary(rootfs),
+        **{kind: tuple(names) for kind, names in found.items()},
     )
 
 
-def _make_layers(rootfs: str, room: str, directories: list[str]) -> None:
-    for part in ("upper", "work"):
-        os.mkdir(f"{room}/{part}", 0o700)
-        for name in directories:
+def lay_out(ground: Ground, launch: Launch, room: str) -> None:
+    """Make what a survey found, in a room that may get its name later."""
+    root = f"{room}/root"
+    os.mkdir(root, 0o755)
+    os.chmod(root, 0o755)  # noqa: S103  whatever the umask: the container may have another user
+    for name in ground.links:
+        os.symlink(os.readlink(f"{ground.rootfs}/{name}"), f"{root}/{name}")
+    for name in ground.copies:
+        # costs 5 ms, and few images have a file there
+        import shutil
+
+        shutil.copy(f"{ground.rootfs}/{name}", f"{root}/{name}")
+    if ground.layers is not None:
+        for part, name in ((p, n) for p in ("upper", "work") for n in ("", *ground.directories)):
             os.mkdir(f"{room}/{part}/{name}", 0o700)
-    for name in directories:
-        # the container sees the layer's mode, not that of what is below it
-        os.chmod(f"{room}/upper/{name}", stat.S_IMODE(os.stat(f"{rootfs}/{name}").st_mode))
+        for name in ground.directories:
+            # the container sees the layer's mode, not that of what is below it
+            mode = stat.S_IMODE(os.stat(f"{ground.rootfs}/{name}").st_mode)
+            os.chmod(f"{room}/upper/{name}", mode)
+    if launch.network == "none":
+        text = f"127.0.0.1 localhost {launch.name}\n::1 localhost\n"
+        write_new(f"{room}/{_HOSTS}", text, 0o644)
+
+
+def _kind_of(entry: os.DirEntry[str], writable: bool) -> str:
+    """What becomes of an entry of an image's own root; nothing if it is neither of these."""
+    if entry.is_symlink():
+        return "links"
+    if entry.is_dir():
+        return "directories"
+    if not entry.is_file():
+        return ""
+    return "copies" if writable and entry.stat().st_size <= _SMALL else "files"
 
 
 def _temporary(rootfs: str) -> tuple[str, ...]:
@@ -88,17 +108,16 @@ def _temporary(rootfs: str) -> tuple[str, ...]:
 
 def _names(launch: Launch, rootfs: str, room: str, writable: bool) -> tuple[tuple[str, str], ...]:
     """How names of hosts are looked up: as here, where the network is this host's."""
-    if launch.network == "host":
-        found = {name: os.path.realpath(f"/etc/{name}") for name in ("hosts", "resolv.conf")}
+    if launch.network == "none":
+        found = {"hosts": f"{room}/{_HOSTS}"}
     else:
-        found = {"hosts": f"{room}/hosts"}
-        with open(found["hosts"], "w", encoding="utf-8") as stream:
-            stream.write(f"127.0.0.1 localhost {launch.name}\n::1 localhost\n")
+        places = {name: os.path.realpath(f"/etc/{name}") for name in ("hosts", "resolv.conf")}
+        found = {name: place for name, place in places.items() if os.path.exists(place)}
     return tuple(
-        (name, path)
-        for name, path in found.items()
+        (name, place)
+        for name, place in found.items()
         # a runtime would have to make it, and cannot in a root that is read-only
-        if os.path.exists(path) and (writable or _is_really(rootfs, f"/etc/{name}", stat.S_ISREG))
+        if writable or _is_really(rootfs, f"/etc/{name}", stat.S_ISREG)
     )
 
 

@@ -113,6 +113,19 @@ _RUN = (
     ),
 )
 _RUN_USAGE = "IMAGE|SIF [ARGS...]"
+_BUNDLE = (
+    Option("--to", "DIR", "the bundle's directory (default: ./NAME-TAG.bundle)"),
+    Option("--copy", "", "with a copy of the image's files, where jobs do not see your storage"),
+    Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
+    Option("--project", "NAME", "the project whose data are mounted at /safe_data"),
+    Option("--read-only", "", "mount /safe_data read-only"),
+    Option("--outputs", "DIR", "directory for /safe_outputs (default: none is mounted)"),
+    Option("--scratch", "DIR", "directory for /scratch (default: none is mounted)"),
+    Option("--network", "MODE", "network of the container (default: the site's)"),
+    Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--dry-run", "", "say whether there is something to do, and end"),
+    _JSON,
+)
 _JOB = Option("--job", "RUN", "be the Slurm job of that run")
 
 VERBS = {
@@ -145,6 +158,15 @@ VERBS = {
             "run",
             _RUN,
             takes_runner=True,
+            takes_rest=True,
+            operands=(1, 1_000_000),
+        ),
+        Verb(
+            "bundle",
+            "IMAGE [ARGS...]",
+            "Make an OCI bundle of an image, for srun --container, and print its directory.",
+            "bundle",
+            _BUNDLE,
             takes_rest=True,
             operands=(1, 1_000_000),
         ),

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a bundle that stays: for Slurm's ``--container``, and for whoever runs bundles themselves.
+
+It holds a configuration and an empty root, and refers to the unpacked image: made in a moment, and
+small. Its root is read-only, so that many can run it at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+from ..dataclass import dataclass, replace
+from ..errors import CesError, InvalidValue
+from ..runners.command import Launch
+from ..system.files import explained, read_if_there, remove_tree, write_new
+from ..system.system import System
+from ..values.bundle import Ground
+from ..values.image import ImageRef
+from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
+from ..values.resources import Resources
+from ..values.spec import RunSpec
+from .bundle_store import config_in
+from .bundles import configuration, lay_out, survey
+from .images import store_of
+from .plan import Plan, plan_run
+from .run import ensure_image
+from .store import LocalImage
+
+_NOTE = "tre.ces.image"
+"""The annotation that says of which image we made a bundle."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What it came to.
+
+    :param changed: the bundle is new, or another than before; in check mode, it would be.
+    :param image: None in check mode, if it would have to be pulled.
+    """
+
+    changed: bool
+    path: str
+    image: LocalImage | None
+
+
+def make_bundle(
+    spec: RunSpec, path: str, system: System, copy: bool = False, check_only: bool = False
+) -> Made:
+    """Make a bundle of an image in a directory, unless it is there just so.
+
+    :param spec: the image, the directories, arguments, environment and network; no more counts.
+    :param copy: with a copy of the image's files, for hosts that do not see the store of images.
+    :raises CesError: it was refused, or the directory is something else.
+    """
+    image = spec.image
+    if not isinstance(image, ImageRef):
+        raise InvalidValue("an image", str(image), "it is a file", "name it by its registry")
+    plan = plan_run(spec, system)
+    before = _text_of(path)
+    if check_only:
+        found = store_of(spec.runner, system).find(image)
+        same = found is not None and before == _settle(plan, found, path, copy, system)[1]
+        return Made(not same, path, found)
+    local = ensure_image(spec, system)
+    for mount in _mounts(plan)[1:]:
+        with explained(f"make {mount.source} for {mount.target}"):
+            os.makedirs(mount.source, mode=0o700, exist_ok=True)
+    ground, text = _settle(plan, local, path, copy, system)
+    if before == text:
+        return Made(False, path, local)
+    new = f"{path}.{os.getpid()}.tmp"
+    try:
+        with explained(f"make the bundle {path}"):
+            os.mkdir(new, 0o700)
+            source = f"{local.file}/rootfs"
+            lay_out(replace(ground, rootfs=source), _launch(plan, path), new)
+            if copy:
+                shutil.copytree(source, f"{new}/rootfs", symlinks=True)
+            write_new(f"{new}/config.json", text)
+            if os.path.lexists(path):
+                remove_tree(path)
+            os.rename(new, path)
+    finally:
+        if os.path.lexists(new):
+            remove_tree(new)
+    return Made(True, path, local)
+
+
+def _text_of(path: str) -> str:
+    """The configuration of the bundle that is there; empty if there is none.
+
+    :raises CesError: there is something else, which is not ours to replace.
+    """
+    if not os.path.lexists(path):
+        return ""
+    text = read_if_there(f"{path}/config.json")
+    try:
+        ours = _NOTE in json.loads(text or "{}").get("annotations", {})
+    except (ValueError, AttributeError):
+        ours = False
+    if not ours:
+        raise CesError(
+            f"make the bundle {path}",
+            said="there is something of that name which ces-bundle did not make",
+            hint="move it away, or name another directory",
+        )
+    return text
+
+
+def _settle(
+    plan: Plan, image: LocalImage, path: str, copy: bool, system: System
+) -> tuple[Ground, str]:
+    """What the bundle is made of, and the text of its configuration."""
+    launch = _launch(plan, path)
+    ground = survey(launch, f"{image.file}/rootfs", path, writable=False)
+    if copy:
+        ground = replace(ground, rootfs=f"{path}/rootfs")
+    config = configuration(launch, config_in(str(image.file)), ground, system.account)
+    config["annotations"][_NOTE] = image.digests[0]
+    return ground, json.dumps(config, ensure_ascii=False, indent=1)
+
+
+def _launch(plan: Plan, path: str) -> Launch:
+    return Launch(
+        image=str(plan.spec.image),
+        run_id=0,
+        name=plan.spec.name or "ces-bundle",
+        mounts=_mounts(plan),
+        resources=Resources(),
+        network=plan.network,
+        private=path,
+        env=plan.env,
+        args=tuple(plan.spec.args),
+    )
+
+
+def _mounts(plan: Plan) -> tuple[Mount, ...]:
+    """Outputs and scratch have no number here: they are those that the caller names, or none."""
+    chosen = ((plan.outputs, SAFE_OUTPUTS), (plan.scratch, SCRATCH))
+    return (plan.safe_data, *(Mount(source, target) for source, target in chosen if source))

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-bundle``."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from ces.services.make_bundle import make_bundle
+from ces.system.files import read_text
+from ces.system.signals import StopSignals
+from ces.values.image import ImageRef
+from ces.values.spec import Directories, RunSpec
+from ces.values.words import parse_env
+
+from ces_commands.doors.common import system_for
+from ces_commands.parse import Parsed
+
+
+def main(parsed: Parsed) -> int:
+    """Make a bundle; its directory is the last thing printed."""
+    image = ImageRef.parse(parsed.operands[0])
+    system = system_for(parsed)
+    to = parsed.text("to") or f"{image.short_name.replace(':', '-')}.bundle"
+    spec = RunSpec(
+        image=image,
+        runner="oci",
+        args=parsed.operands[1:],
+        env=_env(parsed),
+        network=parsed.text("network"),
+        directories=Directories(
+            project=parsed.text("project"),
+            read_only=parsed.on("read_only"),
+            outputs=parsed.text("outputs"),
+            scratch=parsed.text("scratch"),
+        ),
+        pull=parsed.text("pull") or "missing",
+    )
+    with StopSignals() as signals:
+        system.process.signals = signals
+        made = make_bundle(
+            spec, os.path.abspath(to), system, parsed.on("copy"), parsed.on("dry_run")
+        )
+    if parsed.on("json"):
+        digest = made.image.digest if made.image else None
+        print(json.dumps({"changed": made.changed, "path": made.path, "digest": digest}))
+    elif parsed.on("dry_run"):
+        print(f"{made.path}: {'would be made' if made.changed else 'unchanged'}")
+    else:
+        print(made.path)
+    return 0
+
+
+def _env(parsed: Parsed) -> dict[str, str]:
+    env: dict[str, str] = {}
+    for path in parsed.texts("env_file"):
+        env.update(parse_env(read_text(path, "the env file"), None, f"the env file {path}"))
+    return env
