@@ -573,10 +573,12 @@ def work_as_job(module: AnsibleModule, spec: RunSpec, system: System) -> dict[st
             for record in submitted.records
         ]
         return of_array(queued, tasks) if tasks else queued[0]
-    ends = [
-        {**finished(image, end.ran.record, end.ran.stdout, end.ran.stderr), "slurm": end.facts}
-        for end in follow(submitted, system, params["poll_interval"])
-    ]
+    ends = []
+    for end in follow(submitted, system, params["poll_interval"]):
+        run = end.ran
+        ends.append({**finished(image, run.record, run.stdout, run.stderr), "slurm": end.facts})
+        for warning in run.record.warnings:
+            module.warn(warning)
     return of_array(ends, tasks) if tasks else ends[0]
 
 

@@ -21,7 +21,7 @@ from ..system.job_files import JobFiles
 from ..system.process import TAIL
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals
-from ..system.slurm import PARTITIONS, Job, NoAnswer, Request, Slurm
+from ..system.slurm import HOPELESS, PARTITIONS, Job, NoAnswer, Request, Slurm
 from ..system.system import System
 from ..typed import Any
 from ..values.image import ImageFile
@@ -40,6 +40,8 @@ _SETTLING = 10.0
 """Seconds that a job and its record may take to agree that the run is over."""
 _CLAIM = 60.0
 """Seconds that whoever submitted a run may take to let go of it."""
+_CONSIDERING = (0.1, 0.2, 0.4, 0.8)
+"""Seconds that Slurm gets to say why a new job has not started."""
 _STOPPING = 90.0
 """Seconds until a cancelled job must be over: Slurm's KillWait is 30, and then it is cleared."""
 _MIB = 1024**2
@@ -100,7 +102,17 @@ def planned_job(
     spec, plan = _settled(spec, job, system)
     number = system.records.expected_number()
     request = _request(plan, job, number, system)
-    argv, start = Slurm(system.process).test(request, number)
+    slurm = Slurm(system.process)
+    argv, start = slurm.test(request, number)
+    # Slurm does not mind, and would let it wait for ever; only a quality of service can allow more
+    partition, longest = slurm.longest(job.partition)
+    minutes = job.time_limit_minutes
+    if longest is not None and minutes is not None and minutes * 60 > longest and job.qos is None:
+        raise CesError(
+            f"submit {request.name} to partition {partition}",
+            said=HOPELESS["PartitionTimeLimit"],
+            hint=f"ask for less, or of another partition: {PARTITIONS}",
+        )
     return _pending(plan, number, system), tuple(argv), start
 
 
@@ -352,7 +364,7 @@ def _pending(plan: Plan, number: int, system: System) -> RunRecord:
         runner=spec.runner,
         name=launch.name,
         mounts=[mount.as_dict() for mount in launch.mounts],
-        resources=plan.resources_record(),
+        resources={**plan.resources_record(), "enforced_by": "slurm"},
         network=plan.network,
         outputs=plan.outputs_for(number, home),
         scratch=plan.scratch_for(number, home),
@@ -432,11 +444,14 @@ def _refuse_what_never_starts(job_id: str, records: Sequence[RunRecord], system:
     :raises CesError: it has been cancelled again, and why.
     """
     slurm = Slurm(system.process)
-    try:
-        known = slurm.queue([job_id])
-    except NoAnswer:
-        return
-    job = next(iter(known.values()), None)
+    for pause in _CONSIDERING:
+        try:
+            job = next(iter(slurm.queue([job_id]).values()), None)
+        except NoAnswer:
+            return
+        if job is None or job.state != "PENDING" or job.reason:
+            break
+        time.sleep(pause)
     if job is None or not job.hopeless:
         return
     slurm.cancel(job_id)

@@ -130,6 +130,7 @@ def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRec
     """
     try:
         plan = plan_run(spec, system)
+        record.warnings = plan.warnings
         for warning in plan.warnings:
             system.tell(f"warning: {warning}")
         sweep_others(system)
@@ -212,7 +213,14 @@ def _close(record: RunRecord, error: BaseException, system: System) -> None:
 def _ended_by_signal(system: System) -> str:
     """Slurm says by one and the same signal that a job is cancelled and that its time is over."""
     job = system.allocation
-    return "TIMEOUT" if job is not None and job.time_is_over else "CANCELLED"
+    if job is None:
+        return "CANCELLED"
+    if job.end is None:  # Slurm before 23.02 does not say
+        from ..system.slurm import Slurm
+
+        left = Slurm(system.process).time_left(job.raw_id)
+        return "TIMEOUT" if left is not None and left <= 1 else "CANCELLED"
+    return "TIMEOUT" if job.time_is_over else "CANCELLED"
 
 
 def _follow(

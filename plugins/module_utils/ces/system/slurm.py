@@ -215,12 +215,30 @@ class Slurm:
         if not answer.ok and _GONE not in answer.stderr:
             answer.check(f"cancel job {job_id}", hint_for(answer.stderr))
 
+    def time_left(self, job_id: str) -> float | None:
+        """Seconds until a job's time is over; None if nobody knows."""
+        command = Command(("squeue", "--noheader", f"--jobs={job_id}", "--format=%L"))
+        answer = self._process.run(command)
+        return _seconds(answer.stdout) if answer.ok else None
+
+    def longest(self, partition: str | None) -> tuple[str, float | None]:
+        """A partition, the default one if none is named, and the seconds that its jobs may take."""
+        try:
+            answer = self._process.run(Command(("sinfo", "--noheader", "--format=%P %l")))
+        except CesError:
+            return "", None
+        for line in answer.stdout.splitlines():
+            name, _space, limit = line.strip().partition(" ")
+            if name.rstrip("*") == partition or (partition is None and name.endswith("*")):
+                return name.rstrip("*"), _seconds(limit)
+        return "", None
+
     def _refused(self, request: Request, answer: Finished) -> CesError:
         said = last_lines(_without_prefix(answer.stderr))
         if "batch job submission failed:" in said.lower():
             said = said[said.lower().index("batch job submission failed:") :].partition(": ")[2]
         hint = hint_for(said)
-        partitions = self._partitions() if "partition" in said.lower() else ""
+        partitions = self._partitions() if "invalid partition" in said.lower() else ""
         if partitions:
             hint = f"partitions here: {partitions}"
         where = f" to partition {request.spec.partition}" if request.spec.partition else ""
@@ -293,6 +311,15 @@ def _without_prefix(text: str) -> str:
 
 def _said(word: str) -> str:
     return "" if word in ("None", "(null)", "N/A", "n/a") else word
+
+
+def _seconds(text: str) -> float | None:
+    """From ``1-02:03:04``, ``02:03:04`` or ``03:04``; None for what is no time (``infinite``)."""
+    match = re.fullmatch(r"(?:([0-9]+)-)?(?:([0-9]+):)?([0-9]+):([0-9]+)", text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
 def _kibibytes(text: str) -> float:
