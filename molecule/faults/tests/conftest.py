@@ -8,8 +8,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,105 +15,11 @@ from typing import Any
 
 import pytest
 import yaml
+from remote import Done, Host, logged_in, wait_until
 
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 TOP = Path(__file__).resolve().parents[3]
-ON_HOST = Path(__file__).with_name("on_host")
 SITE_FILE = Path(os.environ["TESTBED_SITE"])
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    rc: int
-    out: str
-    err: str
-
-    @property
-    def said(self) -> str:
-        return self.out + self.err
-
-    def ok(self) -> Done:
-        assert self.rc == 0, f"it ended with {self.rc}: {self.said}"
-        return self
-
-
-class Host:
-    """A host of the test bed. One ssh connection for each user, with a session of its own."""
-
-    def __init__(self, name: str, variables: dict[str, Any], sockets: Path) -> None:
-        self.name = name
-        self._sockets = sockets
-        self._address = variables["ansible_host"]
-        self._options = [
-            *shlex.split(variables["ansible_ssh_common_args"]),
-            f"-i{variables['ansible_ssh_private_key_file']}",
-            "-oControlMaster=auto",
-            "-oControlPersist=yes",
-            f"-oControlPath={sockets}/{name}-%r",
-        ]
-
-    def _ssh(self, user: str, script: str) -> list[str]:
-        return ["ssh", *self._options, f"{user}@{self._address}", script]
-
-    def run(self, user: str, script: str, stdin: str = "", timeout: float = 60) -> Done:
-        """A line of shell in a login session of the user."""
-        done = subprocess.run(
-            self._ssh(user, script),
-            input=stdin,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=timeout,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def start(self, user: str, script: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self._ssh(user, script),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def command(self, user: str, *words: str, stdin: str = "", timeout: float = 60) -> Done:
-        return self.run(user, shlex.join(words), stdin, timeout)
-
-    def root(self, script: str, stdin: str = "", timeout: float = 60) -> str:
-        return self.run("root", script, stdin, timeout).ok().out
-
-    def ask(self, user: str, program: str, timeout: float = 120, **parameters: Any) -> Any:
-        """What a program of on_host/ answers; it gets its parameters on standard input."""
-        source = (ON_HOST / f"{program}.py").read_text()
-        done = self.command(
-            user, "python3", "-Ic", source, stdin=json.dumps(parameters), timeout=timeout
-        )
-        return json.loads(done.ok().out)
-
-    def begin(self, user: str, program: str, **parameters: Any) -> subprocess.Popen[str]:
-        """Start a program of on_host/ that says "ready", and answers when its input ends."""
-        source = (ON_HOST / f"{program}.py").read_text()
-        child = self.start(user, shlex.join(["python3", "-Ic", source]))
-        assert child.stdin and child.stdout
-        child.stdin.write(json.dumps(parameters) + "\n")
-        child.stdin.flush()
-        assert child.stdout.readline() == "ready\n"
-        return child
-
-    def close(self) -> None:
-        for socket in self._sockets.glob(f"{self.name}-*"):
-            user = socket.name.rpartition("-")[2]
-            subprocess.run([*self._ssh(user, "")[:-1], "-Oexit"], capture_output=True, check=False)
-
-
-def answer_of(child: subprocess.Popen[str]) -> Any:
-    """What a program that was begun has to say at its end."""
-    out, err = child.communicate(timeout=30)
-    assert child.returncode == 0, err
-    return json.loads(out)
 
 
 @dataclass(frozen=True)
@@ -195,13 +99,6 @@ class User:
         return self.command(*words, "--password-stdin", image or self.image, stdin=password)
 
 
-def wait_until(true: Callable[[], Any], what: str, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"waited {seconds:g} s for {what}"
-        time.sleep(0.05)
-
-
 def _site() -> dict[str, Any]:
     files = (INVENTORY / "group_vars/all.yml", SITE_FILE)
     merged: dict[str, Any] = {}
@@ -221,17 +118,8 @@ def site() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def hosts() -> Iterator[dict[str, Host]]:
-    inventory = yaml.safe_load((INVENTORY / "hosts.yml").read_text())["all"]
-    # short, because the path of a socket may have 108 characters
-    with tempfile.TemporaryDirectory(prefix="ces-") as sockets:
-        found = {
-            name: Host(name, {**inventory["vars"], **variables}, Path(sockets))
-            for group in inventory["children"].values()
-            for name, variables in group["hosts"].items()
-        }
+    with logged_in(INVENTORY, Path(__file__).with_name("on_host")) as found:
         yield found
-        for host in found.values():
-            host.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,8 @@ import json
 import statistics
 
 import pytest
-from conftest import SITE, Host, answer_of, wait_until
+from conftest import SITE, Host, wait_until
+from remote import answer_of
 
 MARK = "Zw9qLr5vKdX3mT"
 """Part of the password that is in nothing else, and that no quoting changes."""
