@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs that Slurm starts, from submission to record. No Slurm runs here: see RecordingProcess."""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+
+import pytest
+from recording import REGISTRY
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    NotFound,
+    RefusedByPolicy,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import jobs
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
+    list_runs,
+    look_up,
+    stop_run,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.job import JobSpec
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
+    Credentials,
+    Directories,
+    RunSpec,
+)
+
+NAME = f"{REGISTRY}/app:1"
+SPEC = RunSpec(ImageRef.parse(NAME), "podman")
+JOB = JobSpec()
+GONE = "slurm_load_jobs error: Invalid job id specified\n"
+DOWN = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+FAST = 0.001
+"""Seconds between two questions, where the other side answers at once."""
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(jobs, "_CONSIDERING", (0,))
+    monkeypatch.setattr(jobs, "_LOOK", FAST)
+    monkeypatch.setattr(jobs, "_LOOK_SLOWLY", FAST)
+    monkeypatch.setattr(jobs, "_CLAIM", 0.1)
+    monkeypatch.setattr(jobs, "_SETTLING", 0.05)
+
+
+@pytest.fixture
+def ready(backend):
+    """The image is in storage, and Slurm takes on whatever it is given as job 40."""
+    backend.has_image(NAME)
+    backend.process.answer("sbatch", stdout="40\n")
+    queue(backend, "40|PENDING|Priority|")
+    backend.process.answer("sacct", 1)
+    return backend
+
+
+def queue(backend, *rows):
+    """From now on this is what squeue says."""
+    backend.process.answer("squeue", stdout="".join(f"{row}\n" for row in rows))
+
+
+def shown(backend, state, reason="None", code="0:0"):
+    """From now on Slurm says that the job has ended so."""
+    queue(backend, f"40|{state}|{reason}|node1")
+    facts = f"JobState={state} Reason={reason} ExitCode={code} RunTime=00:00:03 NodeList=node1"
+    backend.process.answer("scontrol", stdout=f"JobId=40 {facts} BatchHost=node1\n")
+
+
+def on_node(backend, job_id="40", raw_id=None, **facts):
+    """The back-end as a node has it, in a job."""
+    allocation = Allocation(job_id, raw_id or job_id, **facts)
+    limiting = Limiting(frozenset({"cpu", "memory"}))
+    return replace(backend.system, allocation=allocation, host="node1", limiting=limiting)
+
+
+def state_of(backend):
+    return backend.home / ".local/state/ces"
+
+
+def test_a_run_that_is_submitted_waits_as_a_record_and_a_private_file(ready):
+    submitted = jobs.submit_run(replace(SPEC, args=("-x",), cpus=1.5), JOB, ready.system)
+    record = ready.system.records.load(1)
+    assert (record.state, record.scheduler, record.slurm_job_id) == ("PENDING", "slurm", "40")
+    assert (record.host, record.rc, record.started) == ("", None, None)
+    assert (submitted.job_id, submitted.records[0].run_id) == ("40", 1)
+    (argv,) = ready.process.told("sbatch")
+    assert {"--cpus-per-task=2", "--mem=4096M", "--job-name=app:1"} <= set(argv)
+    private = state_of(ready) / "runs/1/job.json"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert json.loads(private.read_text())["args"] == ["-x"]
+    assert ready.system.records.active() == []
+    assert not (ready.home / "outputs-1").exists()
+
+
+def test_slurm_is_told_nothing_of_a_run_but_its_number_and_its_images_name(ready):
+    spec = replace(
+        SPEC,
+        args=("s3cret-argument",),
+        env={"TOKEN": "s3cret"},
+        credentials=Credentials("ada", "s3cret-password"),
+    )
+    jobs.submit_run(spec, JOB, ready.system)
+    for command in ready.process.commands:
+        assert "s3cret" not in repr((command.argv, dict(command.env), command.stdin))
+    record = (state_of(ready) / "runs/1/run.json").read_text()
+    assert "s3cret" not in record
+    assert "s3cret" not in " ".join(ready.said)
+
+
+def test_the_job_runs_the_run_as_it_was_asked_for_and_its_secrets_go_first(ready):
+    seen = {}
+    spec = replace(SPEC, args=("-x", "a b"), env={"TOKEN": "s3cret"}, memory="1GiB")
+
+    def look(command, streams):
+        seen["private"] = (state_of(ready) / "runs/1/job.json").exists()
+        seen["env"] = (ready.place / "run/ces/run-1/env").read_text()
+        seen["record"] = ready.system.records.load(1)
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    jobs.submit_run(spec, JOB, ready.system)
+    ran = jobs.run_job(1, on_node(ready))
+    (argv,) = ready.process.told("podman run")
+    assert "--cgroups=disabled" in argv
+    assert not any(word.startswith(("--memory", "--cpus")) for word in argv)
+    assert argv[-3:] == (NAME, "-x", "a b")
+    assert (seen["private"], seen["env"]) == (False, "TOKEN=s3cret\n")
+    assert (seen["record"].state, seen["record"].host) == ("RUNNING", "node1")
+    assert ran.record.resources["enforced_by"] == "slurm"
+    record = ready.system.records.load(1)
+    assert (record.state, record.rc, record.scheduler) == ("COMPLETED", 0, "slurm")
+    assert "s3cret" not in ready.everything_written()
+    assert list((state_of(ready) / "jobs").iterdir()) == []
+    assert ready.system.records.active() == []
+    assert (ready.home / "outputs-1").is_dir()
+    assert not (ready.home / "scratch-1").exists()
+
+
+def test_choices_of_the_submitting_shell_reach_the_job(ready):
+    environ = {**ready.system.account.environ, "CES_SAFE_OUTPUTS": f"{ready.home}/mine"}
+    system = replace(ready.system, account=replace(ready.system.account, environ=environ))
+    jobs.submit_run(SPEC, JOB, system)
+    jobs.run_job(1, on_node(ready))
+    assert ready.system.records.load(1).outputs == f"{ready.home}/mine"
+
+
+def test_what_is_refused_before_is_not_submitted(ready):
+    outside = replace(SPEC, directories=Directories(outputs="/etc"))
+    with pytest.raises(RefusedByPolicy):
+        jobs.submit_run(outside, JOB, ready.system)
+    assert ready.process.told("sbatch") == []
+    assert not state_of(ready).exists()
+
+
+def test_what_slurm_refuses_is_a_failed_run_without_a_private_file(ready):
+    ready.process.answer("sbatch", 1, stderr="sbatch: error: Invalid qos specification\n")
+    with pytest.raises(CesError, match=r"could not submit app:1: Invalid qos"):
+        jobs.submit_run(SPEC, JOB, ready.system)
+    record = ready.system.records.load(1)
+    assert (record.state, record.rc) == ("FAILED", 125)
+    assert "Invalid qos" in record.reason
+    assert not (state_of(ready) / "runs/1/job.json").exists()
+    assert ready.system.records.active() == []
+
+
+def test_a_job_that_would_wait_for_ever_is_cancelled_at_once(ready):
+    queue(ready, "40|PENDING|PartitionTimeLimit|")
+    with pytest.raises(CesError, match=r"longer than the partition allows"):
+        jobs.submit_run(SPEC, JOB, ready.system)
+    assert ready.process.told("scancel") == [("scancel", "40")]
+    record = ready.system.records.load(1)
+    assert (record.state, record.rc) == ("FAILED", 125)
+    assert "PartitionTimeLimit" in record.reason
+
+
+def test_a_submission_that_died_is_swept_with_its_secrets(ready, monkeypatch):
+    def die(*_words):
+        raise KeyboardInterrupt
+
+    # as if killed: nothing is tidied up
+    monkeypatch.setattr(jobs, "_give_up", lambda *words: None)
+    ready.process.then("sbatch", die)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.submit_run(replace(SPEC, env={"A": "s3cret"}), JOB, ready.system)
+    assert "s3cret" in ready.everything_written()
+    assert [record.state for record in sweep(ready.system)] == ["CANCELLED"]
+    assert "s3cret" not in ready.everything_written()
+
+
+def test_a_run_that_is_queued_is_nothing_that_a_sweep_takes_for_dead(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+    assert sweep(ready.system) == []
+    assert sweep(on_node(ready)) == []
+    assert ready.system.records.load(1).state == "PENDING"
+
+
+# --- following ---
+
+
+def followed(ready, **options):
+    (end,) = jobs.follow(jobs.submit_run(SPEC, JOB, ready.system), ready.system, FAST, **options)
+    return end
+
+
+def test_following_ends_with_the_nodes_record_and_slurms_facts(ready):
+    def start(command, _streams):
+        if ready.system.records.load(1).state == "PENDING":
+            jobs.run_job(1, on_node(ready))
+            shown(ready, "COMPLETED")
+        return Finished(command.argv, 0, "40|RUNNING|None|node1\n")
+
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    ready.process.then("squeue", start)
+    (end,) = jobs.follow(submitted, ready.system, FAST)
+    assert end.ran.record.state == "COMPLETED"
+    assert end.facts == {
+        "job_id": "40",
+        "state": "COMPLETED",
+        "reason": "",
+        "node": "node1",
+        "exit_code": "0:0",
+        "elapsed": "00:00:03",
+        "max_memory": "",
+        "log": f"{state_of(ready)}/runs/1/slurm.log",
+    }
+
+
+ENDS = [
+    # what Slurm says of a job that never said a word itself; state, exit status, reason
+    (("CANCELLED", "None", "0:0"), "CANCELLED", 143, "the job was cancelled before it started"),
+    (("TIMEOUT", "TimeLimit", "0:15"), "TIMEOUT", 124, "time that Slurm gave"),
+    (("NODE_FAIL", "None", "1:0"), "NODE_FAIL", 1, "the node node1 failed"),
+    (("BOOT_FAIL", "None", "0:0"), "NODE_FAIL", 125, "the node node1 failed"),
+    (("OUT_OF_MEMORY", "OutOfMemory", "0:125"), "OUT_OF_MEMORY", 137, "lack of memory"),
+    (("FAILED", "NonZeroExitCode", "127:0"), "FAILED", 127, "is the home directory shared"),
+    (("FAILED", "RaisedSignal:9", "0:9"), "FAILED", 137, "RaisedSignal:9"),
+    (("COMPLETED", "None", "0:0"), "FAILED", 125, "ended before the run began"),
+    (("DEADLINE", "None", "0:0"), "TIMEOUT", 124, "DEADLINE"),
+    (("PREEMPTED", "None", "0:0"), "CANCELLED", 143, "PREEMPTED"),
+]
+
+
+@pytest.mark.parametrize(("said", "state", "rc", "reason"), ENDS)
+def test_a_job_that_ends_without_a_word_ends_as_slurm_says(ready, said, state, rc, reason):
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    shown(ready, *said)
+    (end,) = jobs.follow(submitted, ready.system, FAST)
+    record = ready.system.records.load(1)
+    assert (record.state, record.rc) == (state, rc)
+    assert reason in record.reason
+    assert (end.ran.record.state, end.facts["state"]) == (state, said[0])
+    assert not (state_of(ready) / "runs/1/job.json").exists()
+    assert list((state_of(ready) / "jobs").iterdir()) == []
+
+
+def test_a_controller_that_is_away_is_waited_for_and_said_once(ready):
+    answers = [1, 1, 1]
+
+    def away(command, _streams):
+        if answers.pop():
+            if not answers:
+                shown(ready, "CANCELLED")
+            return Finished(command.argv, 1, "", DOWN)
+        raise AssertionError
+
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    ready.process.then("squeue", away)
+    (end,) = jobs.follow(submitted, ready.system, FAST)
+    assert end.ran.record.state == "CANCELLED"
+    assert len([line for line in ready.said if "Unable to contact" in line]) == 1
+
+
+def test_a_job_that_slurm_has_forgotten_does_not_keep_us(ready):
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    for program in ("squeue", "scontrol"):
+        ready.process.answer(program, 1, stderr=GONE)
+    (end,) = jobs.follow(submitted, ready.system, FAST)
+    assert end.ran.record.state == "CANCELLED"
+    assert "Slurm has forgotten the job" in end.ran.record.reason
+
+
+def test_a_node_that_cannot_be_reached_does_not_keep_us(ready):
+    """Its process may go on and holds the run: Slurm's word is given back, the record stays."""
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    process = ready.system.records.claim(1)
+    record = ready.system.records.load(1)
+    record.state, record.host = "RUNNING", "node1"
+    process.save(record)
+    shown(ready, "NODE_FAIL", "None", "1:0")
+    (end,) = jobs.follow(submitted, ready.system, FAST)
+    assert end.ran.record.state == "NODE_FAIL"
+    assert ready.system.records.load(1).state == "RUNNING"
+    process.release()
+
+
+def test_who_swept_without_knowing_is_corrected_by_slurm(ready):
+    """The node's epilog clears away after a job that was killed, and cannot say why it was."""
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    process = ready.system.records.claim(1)
+    record = ready.system.records.load(1)
+    record.state, record.host, record.scratch_created = "RUNNING", "node1", True
+    process.save(record)
+    (ready.home / "scratch-1").mkdir()
+    process.release()
+    node = on_node(ready)
+    assert sweep(node, "41") == []
+    assert [record.state for record in sweep(node, "40")] == ["CANCELLED"]
+    assert not (ready.home / "scratch-1").exists()
+    shown(ready, "OUT_OF_MEMORY", "OutOfMemory", "0:125")
+    (end,) = jobs.follow(submitted, ready.system, FAST)
+    assert (end.ran.record.state, end.ran.record.rc) == ("OUT_OF_MEMORY", 137)
+
+
+# --- in the job ---
+
+
+def test_outside_a_job_nobody_is_one(ready):
+    with pytest.raises(CesError, match=r"this is no Slurm job"):
+        jobs.run_job(1, ready.system)
+
+
+def test_a_home_that_is_not_shared_is_named(ready):
+    with pytest.raises(NotFound, match=r"must be shared between submit hosts and nodes"):
+        jobs.run_job(1, on_node(ready))
+
+
+def test_a_run_is_run_once(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+    jobs.run_job(1, on_node(ready))
+    with pytest.raises(CesError, match=r"could not be the job of run 1: it is COMPLETED already"):
+        jobs.run_job(1, on_node(ready))
+    assert len(ready.process.told("podman run")) == 1
+
+
+def test_what_the_node_refuses_is_in_the_record(ready):
+    ready.process.answer("podman image inspect", 125, stderr="Error: no such image\n")
+    jobs.submit_run(replace(SPEC, pull="never"), JOB, ready.system)
+    with pytest.raises(NotFound):
+        jobs.run_job(1, on_node(ready))
+    record = ready.system.records.load(1)
+    assert (record.state, record.rc) == ("FAILED", 125)
+    assert "the image is not in your storage" in record.reason
+    assert list((state_of(ready) / "jobs").iterdir()) == []
+
+
+def test_a_damaged_private_file_fails_the_run(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+    (state_of(ready) / "runs/1/job.json").write_text("{")
+    with pytest.raises(CesError, match=r"job.json"):
+        jobs.run_job(1, on_node(ready))
+    assert ready.system.records.load(1).state == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "rc"), [(-1, "TIMEOUT", 124), (3600, "CANCELLED", 143), (None, "TIMEOUT", 124)]
+)
+def test_a_job_whose_time_is_over_is_told_from_one_that_was_cancelled(ready, end, state, rc):
+    ready.process.then(
+        "podman run", lambda command, _s: Finished(command.argv, 143, stopped_by="SIGTERM")
+    )
+    jobs.submit_run(SPEC, JOB, ready.system)
+    queue(ready, "0:00")  # squeue's time left, asked for where the job does not know
+    system = on_node(ready, end=None if end is None else time.time() + end)
+    record = jobs.run_job(1, system).record
+    assert (record.state, record.rc) == (state, rc)
+
+
+def test_an_engine_that_slurm_stopped_before_us_is_stopped_too(ready):
+    def killed(command, _streams):
+        ready.process.signals.received = "SIGTERM"
+        return Finished(command.argv, 143)
+
+    ready.process.then("podman run", killed)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
+    assert (record.state, record.rc) == ("CANCELLED", 143)
+    assert len(ready.process.told("podman stop")) == 1
+
+
+def test_a_gpu_that_the_job_has_not_is_refused_and_one_that_it_has_is_the_only_one(ready):
+    jobs.submit_run(SPEC, JobSpec(gpus="1"), ready.system)
+    assert "--gres=gpu:1" in ready.process.told("sbatch")[0]
+    with pytest.raises(CesError, match=r"Slurm gave job 40 none"):
+        jobs.run_job(1, on_node(ready))
+    jobs.submit_run(replace(SPEC, gpu=True), JOB, ready.system)
+    assert "--gres=gpu:1" in ready.process.told("sbatch")[1]
+    jobs.run_job(2, on_node(ready, gpus=("1",)))
+    (argv,) = ready.process.told("podman run")
+    assert [word for word in argv if word.startswith("--device")] == ["--device=nvidia.com/gpu=1"]
+
+
+# --- arrays ---
+
+
+def test_each_task_of_an_array_is_a_run_that_knows_its_number(ready):
+    queue(ready, *(f"40_{task}|PENDING|Priority|" for task in (0, 2)))
+    submitted = jobs.submit_run(SPEC, JobSpec(array="0,2%1"), ready.system)
+    assert [r.slurm_job_id for r in submitted.records] == ["40_0", "40_2"]
+    (argv,) = ready.process.told("sbatch")
+    assert "--array=0,2%1" in argv
+    assert f"--output={state_of(ready)}/runs/1/slurm-%a.log" in argv
+    seen = []
+
+    def look(command, _streams):
+        number = len(seen) + 1
+        seen.append((ready.place / f"run/ces/run-{number}/env").read_text())
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    for task, raw in (("0", "41"), ("2", "40")):
+        jobs.run_job(1, on_node(ready, f"40_{task}", raw, task=task))
+    assert seen == [f"CES_ARRAY_INDEX={t}\nSLURM_ARRAY_TASK_ID={t}\n" for t in (0, 2)]
+    records = [ready.system.records.load(number) for number in (1, 2)]
+    assert [(r.slurm_job_id, r.slurm_raw_id) for r in records] == [("40_0", "41"), ("40_2", "40")]
+    assert {r.state for r in records} == {"COMPLETED"}
+
+
+def test_an_arrays_tasks_share_no_directory(ready):
+    shared = replace(SPEC, directories=Directories(outputs=f"{ready.home}/mine"))
+    with pytest.raises(CesError, match=r"its tasks would share .*/mine"):
+        jobs.submit_run(shared, JobSpec(array="0-1"), ready.system)
+
+
+# --- listing and stopping ---
+
+
+def test_why_a_job_waits_is_listed_and_not_written(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+    assert [record.reason for record in list_runs(ready.system)] == ["Priority"]
+    assert look_up(1, ready.system).reason == "Priority"
+    assert ready.system.records.load(1).reason == ""
+
+
+def test_runs_whose_job_is_gone_are_closed_when_somebody_looks(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+    shown(ready, "NODE_FAIL", "None", "1:0")
+    assert [record.state for record in list_runs(ready.system, state="NODE_FAIL")] == ["NODE_FAIL"]
+    assert list_runs(ready.system, state="PENDING") == []
+
+
+def test_a_silent_controller_is_a_warning_to_who_lists(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+    ready.process.answer("squeue", 1, stderr=DOWN)
+    assert [record.state for record in list_runs(ready.system)] == ["PENDING"]
+    assert any("Unable to contact" in line for line in ready.said)
+
+
+def test_who_has_no_jobs_asks_nobody(ready):
+    assert list_runs(ready.system) == []
+    assert ready.process.told("squeue") == []
+
+
+def test_a_queued_run_is_stopped_by_cancelling_its_job(ready):
+    jobs.submit_run(SPEC, JOB, ready.system)
+
+    def cancel(command, _streams):
+        shown(ready, "CANCELLED")
+        return Finished(command.argv, 0)
+
+    ready.process.then("scancel 40", cancel)
+    record = stop_run(1, ready.system)
+    assert (record.state, record.rc) == ("CANCELLED", 143)
+
+
+# --- check mode ---
+
+
+def test_check_mode_asks_slurm_and_changes_nothing(ready):
+    said = "sbatch: Job 45 to start at 2026-11-24T00:13:00 using 1 processors\n"
+    ready.process.answer("sbatch --parsable --test-only", stderr=said)
+    before = ready.files()
+    record, argv, start = jobs.planned_job(SPEC, JobSpec(time_limit="1h"), ready.system)
+    assert (record.run_id, record.state, start) == (1, "PENDING", "2026-11-24T00:13:00")
+    assert "--test-only" in argv
+    assert ready.files() == before
+
+
+def test_check_mode_knows_what_slurm_lets_wait_for_ever(ready):
+    ready.process.answer("sinfo", stdout="batch* 30:00\n")
+    with pytest.raises(CesError, match=r"partition batch: the time limit is longer"):
+        jobs.planned_job(SPEC, JobSpec(time_limit="1h"), ready.system)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a process knows of the Slurm job that it is in."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import allocation
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
+
+JOB = {"SLURM_JOB_ID": "12", "SLURMD_NODENAME": "node1"}
+TASK = {**JOB, "SLURM_ARRAY_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}
+
+
+def test_a_job_and_a_task_of_an_array_are_called_as_slurms_commands_call_them():
+    assert (Allocation.of(JOB).job_id, Allocation.of(JOB).raw_id) == ("12", "12")
+    task = Allocation.of(TASK)
+    assert (task.job_id, task.raw_id, task.task) == ("10_3", "12", "3")
+
+
+@pytest.mark.parametrize(
+    ("variables", "gpus"),
+    [
+        ({}, ()),
+        ({"SLURM_JOB_GPUS": "0,1"}, ("0", "1")),
+        ({"SLURM_STEP_GPUS": "1"}, ("1",)),
+        ({"SLURM_JOB_GPUS": "0 --privileged,1"}, ("1",)),
+    ],
+)
+def test_the_gpus_of_a_job(variables, gpus):
+    assert Allocation.of({**JOB, **variables}).gpus == gpus
+
+
+@pytest.mark.parametrize(
+    ("end", "over"), [(None, False), (-10, True), (0, True), (4, True), (60, False), ("x", False)]
+)
+def test_whether_the_time_of_a_job_is_over(end, over):
+    text = end if isinstance(end, str) else str(int(time.time() + (end or 0)))
+    variables = {} if end is None else {"SLURM_JOB_END_TIME": text}
+    assert Allocation.of({**JOB, **variables}).time_is_over is over
+
+
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [
+        ({}, set()),
+        ({"memory.max": "max\n", "cpuset.cpus": "\n"}, set()),
+        ({"memory.max": "524288000\n", "cpuset.cpus": "0-1\n"}, {"memory", "cpu"}),
+        ({"memory.max": "524288000\n"}, {"memory"}),
+    ],
+)
+def test_what_holds_a_job_is_read_off_its_cgroup(tmp_path, files, held):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    job = Allocation("12", "12", cgroup=str(tmp_path))
+    assert job.limiting.controllers == held
+    assert "task/cgroup" in job.limiting.reason
+
+
+def test_without_a_cgroup_of_the_job_nothing_holds_it():
+    assert Allocation("12", "12").limiting.controllers == frozenset()
+    assert Allocation("12", "12").oom_kills() == 0
+
+
+def test_processes_that_the_kernel_killed_are_counted(tmp_path):
+    (tmp_path / "memory.events").write_text("oom 3\noom_kill 2\n")
+    assert Allocation("12", "12", cgroup=str(tmp_path)).oom_kills() == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/system.slice/slurmstepd.scope/job_12/step_batch/user/task_0", True),
+        ("/system.slice/slurmstepd.scope/job_123/step_batch", False),
+        ("/user.slice/user-1000.slice", False),
+    ],
+)
+def test_the_jobs_cgroup_is_above_ours(tmp_path, monkeypatch, path, found):
+    cgroup = tmp_path / "cgroup"
+    cgroup.write_text(f"9:name=systemd:/\n0::{path}\n")
+    directory = tmp_path / "system.slice/slurmstepd.scope/job_12"
+    directory.mkdir(parents=True)
+    monkeypatch.setattr(
+        allocation, "open", lambda name, **options: cgroup.open(**options), raising=False
+    )
+    job = Allocation.of(JOB, str(tmp_path))
+    assert job.cgroup == (str(directory) if found else "")
