@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role slurm_oci gives to jobs: bundles, podman within the job, and clearing away."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Iterator
+
+import pytest
+from conftest import NODES, SITE, Cluster, User
+from remote import wait_until
+
+PODMAN = "podman run --entrypoint /bin/sh"
+# neither the container nor the script does what SIGTERM asks for
+STUBBORN = "trap '' TERM; sleep 300"
+
+
+@pytest.fixture(scope="session")
+def bundle(bob: User) -> str:
+    """A bundle in bob's home, made by tools that know nothing of us."""
+    auth = f"/run/user/{bob.uid}/bundle-auth.json"
+    user, registry = SITE["testbed_registry_user"], SITE["testbed_registry"]
+    script = f"""
+        set -e
+        rm -rf bundle image; trap 'rm -rf {auth} image' EXIT
+        skopeo login --username {user} --password-stdin --authfile {auth} {registry} >/dev/null
+        skopeo copy --quiet --authfile {auth} docker://{bob.image} oci:image:tag
+        umoci unpack --rootless --image image:tag bundle >/dev/null
+        echo only here >bundle/rootfs/canary
+        """
+    bob.run(script, stdin=SITE["testbed_registry_password"]).ok()
+    return f"{bob.home}/bundle"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_bundle_is_run_and_not_ignored(bob: User, bundle: str, node: str) -> None:
+    done = bob.srun(
+        f"--nodelist={node}", f"--container={bundle}", "/bin/sh", "-c", "cat /canary; id -u"
+    )
+    assert done.ok().out.split("\n") == ["only here", "0", ""]
+
+
+def test_a_bundle_gets_arguments_and_gives_its_status(bob: User, bundle: str) -> None:
+    name = 'Ada "L" $HOME'
+    done = bob.srun(f"--container={bundle}", "/bin/hello-tre", "--name", name).ok()
+    assert done.out.splitlines()[-1] == f"Goodbye {name}!"
+    assert bob.srun(f"--container={bundle}", "/bin/sh", "-c", "exit 9").rc == 9
+
+
+def test_a_bundle_does_not_see_the_hosts_own_environment(bob: User, bundle: str) -> None:
+    seen = bob.srun(f"--container={bundle}", "/bin/sh", "-c", "env").ok().out
+    names = {line.partition("=")[0] for line in seen.splitlines()}
+    assert "SLURM_JOB_ID" in names
+    assert not names & {"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "CONTAINERS_CONF_OVERRIDE"}
+    assert not [name for name in names if name.startswith("SSH_")]
+
+
+def test_a_batch_script_runs_in_a_bundle(cluster: Cluster, bob: User, bundle: str) -> None:
+    number = bob.sbatch("cat /canary", f"--container={bundle}")
+    assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
+    assert bob.log(number) == "only here\n"
+
+
+def test_a_bundle_that_is_not_there_is_an_error(bob: User) -> None:
+    done = bob.srun(f"--container={bob.home}/no-such-bundle", "echo", "outside")
+    assert done.rc != 0
+    assert "outside" not in done.out
+
+
+def test_a_bundle_that_is_cancelled_leaves_nothing(
+    cluster: Cluster, bob: User, bundle: str
+) -> None:
+    number = bob.sbatch(f"echo started; {STUBBORN}", f"--container={bundle}", "--nodelist=node1")
+    wait_until(lambda: "started" in bob.run(f"cat job-{number}.log").out, f"job {number} to start")
+    assert "bundles" in bob.left_by(number, "node1")
+    bob.cancel(number)
+    assert cluster.wait_for_end(number)["JobState"] == "CANCELLED"
+    wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_a_job_has_what_containers_need(bob: User, node: str) -> None:
+    script = (
+        'echo "$XDG_RUNTIME_DIR"; test -w "$XDG_RUNTIME_DIR" && cat "$CONTAINERS_CONF_OVERRIDE"'
+    )
+    said = bob.srun(f"--nodelist={node}", "sh", "-c", script).ok().out
+    assert said.startswith(f"/run/user/{bob.uid}\n")
+    assert 'cgroups = "disabled"' in said
+
+
+def test_a_run_directory_is_made_where_there_is_no_session(cluster: Cluster, users) -> None:
+    """Dave, who lingers nowhere, may use Slurm for a moment."""
+    dave = users["dave"]
+    cluster.submit.root("sacctmgr --immediate add user dave account=tre")
+    try:
+        said = dave.srun("sh", "-c", 'stat -c "%U %a" $XDG_RUNTIME_DIR').ok().out
+    finally:
+        cluster.submit.root("sacctmgr --immediate delete user dave")
+    assert said == "dave 700\n"
+
+
+def test_podman_stays_in_the_cgroup_of_its_job(bob: User) -> None:
+    script = f"cat /proc/self/cgroup; {PODMAN} --rm {bob.image} -c 'cat /proc/self/cgroup'"
+    said = bob.srun("sh", "-c", script).ok().out.splitlines()
+    ours = [line for line in said if line.startswith("0::")]
+    assert len(ours) == 2
+    assert ours[0] == ours[1]
+    assert "slurm" in ours[0]
+
+
+@pytest.fixture
+def own_container(bob: User) -> Iterator[str]:
+    """A container that bob started on node1 himself, in no job."""
+    start = f"podman run --detach --entrypoint /bin/sh {bob.image} -c 'sleep 600'"
+    container = bob.on("node1", start).strip()
+    yield container
+    bob.on("node1", f"podman rm --force --time=0 {container}")
+
+
+def names_on(bob: User, node: str) -> list[str]:
+    return bob.on(node, "podman ps --all --no-trunc --format '{{.ID}}'").split()
+
+
+def test_podman_of_a_cancelled_job_leaves_nothing_and_others_stay(
+    cluster: Cluster, bob: User, own_container: str
+) -> None:
+    containers = [
+        f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}",
+        f"{PODMAN} --rm {bob.image} -c {shlex.quote(STUBBORN)}",
+    ]
+    number = bob.sbatch("trap '' TERM; " + "; ".join(containers), "--nodelist=node1")
+    wait_until(lambda: len(names_on(bob, "node1")) == 3, "two containers of the job")
+    bob.cancel(number)
+    wait_until(lambda: names_on(bob, "node1") == [own_container], "the job's containers to go")
+    wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
+    assert cluster.state(number) == "CANCELLED"
+    state = json.loads(bob.on("node1", f"podman container inspect {own_container}"))[0]["State"]
+    assert state["Running"] is True
+
+
+def test_the_time_limit_ends_a_container_too(cluster: Cluster, bob: User) -> None:
+    container = f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}; sleep 300"
+    number = bob.sbatch(container, "--partition=short")
+    wait_until(lambda: len(names_on(bob, "node2")) == 1, "a container of the job")
+    assert cluster.wait_for_end(number, seconds=150)["JobState"] == "TIMEOUT"
+    wait_until(lambda: names_on(bob, "node2") == [], "the container to go")
+    wait_until(lambda: bob.left_by(number, "node2") == {}, f"node2 to forget job {number}")
+
+
+def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -> None:
+    number = bob.sbatch("setsid sleep 277 </dev/null >/dev/null 2>&1 & sleep 1", "--nodelist=node1")
+    assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
+    wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
+    time.sleep(0.5)
+    assert bob.on("node1", "pgrep -f 'sleep 277' || true") == ""
+
+
+def test_clearing_away_had_nothing_to_complain_about(cluster: Cluster) -> None:
+    for node in cluster.nodes.values():
+        said = node.root(
+            "journalctl --quiet --identifier=tre-ces-prolog --identifier=tre-ces-epilog"
+        )
+        assert [line for line in said.splitlines() if "which Slurm did not find" not in line] == []
