@@ -13,7 +13,7 @@ from .ces.system.system import System
 from .ces.values.image import Image, ImageRef
 from .ces.values.spec import Credentials
 
-RUNNER = {"runner": {"type": "str", "choices": ["podman", "apptainer"]}}
+RUNNER = {"runner": {"type": "str", "choices": ["podman", "apptainer", "oci"]}}
 CREDENTIALS: dict[str, dict[str, Any]] = {
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},

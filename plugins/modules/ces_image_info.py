@@ -24,7 +24,7 @@ options:
     description:
       - The container engine whose storage is read; by default all that the policy allows.
     type: str
-    choices: [podman, apptainer]
+    choices: [podman, apptainer, oci]
 seealso:
   - module: tre.ces.ces_pull
 """
@@ -54,7 +54,7 @@ images:
       type: str
       sample: podman
     file:
-      description: The file it is, for engines whose images are files.
+      description: The file or directory it is, for engines whose images are such.
       type: str
       sample: /home/alice/.local/share/ces/sif/digests/sha256-5f70bf18.sif
     id:

@@ -39,7 +39,7 @@ options:
     description:
       - The container engine whose storage gets the image; by default the one that the policy names.
     type: str
-    choices: [podman, apptainer]
+    choices: [podman, apptainer, oci]
   force:
     description:
       - Pull even if storage has the registry's digest.

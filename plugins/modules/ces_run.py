@@ -52,7 +52,7 @@ options:
     description:
       - The container engine; by default the one that the policy names.
     type: str
-    choices: [podman, apptainer]
+    choices: [podman, apptainer, oci]
   args:
     description:
       - Arguments of the container, one word each; no shell reads them.

@@ -32,7 +32,7 @@ options:
     description:
       - Tell only of runs under this container engine.
     type: str
-    choices: [podman, apptainer]
+    choices: [podman, apptainer, oci]
   limit:
     description:
       - Tell at most of that many, the newest; V(0) for all.

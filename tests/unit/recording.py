@@ -102,7 +102,7 @@ def make_backend(tmp_path: Path) -> BackEnd:
     """Ada's home, her project p1, an empty storage, and names of engines on her PATH."""
     for path in ("home", "safe_data/p1", "run", "bin"):
         (tmp_path / path).mkdir(parents=True)
-    for engine in ("podman", "apptainer"):
+    for engine in ("podman", "apptainer", "crun", "skopeo", "umoci"):
         (tmp_path / "bin" / engine).touch(mode=0o755)
     environ = {"XDG_RUNTIME_DIR": f"{tmp_path}/run", "PATH": f"{tmp_path}/bin"}
     account = Account("ada", os.geteuid(), f"{tmp_path}/home", ("ada", "tre-p1"), environ)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where podman and apptainer are alike to a researcher, and where they are not.
+"""Where the runners are alike to a researcher, and where they are not.
 
-Every row of the table in docs/researcher.md, "The two runners", is a test here.
+Every row of the table in docs/researcher.md, "The runners", is a test here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-RUNNERS = ("podman", "apptainer")
+RUNNERS = ("podman", "apptainer", "oci")
 REGISTRY = "registry.tre.test:5000"
 SHELL = f"{REGISTRY}/tre/shell:1.0"
 SHELL_OF_A_USER = f"{REGISTRY}/tre/shell-user:1.0"
@@ -29,7 +29,7 @@ RECIPES = {
 
 @pytest.fixture(scope="module")
 def researcher(alice, site):
-    """Alice, with images that run what they are told, from the registry, for both runners."""
+    """Alice, with images that run what they are told, from the registry, for all runners."""
     login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
     alice.run(login, stdin=site["testbed_registry_password"]).ok()
     for image, lines in RECIPES.items():
@@ -47,11 +47,11 @@ def says(user, runner, script, *options):
     return user.command("ces-run", runner, *options, SHELL, script).ok().out.strip()
 
 
-IDENTITY = {"podman": "0", "apptainer": "2001"}
-WORKING_DIRECTORY = {"podman": "/work", "apptainer": "/home/alice"}
+IDENTITY = {"podman": "0", "apptainer": "2001", "oci": "0"}
+WORKING_DIRECTORY = {"podman": "/work", "apptainer": "/home/alice", "oci": "/work"}
 # the image has no /etc/passwd in which podman could look
-HOME = {"podman": "/", "apptainer": "/home/alice"}
-IMAGE_USER = {"podman": "1000", "apptainer": "2001"}
+HOME = {"podman": "/", "apptainer": "/home/alice", "oci": "/"}
+IMAGE_USER = {"podman": "1000", "apptainer": "2001", "oci": "1000"}
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
@@ -114,7 +114,8 @@ def test_names_are_podmans_alone(researcher):
     started = researcher.start_run("--name", "mine", SHELL, "sleep 60")
     try:
         assert researcher.command("ces-run", "podman", "--name", "mine", SHELL, "true").rc == 125
-        assert researcher.command("ces-run", "apptainer", "--name", "mine", SHELL, "true").rc == 0
+        for runner in ("apptainer", "oci"):
+            assert researcher.command("ces-run", runner, "--name", "mine", SHELL, "true").rc == 0
     finally:
         researcher.command("ces-stop", str(started)).ok()
 
@@ -137,9 +138,10 @@ def test_a_timeout_ends_it_and_leaves_nothing(researcher, runner):
     assert researcher.run("pgrep -a -u $(id -u) 'squashfuse|fuse-overlayfs|sleep'").out == ""
 
 
-def test_a_container_that_ignores_signals_is_killed(researcher):
+@pytest.mark.parametrize("runner", ["apptainer", "oci"])
+def test_a_container_that_ignores_signals_is_killed(researcher, runner):
     script = "trap '' TERM; while :; do sleep 1; done"
-    done = researcher.command("ces-run", "apptainer", "--timeout", "1s", SHELL, script)
+    done = researcher.command("ces-run", runner, "--timeout", "1s", SHELL, script)
     assert done.rc == 124
     assert researcher.run("pgrep -a -u $(id -u) 'squashfuse|fuse-overlayfs|sleep'").out == ""
 
@@ -162,7 +164,7 @@ VALUES = st.text(
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(VALUES, min_size=20, max_size=40))
-def test_an_env_file_means_the_same_under_both(researcher, values):
+def test_an_env_file_means_the_same_under_all(researcher, values):
     tricky = [
         "a b",
         "$HOME",
@@ -209,8 +211,10 @@ def test_the_callers_own_settings_of_apptainer_do_not_act(researcher):
 
 def test_an_image_that_does_not_say_what_to_run(researcher):
     assert researcher.command("ces-run", "podman", NO_PROGRAM).rc in (125, 127)
-    pulled = researcher.command("ces-pull", "apptainer", "--force", NO_PROGRAM).ok()
-    assert "does not say what to run" in pulled.err
+    for runner in ("apptainer", "oci"):
+        pulled = researcher.command("ces-pull", runner, "--force", NO_PROGRAM).ok()
+        assert "does not say what to run" in pulled.err
+    assert researcher.command("ces-run", "oci", NO_PROGRAM).rc == 125
     for runner in RUNNERS:
         assert researcher.command("ces-run", runner, NO_PROGRAM, "/bin/echo", "x").ok().out == "x\n"
 
@@ -232,12 +236,12 @@ def test_the_same_by_playbook(researcher, play, runner):
     assert f"STDOUT {wanted} COMPLETED" in done.out
 
 
-def test_both_kinds_of_images_are_listed_and_removed(researcher):
+def test_all_kinds_of_images_are_listed_and_removed(researcher):
     listed = researcher.command("ces-images").ok().out.splitlines()
     runners = {line.split()[1] for line in listed if line.startswith(f"{NO_PROGRAM} ")}
     assert runners == set(RUNNERS)
     done = researcher.command("ces-rm", NO_PROGRAM).ok()
-    assert "podman, apptainer" in done.out
+    assert "podman, apptainer, oci" in done.out
     assert NO_PROGRAM not in researcher.command("ces-images").ok().out
     for runner in RUNNERS:  # for whoever comes next
         researcher.command("ces-pull", runner, NO_PROGRAM).ok()

@@ -38,11 +38,18 @@ class Made:
 
     :param changed: the bundle is new, or another than before; in check mode, it would be.
     :param image: None in check mode, if it would have to be pulled.
+    :param before: the image, by digest, that the bundle was of before; empty if there was none.
     """
 
     changed: bool
     path: str
     image: LocalImage | None
+    before: str = ""
+
+    @property
+    def after(self) -> str:
+        """The image that the bundle is of now, by digest as far as that is known."""
+        return self.image.digests[0] if self.image else ""
 
 
 def make_bundle(
@@ -62,14 +69,14 @@ def make_bundle(
     if check_only:
         found = store_of(spec.runner, system).find(image)
         same = found is not None and before == _settle(plan, found, path, copy, system)[1]
-        return Made(not same, path, found)
+        return Made(not same, path, found, _image_of(before))
     local = ensure_image(spec, system)
     for mount in _mounts(plan)[1:]:
         with explained(f"make {mount.source} for {mount.target}"):
             os.makedirs(mount.source, mode=0o700, exist_ok=True)
     ground, text = _settle(plan, local, path, copy, system)
     if before == text:
-        return Made(False, path, local)
+        return Made(False, path, local, _image_of(before))
     new = f"{path}.{os.getpid()}.tmp"
     try:
         with explained(f"make the bundle {path}"):
@@ -85,7 +92,7 @@ def make_bundle(
     finally:
         if os.path.lexists(new):
             remove_tree(new)
-    return Made(True, path, local)
+    return Made(True, path, local, _image_of(before))
 
 
 def _text_of(path: str) -> str:
@@ -107,6 +114,10 @@ def _text_of(path: str) -> str:
             hint="move it away, or name another directory",
         )
     return text
+
+
+def _image_of(text: str) -> str:
+    return str(json.loads(text)["annotations"][_NOTE]) if text else ""
 
 
 def _settle(

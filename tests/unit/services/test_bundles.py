@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unpacked images and bundles: what is made, kept, lent and removed. No engine runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from recording import DIGEST, REGISTRY
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    Busy,
+    CesError,
+    InvalidValue,
+    NotFound,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
+    list_images,
+    remove_image,
+    store_of,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.make_bundle import make_bundle
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
+    ImageFile,
+    ImageRef,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
+    Credentials,
+    Directories,
+    PullSpec,
+    RunSpec,
+)
+
+NAME = f"{REGISTRY}/app:1"
+IMAGE = ImageRef.parse(NAME)
+SPEC = RunSpec(IMAGE, "oci", env={"TOKEN": "s3cret"}, directories=Directories(project="p1"))
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def config_of_image(**config):
+    machine = os.uname().machine
+    return {"architecture": MACHINES.get(machine, machine), "os": "linux", "config": config}
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+@pytest.fixture
+def site(backend, monkeypatch):
+    """A back-end that has the programs, and a registry whose image has one digest."""
+
+    class Asked:
+        def __init__(self, *_args):
+            pass
+
+        def digest(self):
+            return DIGEST
+
+        def check_size(self, _limit):
+            pass
+
+    monkeypatch.setattr(pulling, "Registry", Asked)
+    backend.system.policy = replace(backend.system.policy, runners=("podman", "oci"))
+    backend.image = config_of_image(Entrypoint=["/bin/app"], User="ada", Env=["PATH=/bin"])
+
+    def copy(command, _streams):
+        layout = Path(command.argv[-1].split(":")[1])
+        for name, content in (
+            ("blobs/sha256/c", backend.image),
+            ("blobs/sha256/m", {"config": {"digest": "sha256:c"}}),
+            ("index.json", {"manifests": [{"digest": "sha256:m"}]}),
+        ):
+            write(layout / name, json.dumps(content))
+        return Finished(command.argv, 0)
+
+    def unpack(command, _streams):
+        rootfs = Path(command.argv[-1])
+        write(rootfs / "bin/app", "program", 0o4711)
+        write(rootfs / "etc/passwd", "ada:x:1000:100::/home/ada:/bin/sh\n", 0o600)
+        write(rootfs / "secret/file", "x", 0o600)
+        (rootfs / "secret").chmod(0o700)
+        (rootfs / "lib").symlink_to("usr/lib")
+        write(rootfs / "run.sh", "small")
+        return Finished(command.argv, 0)
+
+    backend.process.then("skopeo", copy)
+    backend.process.then("umoci", unpack)
+    return backend
+
+
+def pull(site, **changes):
+    return pull_image(PullSpec(IMAGE, "oci", **changes), site.system)
+
+
+def store(site) -> Path:
+    return site.home / ".local/share/ces/bundles"
+
+
+def unpacked(site) -> Path:
+    return store(site) / "digests" / DIGEST.replace(":", "-")
+
+
+def test_a_pull_unpacks_the_image_and_names_it(site):
+    pulled = pull(site)
+    assert (pulled.changed, pulled.image.digest) == (True, DIGEST)
+    assert pulled.image.file == str(unpacked(site))
+    assert [image.names for image in list_images(site.system, "oci")] == [(NAME,)]
+    assert {path.name for path in unpacked(site).iterdir()} == {"rootfs", "image.json"}
+    assert {path.name for path in store(site).iterdir()} == {"digests", "names", "locks"}
+
+
+def test_everybody_can_read_the_files_and_nobody_gains_rights_by_them(site):
+    pull(site)
+    modes = {
+        name: stat.S_IMODE((unpacked(site) / "rootfs" / name).stat().st_mode)
+        for name in ("bin/app", "secret", "secret/file", "etc/passwd")
+    }
+    wanted = {"bin/app": 0o755, "secret": 0o755, "secret/file": 0o644, "etc/passwd": 0o644}
+    assert modes == wanted
+
+
+def test_a_second_pull_transfers_nothing(site):
+    pull(site)
+    assert not pull(site).changed
+    assert len(site.process.told("skopeo")) == 1
+
+
+def test_a_forced_pull_replaces_what_is_there(site):
+    pull(site)
+    (unpacked(site) / "rootfs/bin/app").write_text("damaged")
+    pull(site, force=True)
+    assert (unpacked(site) / "rootfs/bin/app").read_text() == "program"
+    assert {path.name for path in store(site).iterdir()} == {"digests", "names", "locks"}
+
+
+def test_credentials_go_by_file_and_are_gone(site):
+    pull(site, credentials=Credentials("ada", "s3cret"))
+    (argv,) = site.process.told("skopeo")
+    (authfile,) = [word for word in argv if word.startswith("--authfile=")]
+    assert not os.path.exists(authfile.partition("=")[2])
+    assert "s3cret" not in site.everything_written() + repr(site.process.commands)
+
+
+@pytest.mark.parametrize("program", ["skopeo", "umoci"])
+def test_what_fails_leaves_nothing(site, program):
+    site.process.answer(program, 1, stderr="no space left on device")
+    with pytest.raises(CesError, match="free some space"):
+        pull(site)
+    assert {path.name for path in store(site).iterdir()} == {"digests", "names", "locks"}
+    assert not list((store(site) / "digests").iterdir())
+
+
+def test_a_program_that_is_not_there_is_named(site):
+    (site.place / "bin/umoci").unlink()
+    with pytest.raises(CesError, match=r"umoci is not installed.*role oci"):
+        pull(site)
+
+
+def test_an_image_for_another_processor_is_refused(site):
+    site.image["architecture"] = "s390x"
+    with pytest.raises(CesError, match="it is for s390x"):
+        pull(site)
+
+
+def test_a_user_that_the_image_does_not_have_is_refused(site):
+    site.image["config"]["User"] = "nobody-here"
+    with pytest.raises(CesError, match="nobody-here"):
+        pull(site)
+
+
+def test_a_layout_of_another_form_is_told(site):
+    site.process.answer("skopeo", 0)
+    with pytest.raises(CesError, match=r"index\.json"):
+        pull(site)
+
+
+def test_a_link_in_an_image_leads_to_no_file_of_the_host(site):
+    def unpack(command, _streams):
+        rootfs = Path(command.argv[-1])
+        (rootfs / "etc").mkdir(parents=True)
+        (rootfs / "etc/passwd").symlink_to("/etc/passwd")
+        return Finished(command.argv, 0)
+
+    site.process.then("umoci", unpack)
+    site.image["config"]["User"] = "root"
+    with pytest.raises(CesError, match="its user 'root' is not in its own"):
+        pull(site)
+
+
+def test_the_store_for_all_is_used_where_the_user_may(site):
+    shared = site.place / "shared"
+    shared.mkdir()
+    site.system.policy = replace(site.system.policy, bundle_dir=str(shared))
+    assert pull(site).image.file == str(shared / "digests" / DIGEST.replace(":", "-"))
+    assert not unpacked(site).exists()
+
+
+def seen_by_crun(site):
+    """What is there for crun while it runs."""
+    seen = {}
+
+    def crun(command, _streams):
+        private = Path(command.argv[-2].partition("=")[2])
+        seen["config"] = json.loads((private / "config.json").read_text())
+        seen["mode"] = stat.S_IMODE((private / "config.json").stat().st_mode)
+        seen["cid"] = (private / "cid").read_text()
+        root = Path(seen["config"]["root"]["path"])
+        seen["root"] = sorted(path.name for path in root.iterdir())
+        seen["room"] = root.parent
+        seen["upper"] = sorted(path.name for path in (root.parent / "upper").iterdir())
+        with pytest.raises(Busy, match="a run uses it"):
+            remove_image(IMAGE, site.system, "oci")
+        return Finished(command.argv, 0)
+
+    site.process.then("crun --root", crun)
+    return seen
+
+
+def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site):
+    pull(site)
+    before = sorted(str(path) for path in unpacked(site).rglob("*"))
+    seen = seen_by_crun(site)
+    ran = run_container(SPEC, site.system)
+    assert (ran.record.state, ran.record.rc) == ("COMPLETED", 0)
+    assert seen["cid"] == "ces-run-1"
+    assert seen["mode"] == 0o600
+    assert seen["root"] == ["lib", "run.sh"]
+    assert seen["upper"] == ["bin", "etc", "secret"]
+    assert seen["config"]["process"]["user"] == {"uid": 1000, "gid": 100}
+    assert "TOKEN=s3cret" in seen["config"]["process"]["env"]
+    assert not seen["room"].exists()
+    assert sorted(str(path) for path in unpacked(site).rglob("*")) == before
+    assert "s3cret" not in site.everything_written()
+    assert site.process.told("crun --root=") == [tuple(ran.record.command)]
+
+
+def test_a_container_that_does_not_end_well_is_removed_before_its_files(site):
+    pull(site)
+    rooms = []
+
+    def crun(command, _streams):
+        if "run" in command.argv:
+            return Finished(command.argv, 143, stopped_by="SIGTERM")
+        rooms.append([path.name for path in store(site).glob("ces-*")])
+        return Finished(command.argv, 0)
+
+    site.process.then("crun", crun)
+    assert run_container(SPEC, site.system).record.state == "CANCELLED"
+    assert len(rooms[0]) == 1
+    assert not list(store(site).glob("ces-*"))
+
+
+def test_what_crun_writes_aside_is_the_reason(site):
+    pull(site)
+
+    def crun(command, _streams):
+        private = Path(command.argv[-2].partition("=")[2])
+        said = {"msg": "executable file `x` not found in $PATH", "level": "error"}
+        (private / "aside").write_text(json.dumps(said, separators=(",", ":")) + "\n")
+        return Finished(command.argv, 1, stderr="the container's own\n")
+
+    site.process.then("crun --root", crun)
+    record = run_container(SPEC, site.system).record
+    assert (record.state, record.rc) == ("FAILED", 127)
+    assert "crun: executable file `x` not found" in record.reason
+
+
+def test_an_image_is_removed_with_its_last_name(site):
+    pull(site)
+    other = ImageRef.parse(f"{REGISTRY}/app:2")
+    pull_image(PullSpec(other, "oci"), site.system)
+    assert remove_image(IMAGE, site.system) == ["oci"]
+    assert unpacked(site).exists()
+    remove_image(other, site.system, "oci")
+    assert not unpacked(site).exists()
+    with pytest.raises(NotFound):
+        remove_image(other, site.system, "oci")
+
+
+def test_a_file_is_no_image_of_this_runner(site):
+    with pytest.raises(InvalidValue, match="it is a file"):
+        store_of("oci", site.system).open_file(ImageFile("/x.sif"))
+
+
+def bundle(site, **more):
+    directories = Directories(project="p1", outputs=f"{site.home}/out")
+    spec = replace(SPEC, directories=directories)
+    return make_bundle(spec, str(site.home / "b"), site.system, **more)
+
+
+def test_a_bundle_that_stays_is_made_once(site):
+    assert bundle(site, check_only=True).changed
+    assert not (site.home / "b").exists()
+    made = bundle(site)
+    config = json.loads((site.home / "b/config.json").read_text())
+    assert made.changed
+    assert config["root"] == {"path": str(site.home / "b/root"), "readonly": True}
+    places = {mount["destination"]: mount["source"] for mount in config["mounts"]}
+    assert places["/safe_outputs"] == str(site.home / "out")
+    assert "/scratch" not in places
+    assert places["/bin"] == str(unpacked(site) / "rootfs/bin")
+    assert os.readlink(site.home / "b/root/lib") == "usr/lib"
+    assert stat.S_IMODE((site.home / "b").stat().st_mode) == 0o700
+    before = site.files()
+    assert not bundle(site).changed
+    assert not bundle(site, check_only=True).changed
+    assert site.files() == before
+
+
+def test_a_bundle_is_made_anew_when_it_would_be_another(site):
+    bundle(site)
+    made = bundle(site, copy=True)
+    assert made.changed
+    assert made.before == made.after == f"{REGISTRY}/app@{DIGEST}"
+    config = json.loads((site.home / "b/config.json").read_text())
+    places = {mount["destination"]: mount["source"] for mount in config["mounts"]}
+    assert places["/bin"] == str(site.home / "b/rootfs/bin")
+    assert (site.home / "b/rootfs/bin/app").read_text() == "program"
+    assert sorted(path.name for path in site.home.glob("b*")) == ["b"]
+
+
+def test_something_else_is_never_replaced_by_a_bundle(site):
+    write(site.home / "b/config.json", "{}")
+    with pytest.raises(CesError, match="ces-bundle did not make"):
+        bundle(site)
+    assert (site.home / "b/config.json").read_text() == "{}"
