@@ -86,7 +86,8 @@ def prepare() -> None:
         f"printf 'FROM {IMAGE}\\nCOPY noise /\\n' >Containerfile && "
         f"podman build --quiet --tag {LARGE} . && podman push --quiet {LARGE}"
     )
-    for runner, image in (("podman", IMAGE), ("apptainer", IMAGE), ("apptainer", LARGE)):
+    needed = (("podman", IMAGE), ("apptainer", IMAGE), ("apptainer", LARGE), ("oci", IMAGE))
+    for runner, image in needed:
         on_host(f"ces-pull {runner} {image}")
 
 
@@ -100,6 +101,7 @@ def commands() -> Iterator[Row]:
             "podman run": [*PODMAN_RUN, IMAGE],
             "ces-run apptainer": ["ces-run", "apptainer", IMAGE],
             "apptainer run": [*APPTAINER_RUN, sif],
+            "ces-run oci": ["ces-run", "oci", IMAGE],
         }
     )
     pulls = measure(
@@ -111,6 +113,7 @@ def commands() -> Iterator[Row]:
     )
     forced = measure({"apptainer pull": apptainer_pull()}, 3)["apptainer pull"]
     yield row("ces-run / podman run", runs["ces-run"], runs["podman run"], 1.25)
+    yield row("ces-run oci / podman run", runs["ces-run oci"], runs["podman run"], 0.5)
     yield row(
         "ces-run apptainer / apptainer run", runs["ces-run apptainer"], runs["apptainer run"], 1.3
     )

@@ -86,7 +86,7 @@ def test_the_page_of_the_policy_has_every_key_and_no_other():
         *("cpus.default", "cpus.maximum", "memory.default", "memory.maximum", "limits"),
         *("network.default", "network.allowed", "options.RUNNER.allow", "options.RUNNER.deny"),
         *("mount_roots", "home", "safe_data.root", "safe_data.access", "safe_data.group_prefixes"),
-        *("sif_dir", "sif_files", "image_size_limit", "require_digest", "audit.syslog"),
+        *("sif_dir", "bundle_dir", "sif_files", "image_size_limit", "require_digest", "audit.syslog"),
     }
 
 
@@ -163,7 +163,7 @@ def test_the_page_for_researchers_has_every_option(verb):
 
 def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do():
     runner = table.RUNNERS["apptainer"]
-    section = RESEARCHER.split("## The two runners\n")[1].split("\n## ")[0]
+    section = RESEARCHER.split("## The runners\n")[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| (.+?) \| .* \| (.+?) \|$", section, re.M))
     kept_back = re.findall(r"`(\w+)`", rows["variables that cannot be given"])
     assert kept_back == list(runner.reserved)
