@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -150,11 +149,13 @@ def test_the_time_limit_ends_a_container_too(cluster: Cluster, bob: User) -> Non
 
 
 def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -> None:
-    number = bob.sbatch("setsid sleep 277 </dev/null >/dev/null 2>&1 & sleep 1", "--nodelist=node1")
+    script = "setsid sleep 277 </dev/null >/dev/null 2>&1 & sleep 1; ps -o pid=,comm= -p $!"
+    number = bob.sbatch(script, "--nodelist=node1")
     assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
+    process, name = bob.log(number).split()
+    assert name == "sleep"
     wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
-    time.sleep(0.5)
-    assert bob.on("node1", "pgrep -f 'sleep 277' || true") == ""
+    assert bob.on("node1", f"ps -o comm= -p {process} || true") == ""
 
 
 def test_clearing_away_had_nothing_to_complain_about(cluster: Cluster) -> None:
