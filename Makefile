@@ -22,7 +22,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint unit sanity molecule faults test-vm bench demo login clean
+.PHONY: help setup tools test lint unit sanity molecule faults slurm test-vm bench demo login clean
 
 ## Use
 
@@ -51,6 +51,9 @@ molecule: setup ## One molecule scenario on real hosts (SCENARIO=default)
 
 faults: setup ## The scenario faults: hostile input, faults, signals, secrets, load, both runners
 	@$(MAKE) molecule SCENARIO=faults TESTBED=$${TESTBED:-molecule-faults}
+
+slurm: setup ## The scenario slurm: a cluster, containers in its jobs, runs that playbooks submit
+	@$(MAKE) molecule SCENARIO=slurm TESTBED=$${TESTBED:-molecule-slurm}
 
 test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
 	@SCENARIO=vm TESTBED=$${TESTBED:-vm} testbed/run-all molecule
