@@ -2,9 +2,9 @@
 """Run jobs on this node that show whether Slurm does for containers what it was told to.
 
 Run as root: ``python3 canary.py USER NODE [OPTION...]``, with more options for srun; prints one
-JSON object. The first job runs in a bundle, made on the spot of this host's own programs, and shows a
-word that is only in there: Slurm ignores ``--container`` without a word where it has no oci.conf.
-The second one shows what the programs around jobs did. Nothing stays.
+JSON object. The first job runs in a bundle, made on the spot of this host's own programs, and shows
+a word that is only in there: Slurm ignores ``--container`` silently where it has no oci.conf. The
+second one shows what the programs around jobs did. Nothing stays.
 """
 
 from __future__ import annotations
