@@ -139,8 +139,9 @@ def run(launch: Launch) -> Command:
     group may read is denied (crun only). Signals do not pass through podman: we stop the container.
     podman keeps no log: its default would copy each line of output, which may hold data, into the
     system's journal, and costs nine seconds a megabyte; the run's own log has it all.
-    In a Slurm job it makes no cgroup: its own would be the user's session's, where neither the
-    job's limits nor ``scancel`` reach.
+    In a Slurm job podman itself is told to stop as well: it passes that on instead of ending with
+    what the container still says. And it makes no cgroup there: its own would be the user's
+    session's, where neither the job's limits nor ``scancel`` reach.
     """
     return Command(
         (
@@ -148,7 +149,7 @@ def run(launch: Launch) -> Command:
             "run",
             "--rm",
             "--pull=never",
-            "--sig-proxy=false",
+            f"--sig-proxy={'true' if launch.in_job else 'false'}",
             "--log-driver=none",
             "--group-add=keep-groups",
             f"--name={launch.name}",

@@ -260,9 +260,10 @@ def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> 
 
     Then its container is still to be stopped, gently.
     """
-    if finished.ok or finished.stopped_by:
+    if finished.stopped_by:
         return finished
-    time.sleep(_BESIDE)
+    if not finished.ok:
+        time.sleep(_BESIDE)
     told = system.process.told_to_stop()
     if not told:
         return finished
