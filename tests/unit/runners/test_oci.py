@@ -15,7 +15,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import oci, seccomp
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners import bundle, oci, seccomp
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import (
     Ground,
@@ -44,8 +44,8 @@ IMAGE = ImageConfig(entrypoint=("/bin/app",), cmd=("-a", "b"), env=("PATH=/bin",
 GROUND = Ground(
     rootfs="/store/digests/sha256-1/rootfs",
     root="/room/root",
-    directories=("bin", "etc"),
-    files=("noise",),
+    names=("bin", "etc", "noise"),
+    links=("lib",),
     layers="/room",
     etc=(("hosts", "/room/hosts"),),
 )
@@ -53,7 +53,7 @@ OWNER = Owner(1000, 1001)
 
 
 def configured(launch=LAUNCH, image=IMAGE, ground=GROUND, profile=None):
-    return oci.config(launch, image, ground, OWNER, profile)
+    return bundle.config(launch, image, ground, OWNER, profile)
 
 
 def mounted(config, target):
@@ -118,21 +118,26 @@ def test_a_user_that_the_image_names_is_the_users_id_under_that_number():
     assert config["linux"]["gidMappings"] == [{"containerID": 50, "hostID": 1001, "size": 1}]
 
 
-def test_each_directory_of_the_image_has_a_layer_over_it():
+def test_the_image_has_a_layer_over_it_and_is_seen_through_that():
     config = configured()
     assert config["root"] == {"path": "/room/root", "readonly": False}
-    assert mounted(config, "/bin") == {
-        "destination": "/bin",
+    layer, first, *_others = config["mounts"]
+    assert layer == {
+        "destination": "/proc",
         "type": "overlay",
         "source": "overlay",
         "options": [
-            "lowerdir=/store/digests/sha256-1/rootfs/bin",
-            "upperdir=/room/upper/bin",
-            "workdir=/room/work/bin",
+            "lowerdir=/store/digests/sha256-1/rootfs",
+            "upperdir=/room/upper",
+            "workdir=/room/work",
             "userxattr",
+            "volatile",
         ],
     }
-    assert "ro" in mounted(config, "/noise")["options"]
+    assert (first["source"], first["destination"]) == ("/room/root/proc/bin", "/bin")
+    assert first["options"][-1] == "rw"
+    targets = [mount["destination"] for mount in config["mounts"]]
+    assert targets.index("/noise") < targets.index("/proc", 1)
 
 
 def test_a_read_only_root_shows_the_images_own_directories():

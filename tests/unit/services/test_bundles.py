@@ -218,7 +218,7 @@ def seen_by_crun(site):
         root = Path(seen["config"]["root"]["path"])
         seen["root"] = sorted(path.name for path in root.iterdir())
         seen["room"] = root.parent
-        seen["upper"] = sorted(path.name for path in (root.parent / "upper").iterdir())
+        seen["layers"] = sorted(path.name for path in root.parent.iterdir())
         with pytest.raises(Busy, match="a run uses it"):
             remove_image(IMAGE, site.system, "oci")
         return Finished(command.argv, 0)
@@ -235,8 +235,8 @@ def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site):
     assert (ran.record.state, ran.record.rc) == ("COMPLETED", 0)
     assert seen["cid"] == "ces-run-1"
     assert seen["mode"] == 0o600
-    assert seen["root"] == ["lib", "run.sh"]
-    assert seen["upper"] == ["bin", "etc", "secret"]
+    assert seen["root"] == ["lib"]
+    assert seen["layers"] == ["hosts", "root", "upper", "work"]
     assert seen["config"]["process"]["user"] == {"uid": 1000, "gid": 100}
     assert "TOKEN=s3cret" in seen["config"]["process"]["env"]
     assert not seen["room"].exists()

@@ -8,18 +8,17 @@ import os
 import stat
 
 from ..errors import CesError, NotFound
-from ..runners import oci, seccomp
+from ..runners import bundle, seccomp
 from ..runners.command import Launch
+from ..runners.oci import chosen
 from ..system.account import Account
 from ..system.files import explained, read_json, write_new
 from ..typed import Any
 from ..values.bundle import Ground, ImageConfig, Owner
 
 _HOSTS = "hosts"
-_KERNELS_OWN = ("proc", "sys", "dev")
+_KERNELS_OWN = ("/proc", "/sys", "/dev")
 _TEMPORARY = ("/tmp", "/var/tmp", "/run")  # noqa: S108  in the container
-_SMALL = 1024 * 1024
-"""Bytes; what is larger and lies in an image's own root cannot be written in a container."""
 
 
 def bundle_for_run(
@@ -30,7 +29,7 @@ def bundle_for_run(
     :param rootfs: the image's files, which stay as they are.
     :param room: a directory that goes when the container has gone.
     """
-    ground = survey(launch, rootfs, room, not oci.read_only(launch.options))
+    ground = survey(launch, rootfs, room, not chosen(launch.options).read_only)
     with explained("put the container's root together"):
         lay_out(ground, launch, room)
     return json.dumps(configuration(launch, image, ground, account), ensure_ascii=False)
@@ -41,7 +40,7 @@ def configuration(
 ) -> dict[str, Any]:
     """A bundle's configuration for this user, with the host's profile of system calls."""
     owner = Owner(account.uid, os.getegid())
-    return oci.config(launch, image, ground, owner, _seccomp())
+    return bundle.config(launch, image, ground, owner, _seccomp())
 
 
 def survey(launch: Launch, rootfs: str, room: str, writable: bool) -> Ground:
@@ -49,21 +48,21 @@ def survey(launch: Launch, rootfs: str, room: str, writable: bool) -> Ground:
 
     :param writable: with directories that take what the container writes.
     """
-    targets = {mount.target for mount in launch.mounts}
-    found: dict[str, list[str]] = {"directories": [], "files": [], "copies": [], "links": []}
+    hidden = {*_KERNELS_OWN, *(mount.target for mount in launch.mounts)}
+    names: list[str] = []
+    links: list[str] = []
     with explained(f"look at the image's files in {rootfs}"), os.scandir(rootfs) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name not in _KERNELS_OWN and f"/{entry.name}" not in targets:
-                kind = _kind_of(entry, writable)
-                if kind:
-                    found[kind].append(entry.name)
+            if f"/{entry.name}" not in hidden:
+                (links if entry.is_symlink() else names).append(entry.name)
     return Ground(
         rootfs=rootfs,
         root=f"{room}/root",
+        names=tuple(names),
+        links=tuple(links),
         layers=room if writable else None,
         etc=_names(launch, rootfs, room, writable),
         temporary=() if writable else _temporary(rootfs),
-        **{kind: tuple(names) for kind, names in found.items()},
     )
 
 
@@ -74,32 +73,12 @@ def lay_out(ground: Ground, launch: Launch, room: str) -> None:
     os.chmod(root, 0o755)  # noqa: S103  whatever the umask: the container may have another user
     for name in ground.links:
         os.symlink(os.readlink(f"{ground.rootfs}/{name}"), f"{root}/{name}")
-    for name in ground.copies:
-        # costs 5 ms, and few images have a file there
-        import shutil
-
-        shutil.copy(f"{ground.rootfs}/{name}", f"{root}/{name}")
     if ground.layers is not None:
-        for part, name in ((p, n) for p in ("upper", "work") for n in ("", *ground.directories)):
-            os.mkdir(f"{room}/{part}/{name}", 0o700)
-        for name in ground.directories:
-            # the container sees the layer's mode, not that of what is below it
-            mode = stat.S_IMODE(os.stat(f"{ground.rootfs}/{name}").st_mode)
-            os.chmod(f"{room}/upper/{name}", mode)
+        for part in ("upper", "work"):
+            os.mkdir(f"{room}/{part}", 0o700)
     if launch.network == "none":
         text = f"127.0.0.1 localhost {launch.name}\n::1 localhost\n"
         write_new(f"{room}/{_HOSTS}", text, 0o644)
-
-
-def _kind_of(entry: os.DirEntry[str], writable: bool) -> str:
-    """What becomes of an entry of an image's own root; nothing if it is neither of these."""
-    if entry.is_symlink():
-        return "links"
-    if entry.is_dir():
-        return "directories"
-    if not entry.is_file():
-        return ""
-    return "copies" if writable and entry.stat().st_size <= _SMALL else "files"
 
 
 def _temporary(rootfs: str) -> tuple[str, ...]:

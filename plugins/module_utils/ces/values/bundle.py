@@ -82,8 +82,7 @@ class Ground:
 
     :param rootfs: the image's files, which are never changed.
     :param root: an empty directory for the container's root.
-    :param directories: names in the image's own root, likewise ``files`` (seen through a mount),
-        ``copies`` and ``links`` (made anew).
+    :param names: what lies in the image's own root; ``links`` are the symbolic links there.
     :param layers: directory for what the container writes, on a disk; None for a read-only root.
     :param etc: files that lie in the container's ``/etc``: name and path on the back-end.
     :param temporary: directories of the image that are memory in a container with such a root.
@@ -91,9 +90,7 @@ class Ground:
 
     rootfs: str
     root: str
-    directories: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    copies: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     layers: str | None = None
     etc: tuple[tuple[str, str], ...] = ()
