@@ -96,7 +96,9 @@ def test_what_is_slow_stays_unloaded() -> None:
     """Nothing else that ces-run loads at its start may bring the standard library's in."""
     program = (
         "import sys; from ansible_collections.tre.ces.plugins.module_utils.ces.services import run;"
-        "print(*sorted({'dataclasses', 'typing', 'http.client', 'ssl'} & set(sys.modules)))"
+        "print(*sorted({'dataclasses', 'typing', 'http.client', 'ssl'} & set(sys.modules)));"
+        "print(*(name for name in sys.modules if 'slurm' in name or 'job' in name or"
+        " 'allocation' in name))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", program],

@@ -252,6 +252,31 @@ def test_a_play_that_dies_leaves_a_job_that_goes_on(start: Start, alice: User) -
     all_gone(alice)
 
 
+@pytest.fixture
+def gpus(cluster: Cluster) -> Iterator[None]:
+    """GPUs as podman knows them on the nodes: names that do no more than say which they are."""
+    devices = [
+        {"name": name, "containerEdits": {"env": [f"FAKE_GPU_{name}=here"]}}
+        for name in ("0", "1", "all")
+    ]
+    spec = json.dumps({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": devices})
+    for node in cluster.nodes.values():
+        node.root("mkdir -p /etc/cdi && cat >/etc/cdi/nvidia.json", stdin=spec)
+    yield
+    for node in cluster.nodes.values():
+        node.root("rm /etc/cdi/nvidia.json")
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_container_sees_the_gpus_of_its_job_and_no_others(start: Start) -> None:
+    """Two jobs at once on one node have one GPU each."""
+    script = "env | grep FAKE_GPU; sleep 8"
+    params = {**SHELL, "args": ["-c", script], "gpus": "1", "extra": ["--nodelist=node1"]}
+    tasks = [start(**params), start(**params)]
+    said = sorted(task.result()["stdout"] for task in tasks)
+    assert said == ["FAKE_GPU_0=here\n", "FAKE_GPU_1=here\n"]
+
+
 # --- bad input ---
 
 

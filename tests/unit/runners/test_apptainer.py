@@ -100,3 +100,11 @@ def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():
     rc, said = apptainer.complaint(0, "There is no runscript defined for this container\n", "")
     assert rc == 125
     assert "ENTRYPOINT" in said
+
+
+def test_the_gpus_of_a_job_are_those_that_libraries_take():
+    launch = replace(LAUNCH, resources=Resources(gpu=True), gpus=("1", "2"))
+    command = apptainer.run(launch)
+    assert "--nv" in command.argv
+    assert command.env["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
+    assert "APPTAINERENV_CUDA_VISIBLE_DEVICES" not in apptainer.run(LAUNCH).env

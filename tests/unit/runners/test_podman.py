@@ -148,3 +148,19 @@ def test_the_home_is_mounted_where_it_is_and_named():
     argv = podman.run(replace(LAUNCH, home="/home/ada")).argv
     added = [word for word in argv if word not in (*BEFORE_OPTIONS, *END)]
     assert added == ["--mount=type=bind,src=/home/ada,dst=/home/ada", "--env=HOME=/home/ada"]
+
+
+def test_in_a_job_podman_makes_no_cgroup_sets_no_limit_and_passes_signals_on():
+    argv = podman.run(replace(LAUNCH, in_job=True)).argv
+    assert "--cgroups=disabled" in argv
+    assert "--sig-proxy=true" in argv
+    assert "--cgroups=disabled" not in podman.run(LAUNCH).argv
+
+
+@pytest.mark.parametrize(
+    ("gpus", "devices"), [(None, ["all"]), (("0",), ["0"]), (("1", "2"), ["1", "2"])]
+)
+def test_the_gpus_of_a_job_are_named_one_by_one(gpus, devices):
+    launch = replace(LAUNCH, resources=Resources(gpu=True), gpus=gpus)
+    given = [word for word in podman.run(launch).argv if word.startswith("--device=")]
+    assert given == [f"--device=nvidia.com/gpu={name}" for name in devices]

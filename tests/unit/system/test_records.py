@@ -223,3 +223,25 @@ def test_what_is_no_number_in_the_state_is_passed_over(records, state):
         (state / "active" / name).touch()
     assert [record.run_id for record in records.newest()] == [1]
     assert records.active() == [1]
+
+
+# --- runs that are handed over ---
+
+
+def test_a_run_that_is_handed_over_is_claimed_once(records, state):
+    run = records.open()
+    assert records.claim(1) is None
+    run.hand_over(RunRecord(1, scheduler="slurm"))
+    assert records.active() == []
+    assert list(records.take_over_dead(lambda record: True)) == []
+    claimed = records.claim(1)
+    assert records.is_alive(1)
+    assert records.claim(1) is None
+    claimed.finish()
+    assert sorted(path.name for path in (state / "runs" / "1").iterdir()) == ["run.json"]
+
+
+def test_a_run_that_is_not_here_is_not_claimed(records, state):
+    records.open()
+    with pytest.raises(NotFound, match=r"there is no .*/runs/7 on this host"):
+        records.claim(7)
