@@ -230,8 +230,8 @@ def shared(shell, bob, site):
 
 def test_an_image_that_somebody_else_has_unpacked_for_all(shell, shared):
     shell.command("ces-rm", "oci", SHELL)
-    assert says(shell, "id -u; touch /new /tmp/new && echo written") == "0\nwritten"
-    assert says(shell, "touch /bin/sh2 2>/dev/null || echo refused; ls /bin/sh") == "/bin/sh"
+    assert says(shell, "id -u; touch /new /tmp/new /bin/new && echo written") == "0\nwritten"
+    assert says(shell, "echo x 2>/dev/null >>/etc/passwd || echo refused") == "refused"
     assert shell.command("ces-rm", "oci", SHELL).rc == 125
     assert shell.run("ls /srv/bundles").out.split() == ["digests", "locks", "names"]
     shared.command("ces-rm", "oci", SHELL).ok()

@@ -18,6 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     NotFound,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import bundles
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
     list_images,
@@ -128,6 +129,21 @@ def test_everybody_can_read_the_files_and_nobody_gains_rights_by_them(site):
     }
     wanted = {"bin/app": 0o755, "secret": 0o755, "secret/file": 0o644, "etc/passwd": 0o644}
     assert modes == wanted
+
+
+def test_there_are_files_over_which_a_containers_own_are_mounted(site):
+    def unpack(command, _streams):
+        etc = Path(command.argv[-1]) / "etc"
+        write(etc / "hosts", "the image's own")
+        (etc / "resolv.conf").symlink_to("/etc/passwd")
+        return Finished(command.argv, 0)
+
+    site.process.then("umoci", unpack)
+    site.image["config"]["User"] = ""
+    pull(site)
+    etc = unpacked(site) / "rootfs/etc"
+    assert (etc / "hosts").read_text() == "the image's own"
+    assert (etc / "resolv.conf").lstat().st_size == 0
 
 
 def test_a_second_pull_transfers_nothing(site):
@@ -243,6 +259,27 @@ def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site):
     assert sorted(str(path) for path in unpacked(site).rglob("*")) == before
     assert "s3cret" not in site.everything_written()
     assert site.process.told("crun --root=") == [tuple(ran.record.command)]
+
+
+def test_in_an_image_of_another_user_new_files_can_be_made(site, monkeypatch):
+    pull(site)
+    (unpacked(site) / "rootfs/var/tmp").mkdir(parents=True)
+    (unpacked(site) / "rootfs/var/tmp").chmod(0o1777)
+    seen = {}
+
+    def crun(command, _streams):
+        (room,) = store(site).glob("ces-*")
+        upper = room / "upper"
+        seen.update({str(p.relative_to(upper)): p.stat().st_mode for p in upper.rglob("*")})
+        return Finished(command.argv, 0)
+
+    site.process.then("crun --root", crun)
+    run_container(SPEC, site.system)
+    assert seen == {}
+    monkeypatch.setattr(bundles, "_is_ours", lambda _path: False)
+    run_container(SPEC, site.system)
+    assert set(seen) == {"bin", "etc", "secret", "var", "var/tmp"}
+    assert stat.S_IMODE(seen["var/tmp"]) == 0o1777
 
 
 def test_a_container_that_does_not_end_well_is_removed_before_its_files(site):

@@ -13,11 +13,13 @@ from ..runners.command import Launch
 from ..runners.oci import chosen
 from ..system.account import Account
 from ..system.files import explained, read_json, write_new
+from ..system.rootfs import PLACES
 from ..typed import Any
 from ..values.bundle import Ground, ImageConfig, Owner
 
 _HOSTS = "hosts"
 _KERNELS_OWN = ("/proc", "/sys", "/dev")
+_OPENED = ("", "/home", "/var")
 _TEMPORARY = ("/tmp", "/var/tmp", "/run")  # noqa: S108  in the container
 
 
@@ -61,7 +63,7 @@ def survey(launch: Launch, rootfs: str, room: str, writable: bool) -> Ground:
         names=tuple(names),
         links=tuple(links),
         layers=room if writable else None,
-        etc=_names(launch, rootfs, room, writable),
+        etc=_names(launch, rootfs, room),
         temporary=() if writable else _temporary(rootfs),
     )
 
@@ -76,27 +78,48 @@ def lay_out(ground: Ground, launch: Launch, room: str) -> None:
     if ground.layers is not None:
         for part in ("upper", "work"):
             os.mkdir(f"{room}/{part}", 0o700)
+        if not _is_ours(ground.rootfs):
+            _open_up(ground.rootfs, f"{room}/upper")
     if launch.network == "none":
         text = f"127.0.0.1 localhost {launch.name}\n::1 localhost\n"
         write_new(f"{room}/{_HOSTS}", text, 0o644)
+
+
+def _is_ours(path: str) -> bool:
+    return os.stat(path).st_uid == os.geteuid()
+
+
+def _open_up(rootfs: str, upper: str) -> None:
+    """Let new files be made in another user's image: in the directories that programs write to.
+
+    A layer gets a copy of what is changed, owner included, and that owner is not in the container.
+    """
+    for above in _OPENED:
+        if above and not _is_really(rootfs, above, stat.S_ISDIR):
+            continue
+        with os.scandir(f"{rootfs}{above}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    path = f"{upper}{above}/{entry.name}"
+                    os.mkdir(path)
+                    os.chmod(path, stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode))
 
 
 def _temporary(rootfs: str) -> tuple[str, ...]:
     return tuple(path for path in _TEMPORARY if _is_really(rootfs, path, stat.S_ISDIR))
 
 
-def _names(launch: Launch, rootfs: str, room: str, writable: bool) -> tuple[tuple[str, str], ...]:
+def _names(launch: Launch, rootfs: str, room: str) -> tuple[tuple[str, str], ...]:
     """How names of hosts are looked up: as here, where the network is this host's."""
     if launch.network == "none":
         found = {"hosts": f"{room}/{_HOSTS}"}
     else:
-        places = {name: os.path.realpath(f"/etc/{name}") for name in ("hosts", "resolv.conf")}
+        places = {name: os.path.realpath(f"/etc/{name}") for name in PLACES}
         found = {name: place for name, place in places.items() if os.path.exists(place)}
     return tuple(
         (name, place)
         for name, place in found.items()
-        # a runtime would have to make it, and cannot in a root that is read-only
-        if writable or _is_really(rootfs, f"/etc/{name}", stat.S_ISREG)
+        if _is_really(rootfs, f"/etc/{name}", stat.S_ISREG)
     )
 
 

@@ -12,6 +12,8 @@ from ..typed import Any
 from ..values.bundle import user_in
 from .files import TEXT_MAX
 
+PLACES = ("hosts", "resolv.conf")
+"""Files in ``/etc`` that say how names of hosts are looked up."""
 _FOR_ALL, _FOR_ALL_TO_ENTER = 0o644, 0o755
 
 
@@ -20,6 +22,7 @@ def settle_rootfs(rootfs: str) -> int:
 
     :raises OSError: something is not ours.
     """
+    _make_places(rootfs)
     size = 0
     os.chmod(rootfs, _settled(os.lstat(rootfs)))
     for entry in _everything(rootfs):
@@ -30,6 +33,25 @@ def settle_rootfs(rootfs: str) -> int:
             if mode != stat.S_IMODE(status.st_mode):
                 os.chmod(entry.path, mode)
     return size
+
+
+def _make_places(rootfs: str) -> None:
+    """Files over which a container's own are mounted: whoever runs it may not be able to make them.
+
+    A link there would lead to a place of whoever built the image.
+    """
+    etc = f"{rootfs}/etc"
+    if not os.path.lexists(etc):
+        os.mkdir(etc)
+    if os.path.islink(etc) or not os.path.isdir(etc):
+        return
+    os.chmod(etc, 0o755)  # noqa: S103  as everything will be
+    for name in PLACES:
+        if os.path.islink(f"{etc}/{name}"):
+            os.unlink(f"{etc}/{name}")
+        if not os.path.lexists(f"{etc}/{name}"):
+            with open(f"{etc}/{name}", "x", encoding="ascii"):
+                pass
 
 
 def _everything(directory: str) -> Iterator[os.DirEntry[str]]:
