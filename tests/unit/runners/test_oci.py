@@ -270,6 +270,21 @@ def test_what_failed_is_the_container_or_crun(answer, complaint):
     assert found == complaint
 
 
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        ("clone: No space left on device", "user namespaces"),
+        ("write /x: no space left on device", "free some space"),
+        ("executable file `x` not found in $PATH", "no such program"),
+        ("mount `overlay` to `proc`: Invalid argument", "--read-only"),
+        ("something new", ""),
+    ],
+)
+def test_what_is_said_leads_to_what_to_do(said, part):
+    assert part in oci.hint(said)
+    assert bool(oci.hint(said)) == bool(part)
+
+
 USERS = "root:x:0:0:root:/root:/bin/sh\nada:x:1000:100::/home/ada:/bin/sh\nbroken:x\n"
 GROUP = "root:x:0:\nusers:x:100:\nlab:x:200:ada\n"
 

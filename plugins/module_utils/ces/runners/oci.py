@@ -34,6 +34,9 @@ OPTIONS = (
 be had."""
 
 ERRORS = (
+    # the kernel says so, "no space" included, where it lets users make no namespaces
+    ("clone: ", "the administrator enables user namespaces (role oci)"),
+    ("unshare", "the administrator enables user namespaces (role oci)"),
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
