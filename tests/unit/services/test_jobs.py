@@ -195,6 +195,17 @@ def test_a_submission_that_died_is_swept_with_its_secrets(ready, monkeypatch):
     assert "s3cret" not in ready.everything_written()
 
 
+def test_a_submission_that_died_when_slurm_had_it_is_left_to_the_job(ready, monkeypatch):
+    monkeypatch.setattr(jobs.ActiveRun, "hand_over", lambda run, record: run.release())
+    jobs.submit_run(SPEC, JOB, ready.system)
+    monkeypatch.undo()
+    assert ready.system.records.active() == [1]
+    assert sweep(ready.system) == []
+    record = ready.system.records.load(1)
+    assert (record.state, record.slurm_job_id, record.host) == ("PENDING", "40", "")
+    assert jobs.run_job(1, on_node(ready)).record.state == "COMPLETED"
+
+
 def test_a_run_that_is_queued_is_nothing_that_a_sweep_takes_for_dead(ready):
     jobs.submit_run(SPEC, JOB, ready.system)
     assert sweep(ready.system) == []

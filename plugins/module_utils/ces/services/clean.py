@@ -10,7 +10,7 @@ from ..errors import CesError
 from ..runners.command import cid_file, pid_file
 from ..runners.table import RUNNERS, Runner
 from ..system.audit import audit_run
-from ..system.files import remove_abandoned, remove_quietly, remove_tree
+from ..system.files import remove_abandoned, remove_tree
 from ..system.proc import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
@@ -95,15 +95,17 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
         return record.host == system.host and of_job
 
     for run, record in system.records.take_over_dead(mine):
+        if record.scheduler != "none" and record.state == "PENDING":
+            from .jobs import let_go
+
+            if let_go(run, record, system):
+                continue
         runner = RUNNERS.get(record.runner)
         if runner is not None:
             clear_away(record, private_path(run.run_id, system), runner, system)
         if record.state in LIVE:
             record.state, record.ended = "CANCELLED", utc_now()
             record.reason = "the process that ran it was killed, or the host went down"
-        if record.scheduler != "none":
-            # never submitted: nobody will read it, and it holds secrets
-            remove_quietly(f"{run.directory}/job.json")
         run.save_last(record)
         audit_run(system.policy, record)
         run.finish()

@@ -75,7 +75,8 @@ class ActiveRun:
 
     def hand_over(self, record: RunRecord) -> None:
         """Leave the run to a process that will :meth:`Records.claim` it, on whatever host."""
-        self.save_last(record)
+        remove_quietly(f"{self.directory}/reserve")
+        self.save(record, durable=False)
         self.finish()
 
     def release(self) -> None:
