@@ -40,7 +40,7 @@ _SETTLING = 10.0
 """Seconds that a job and its record may take to agree that the run is over."""
 _CLAIM = 60.0
 """Seconds that whoever submitted a run may take to let go of it."""
-_CONSIDERING = (0.1, 0.2, 0.4, 0.8)
+_CONSIDERING = (0.1, 0.1, 0.2, 0.2, 0.4, 0.4)
 """Seconds that Slurm gets to say why a new job has not started."""
 _STOPPING = 90.0
 """Seconds until a cancelled job must be over: Slurm's KillWait is 30, and then it is cleared."""
