@@ -549,7 +549,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 
 def work_as_job(module: AnsibleModule, spec: RunSpec, system: System) -> dict[str, Any]:
-    from ..module_utils.ces.services.jobs import follow, planned_job, submit_run
+    from ..module_utils.ces.services.job_follow import follow
+    from ..module_utils.ces.services.jobs import planned_job, submit_run
     from ..module_utils.ces.values.job import JobSpec
 
     params, image = module.params, spec.image

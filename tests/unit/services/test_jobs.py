@@ -16,7 +16,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import jobs
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     list_runs,
@@ -46,10 +46,10 @@ FAST = 0.001
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     monkeypatch.setattr(jobs, "_CONSIDERING", (0,))
-    monkeypatch.setattr(jobs, "_LOOK", FAST)
-    monkeypatch.setattr(jobs, "_LOOK_SLOWLY", FAST)
+    monkeypatch.setattr(job_follow, "_LOOK", FAST)
+    monkeypatch.setattr(job_follow, "_LOOK_SLOWLY", FAST)
     monkeypatch.setattr(jobs, "_CLAIM", 0.1)
-    monkeypatch.setattr(jobs, "_SETTLING", 0.05)
+    monkeypatch.setattr(job_follow, "_SETTLING", 0.05)
 
 
 @pytest.fixture
@@ -217,7 +217,9 @@ def test_a_run_that_is_queued_is_nothing_that_a_sweep_takes_for_dead(ready):
 
 
 def followed(ready, **options):
-    (end,) = jobs.follow(jobs.submit_run(SPEC, JOB, ready.system), ready.system, FAST, **options)
+    (end,) = job_follow.follow(
+        jobs.submit_run(SPEC, JOB, ready.system), ready.system, FAST, **options
+    )
     return end
 
 
@@ -230,7 +232,7 @@ def test_following_ends_with_the_nodes_record_and_slurms_facts(ready):
 
     submitted = jobs.submit_run(SPEC, JOB, ready.system)
     ready.process.then("squeue", start)
-    (end,) = jobs.follow(submitted, ready.system, FAST)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
     assert end.ran.record.state == "COMPLETED"
     assert end.facts == {
         "job_id": "40",
@@ -263,7 +265,7 @@ ENDS = [
 def test_a_job_that_ends_without_a_word_ends_as_slurm_says(ready, said, state, rc, reason):
     submitted = jobs.submit_run(SPEC, JOB, ready.system)
     shown(ready, *said)
-    (end,) = jobs.follow(submitted, ready.system, FAST)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
     record = ready.system.records.load(1)
     assert (record.state, record.rc) == (state, rc)
     assert reason in record.reason
@@ -284,7 +286,7 @@ def test_a_controller_that_is_away_is_waited_for_and_said_once(ready):
 
     submitted = jobs.submit_run(SPEC, JOB, ready.system)
     ready.process.then("squeue", away)
-    (end,) = jobs.follow(submitted, ready.system, FAST)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
     assert end.ran.record.state == "CANCELLED"
     assert len([line for line in ready.said if "Unable to contact" in line]) == 1
 
@@ -293,7 +295,7 @@ def test_a_job_that_slurm_has_forgotten_does_not_keep_us(ready):
     submitted = jobs.submit_run(SPEC, JOB, ready.system)
     for program in ("squeue", "scontrol"):
         ready.process.answer(program, 1, stderr=GONE)
-    (end,) = jobs.follow(submitted, ready.system, FAST)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
     assert end.ran.record.state == "CANCELLED"
     assert "Slurm has forgotten the job" in end.ran.record.reason
 
@@ -306,7 +308,7 @@ def test_a_node_that_cannot_be_reached_does_not_keep_us(ready):
     record.state, record.host = "RUNNING", "node1"
     process.save(record)
     shown(ready, "NODE_FAIL", "None", "1:0")
-    (end,) = jobs.follow(submitted, ready.system, FAST)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
     assert end.ran.record.state == "NODE_FAIL"
     assert ready.system.records.load(1).state == "RUNNING"
     process.release()
@@ -326,7 +328,7 @@ def test_who_swept_without_knowing_is_corrected_by_slurm(ready):
     assert [record.state for record in sweep(node, "40")] == ["CANCELLED"]
     assert not (ready.home / "scratch-1").exists()
     shown(ready, "OUT_OF_MEMORY", "OutOfMemory", "0:125")
-    (end,) = jobs.follow(submitted, ready.system, FAST)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
     assert (end.ran.record.state, end.ran.record.rc) == ("OUT_OF_MEMORY", 137)
 
 

@@ -48,7 +48,7 @@ def ask_slurm(system: System) -> dict[int, str]:
             return {}
     except OSError:
         return {}
-    from .jobs import settle
+    from .job_follow import settle
 
     try:
         return {number: job.reason for number, job in settle(system).items()}
@@ -72,7 +72,7 @@ def stop_run(run_id: int, system: System) -> RunRecord:
     if record.state not in LIVE:
         raise CesError(f"stop run {run_id}", said=f"it has ended: {record.state}")
     if record.scheduler != "none":
-        from .jobs import stop_job
+        from .job_follow import stop_job
 
         return stop_job(record, system)
     if record.host != system.host:
