@@ -17,8 +17,8 @@ description:
     same bundle at once.
   - The bundle is for the task's user alone, so use C(become_user). It is made anew when what it
     would hold has changed.
-  - Hosts that run it must see the unpacked image under the same path: by C(bundle_dir) of the
-    policy on a shared filesystem, or by O(copy=true).
+  - Hosts that run it must see the unpacked image under the same path, by C(bundle_dir) of the
+    policy on a shared filesystem or else by O(copy=true).
   - The registries, networks and directories that are allowed are the back-end's policy, as for
     M(tre.ces.ces_run).
 extends_documentation_fragment:
