@@ -86,7 +86,14 @@ def test_the_page_of_the_policy_has_every_key_and_no_other():
         *("cpus.default", "cpus.maximum", "memory.default", "memory.maximum", "limits"),
         *("network.default", "network.allowed", "options.RUNNER.allow", "options.RUNNER.deny"),
         *("mount_roots", "home", "safe_data.root", "safe_data.access", "safe_data.group_prefixes"),
-        *("sif_dir", "bundle_dir", "sif_files", "image_size_limit", "require_digest", "audit.syslog"),
+        *(
+            "sif_dir",
+            "bundle_dir",
+            "sif_files",
+            "image_size_limit",
+            "require_digest",
+            "audit.syslog",
+        ),
     }
 
 
