@@ -116,9 +116,11 @@ def logged_in(inventory: Path, programs: Path = Path("on_host")) -> Iterator[dic
             for group in known["children"].values()
             for name, variables in group["hosts"].items()
         }
-        yield found
-        for host in found.values():
-            host.close()
+        try:
+            yield found
+        finally:
+            for host in found.values():
+                host.close()
 
 
 def answer_of(child: subprocess.Popen[str]) -> Any:
