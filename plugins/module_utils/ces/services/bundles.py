@@ -75,6 +75,7 @@ def lay_out(ground: Ground, launch: Launch, room: str) -> None:
     os.chmod(root, 0o755)  # noqa: S103  whatever the umask: the container may have another user
     for name in ground.links:
         os.symlink(os.readlink(f"{ground.rootfs}/{name}"), f"{root}/{name}")
+    _make_places(ground, launch, root)
     if ground.layers is not None:
         for part in ("upper", "work"):
             os.mkdir(f"{room}/{part}", 0o700)
@@ -83,6 +84,19 @@ def lay_out(ground: Ground, launch: Launch, room: str) -> None:
     if launch.network == "none":
         text = f"127.0.0.1 localhost {launch.name}\n::1 localhost\n"
         write_new(f"{room}/{_HOSTS}", text, 0o644)
+
+
+def _make_places(ground: Ground, launch: Launch, root: str) -> None:
+    """Make what will be mounted on: of several crun that find nothing in one bundle, one fails."""
+    targets = (*_KERNELS_OWN, *(mount.target for mount in launch.mounts))
+    directories = {target[1:] for target in targets if target.count("/") == 1}
+    for name in ground.names:
+        if os.path.isdir(f"{ground.rootfs}/{name}"):
+            directories.add(name)
+        else:
+            write_new(f"{root}/{name}", "")
+    for name in directories:
+        os.mkdir(f"{root}/{name}", 0o755)
 
 
 def _is_ours(path: str) -> bool:
