@@ -89,8 +89,10 @@ options:
     type: str
   gpu:
     description:
-      - Give the container the GPU.
-    type: bool
+      - Give the container GPUs, V(true) for all that it may have, or as many as the number says.
+      - In a Slurm job it may have the job's, else those of C(CUDA_VISIBLE_DEVICES), else all of
+        the host. Under O(scheduler=slurm) the job asks for as many, for one with V(true).
+    type: raw
     default: false
   home:
     description:
@@ -383,7 +385,9 @@ resources:
   description:
     - What the container was to have, memory in bytes; its C(enforced) is false where the
       back-end cannot hold it
-      to that. In a Slurm job C(enforced_by) is C(slurm).
+      to that. In a Slurm job C(enforced_by) is C(slurm). With O(gpu) its C(gpus) are the names of
+      those that it got,
+      as the host's CDI specification has them.
   returned: when the container was, or would be, started
   type: dict
   sample: {cpus: 4, memory: 17179869184, gpu: false, enforced: true}
@@ -462,6 +466,7 @@ from ..module_utils.ces.services.run import planned, run_container
 from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import Image, parse_image
 from ..module_utils.ces.values.policy import NETWORKS
+from ..module_utils.ces.values.quantities import gpu_count
 from ..module_utils.ces.values.record import RunRecord
 from ..module_utils.ces.values.spec import PULL_MODES, Directories, RunSpec
 from ..module_utils.door import (
@@ -482,7 +487,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "options": {"type": "list", "elements": "str", "default": []},
     "cpus": {"type": "float"},
     "memory": {"type": "str"},
-    "gpu": {"type": "bool", "default": False},
+    "gpu": {"type": "raw", "default": False},
     "home": {"type": "bool", "default": False},
     "name": {"type": "str"},
     "network": {"type": "str", "choices": list(NETWORKS)},
@@ -593,6 +598,7 @@ def of_array(runs: list[dict[str, Any]], tasks: list[int]) -> dict[str, Any]:
 
 
 def run_spec(image: Image, params: dict[str, Any], runner: str) -> RunSpec:
+    gpu, gpus = gpu_count(params["gpu"])
     return RunSpec(
         image=image,
         runner=runner,
@@ -601,7 +607,8 @@ def run_spec(image: Image, params: dict[str, Any], runner: str) -> RunSpec:
         options=params["options"],
         cpus=params["cpus"],
         memory=params["memory"],
-        gpu=params["gpu"],
+        gpu=gpu,
+        gpus=gpus,
         home=params["home"],
         name=params["name"],
         network=params["network"],

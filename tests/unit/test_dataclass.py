@@ -98,7 +98,7 @@ def test_what_is_slow_stays_unloaded() -> None:
         "import sys; from ansible_collections.tre.ces.plugins.module_utils.ces.services import run;"
         "print(*sorted({'dataclasses', 'typing', 'http.client', 'ssl'} & set(sys.modules)));"
         "print(*(name for name in sys.modules if 'slurm' in name or 'job' in name or"
-        " 'allocation' in name))"
+        " 'allocation' in name or 'gpu' in name or 'cdi' in name))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", program],

@@ -8,6 +8,15 @@ import pytest
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
+    AMD,
+    NVIDIA,
+    Bind,
+    Edits,
+    Hook,
+    Node,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Gpus
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources
 
@@ -59,7 +68,6 @@ def test_variables_go_by_environment_and_not_by_argument():
         ({"home": "/home/ada"}, ["--home=/home/ada"]),
         ({"resources": Resources(cpus=0.5)}, ["--cpus=0.5"]),
         ({"resources": Resources(memory=5)}, ["--memory=5", "--memory-swap=5"]),
-        ({"resources": Resources(gpu=True)}, ["--nv"]),
     ],
 )
 def test_what_else_is_asked_for_is_said(change, words):
@@ -102,9 +110,38 @@ def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():
     assert "ENTRYPOINT" in said
 
 
-def test_the_gpus_of_a_job_are_those_that_libraries_take():
-    launch = replace(LAUNCH, resources=Resources(gpu=True), gpus=("1", "2"))
-    command = apptainer.run(launch)
-    assert "--nv" in command.argv
-    assert command.env["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
-    assert "APPTAINERENV_CUDA_VISIBLE_DEVICES" not in apptainer.run(LAUNCH).env
+def test_without_a_specification_apptainer_looks_for_the_gpu_itself():
+    command = apptainer.run(replace(LAUNCH, gpus=Gpus(NVIDIA)))
+    assert command == Command((*FIRST, "--nv", *MOUNTS, IMAGE))
+    command = apptainer.run(replace(LAUNCH, gpus=Gpus(AMD, ("1",))))
+    assert "--rocm" in command.argv
+    assert command.env == {"APPTAINERENV_ROCR_VISIBLE_DEVICES": "1"}
+    command = apptainer.run(replace(LAUNCH, gpus=Gpus(NVIDIA, ("1", "2")), env={"A": "b"}))
+    assert command.env == {
+        "APPTAINERENV_CUDA_VISIBLE_DEVICES": "1,2",
+        "APPTAINERENV_NVIDIA_VISIBLE_DEVICES": "1,2",
+        "APPTAINERENV_A": "b",
+    }
+
+
+def test_apptainer_gets_what_the_specification_puts_into_a_container_piece_by_piece():
+    edits = Edits(
+        env=("NVIDIA_VISIBLE_DEVICES=void",),
+        nodes=(Node("/dev/nvidia1", "/dev/nvidia1"),),
+        mounts=(
+            Bind("/usr/lib/libcuda.so.550.54", "/usr/lib/libcuda.so.550.54"),
+            Bind("/usr/bin/nvidia-smi", "/opt/bin/nvidia-smi", ("ro",)),
+        ),
+        hooks=(Hook("createContainer", "/usr/bin/nvidia-cdi-hook"),),
+    )
+    libraries = ("/usr/lib/libcuda.so.1", "/usr/lib/libcuda.so.550.54")
+    command = apptainer.run(replace(LAUNCH, gpus=Gpus(NVIDIA, ("1",), edits, libraries)))
+    given = (
+        "--mount=type=bind,src=/dev/nvidia1,dst=/dev/nvidia1",
+        "--mount=type=bind,src=/opt/bin/nvidia-smi,dst=/usr/bin/nvidia-smi,ro",
+    )
+    assert command.argv == (*FIRST, *MOUNTS, *given, IMAGE)
+    assert command.env == {
+        "APPTAINERENV_NVIDIA_VISIBLE_DEVICES": "void",
+        "APPTAINER_CONTAINLIBS": ",".join(libraries),
+    }

@@ -15,6 +15,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import (
     RUNNERS,
     runner_named,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Gpus
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources
 
@@ -68,15 +69,9 @@ def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
         (Resources(cpus=2), ("--cpus=2",)),
         (Resources(cpus=0.5), ("--cpus=0.5",)),
         (Resources(memory=5 * 1024**2), ("--memory=5242880b", "--memory-swap=5242880b")),
-        (Resources(gpu=True), ("--device=nvidia.com/gpu=all",)),
         (
-            Resources(1.5, 4 * 1024**3, True),
-            (
-                "--cpus=1.5",
-                "--memory=4294967296b",
-                "--memory-swap=4294967296b",
-                "--device=nvidia.com/gpu=all",
-            ),
+            Resources(1.5, 4 * 1024**3),
+            ("--cpus=1.5", "--memory=4294967296b", "--memory-swap=4294967296b"),
         ),
     ],
 )
@@ -158,9 +153,15 @@ def test_in_a_job_podman_makes_no_cgroup_sets_no_limit_and_passes_signals_on():
 
 
 @pytest.mark.parametrize(
-    ("gpus", "devices"), [(None, ["all"]), (("0",), ["0"]), (("1", "2"), ["1", "2"])]
+    ("gpus", "devices"),
+    [
+        (None, []),
+        (Gpus("nvidia.com/gpu", ("all",)), ["nvidia.com/gpu=all"]),
+        (Gpus("nvidia.com/gpu", ("1", "0:2")), ["nvidia.com/gpu=1", "nvidia.com/gpu=0:2"]),
+        (Gpus("amd.com/gpu", ("0",)), ["amd.com/gpu=0"]),
+    ],
 )
-def test_the_gpus_of_a_job_are_named_one_by_one(gpus, devices):
-    launch = replace(LAUNCH, resources=Resources(gpu=True), gpus=gpus)
-    given = [word for word in podman.run(launch).argv if word.startswith("--device=")]
-    assert given == [f"--device=nvidia.com/gpu={name}" for name in devices]
+def test_gpus_are_named_one_by_one(gpus, devices):
+    argv = podman.run(replace(LAUNCH, gpus=gpus)).argv
+    given = [word for word in argv if word.startswith("--device=")]
+    assert given == [f"--device={name}" for name in devices]

@@ -8,7 +8,7 @@ import stat
 import time
 
 import pytest
-from recording import REGISTRY
+from recording import REGISTRY, BackEnd
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
@@ -79,6 +79,21 @@ def on_node(backend, job_id="40", raw_id=None, **facts):
     allocation = Allocation(job_id, raw_id or job_id, **facts)
     limiting = Limiting(frozenset({"cpu", "memory"}))
     return replace(backend.system, allocation=allocation, host="node1", limiting=limiting)
+
+
+def with_gpus(backend, **variables):
+    """The back-end where GPUs 0 and 1 are known, in an environment with these variables."""
+    directory = backend.place / "cdi"
+    directory.mkdir(exist_ok=True)
+    devices = [{"name": n, "containerEdits": {"env": [f"GPU{n}=x"]}} for n in "01"]
+    spec = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": devices}
+    (directory / "gpus.json").write_text(json.dumps(spec))
+    conf = backend.place / "containers.conf"
+    conf.write_text(f'[engine]\ncdi_spec_dirs = ["{directory}"]\n')
+    account = backend.system.account
+    environ = {**account.environ, "CONTAINERS_CONF": str(conf), **variables}
+    system = replace(backend.system, account=replace(account, environ=environ))
+    return BackEnd(backend.place, system, backend.process, backend.said)
 
 
 def state_of(backend):
@@ -405,9 +420,13 @@ def test_a_gpu_that_the_job_has_not_is_refused_and_one_that_it_has_is_the_only_o
         jobs.run_job(1, on_node(ready))
     jobs.submit_run(replace(SPEC, gpu=True), JOB, ready.system)
     assert "--gres=gpu:1" in ready.process.told("sbatch")[1]
-    jobs.run_job(2, on_node(ready, gpus=("1",)))
+    jobs.run_job(2, on_node(with_gpus(ready, SLURM_JOB_GPUS="1")))
     (argv,) = ready.process.told("podman run")
     assert [word for word in argv if word.startswith("--device")] == ["--device=nvidia.com/gpu=1"]
+    jobs.submit_run(replace(SPEC, gpu=True, gpus=2), JOB, ready.system)
+    assert "--gres=gpu:2" in ready.process.told("sbatch")[2]
+    with pytest.raises(CesError, match="give the container 2 GPUs: job 40 has 1"):
+        jobs.run_job(3, on_node(with_gpus(ready, SLURM_JOB_GPUS="1")))
 
 
 # --- arrays ---

@@ -21,19 +21,6 @@ def test_a_job_and_a_task_of_an_array_are_called_as_slurms_commands_call_them():
 
 
 @pytest.mark.parametrize(
-    ("variables", "gpus"),
-    [
-        ({}, ()),
-        ({"SLURM_JOB_GPUS": "0,1"}, ("0", "1")),
-        ({"SLURM_STEP_GPUS": "1"}, ("1",)),
-        ({"SLURM_JOB_GPUS": "0 --privileged,1"}, ("1",)),
-    ],
-)
-def test_the_gpus_of_a_job(variables, gpus):
-    assert Allocation.of({**JOB, **variables}).gpus == gpus
-
-
-@pytest.mark.parametrize(
     ("end", "over"), [(None, False), (-10, True), (0, True), (4, True), (60, False), ("x", False)]
 )
 def test_whether_the_time_of_a_job_is_over(end, over):

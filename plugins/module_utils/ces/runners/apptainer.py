@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import EXIT_OURS
+from ..typed import TYPE_CHECKING
+from ..values.mounts import Mount
 from ..values.options import Option
 from .command import Command, Launch, bind
+
+if TYPE_CHECKING:
+    from ..values.gpus import Gpus
 
 OPTIONS = (
     Option("--bind", "-B", meaning="bind"),
@@ -61,6 +66,12 @@ ERRORS = (
 RESERVED = ("HOME", "UID", "PREPEND_PATH", "APPEND_PATH")
 """Variables that apptainer drops or takes for something else (tried with 1.4.5)."""
 
+_SWITCHES = {
+    "nvidia.com/gpu": ("--nv", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+    "amd.com/gpu": ("--rocm", "ROCR_VISIBLE_DEVICES"),
+}
+"""By kind of GPU: the switch for a host without a CDI specification, and the variables that say to
+libraries which GPUs to take."""
 _FAILED = 255
 _FATAL = "FATAL:   "
 _NO_NAMESPACE = "Failed to create user namespace"
@@ -104,6 +115,7 @@ def run(launch: Launch) -> Command:
     other one that users may have. An env file would be read by a shell; these variables, with
     ``--no-eval``, arrive byte for byte.
     """
+    libraries = launch.gpus.libraries if launch.gpus else ()
     return Command(
         (
             "apptainer",
@@ -115,12 +127,15 @@ def run(launch: Launch) -> Command:
             *(("--net", "--network=none") if launch.network == "none" else ()),
             *((f"--home={launch.home}",) if launch.home else ()),
             *_limits(launch),
-            *(f"--mount={bind(mount)}" for mount in launch.mounts),
+            *(f"--mount={bind(mount)}" for mount in (*launch.mounts, *_gpu_mounts(launch.gpus))),
             *launch.options,
             launch.image,
             *launch.args,
         ),
-        env={f"APPTAINERENV_{name}": value for name, value in _environment(launch).items()},
+        env={
+            **{f"APPTAINERENV_{name}": value for name, value in _environment(launch).items()},
+            **({"APPTAINER_CONTAINLIBS": ",".join(libraries)} if libraries else {}),
+        },
     )
 
 
@@ -138,11 +153,17 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
 
 
 def _environment(launch: Launch) -> Mapping[str, str]:
-    """``--nv`` gives every GPU of the host: in a Slurm job libraries take these."""
-    if not (launch.resources.gpu and launch.gpus):
+    gpus = launch.gpus
+    if gpus is None:
         return launch.env
-    gpus = ",".join(launch.gpus)
-    return {"CUDA_VISIBLE_DEVICES": gpus, "NVIDIA_VISIBLE_DEVICES": gpus, **launch.env}
+    if gpus.edits is not None:
+        given = (entry.partition("=") for entry in gpus.edits.env)
+        return {**{name: value for name, _equals, value in given}, **launch.env}
+    if not gpus.names:
+        return launch.env
+    names = ",".join(gpus.names)
+    # its switch gives every GPU of the host: libraries take these
+    return {**dict.fromkeys(_SWITCHES[gpus.kind][1:], names), **launch.env}
 
 
 def _limits(launch: Launch) -> list[str]:
@@ -151,5 +172,19 @@ def _limits(launch: Launch) -> list[str]:
     return [
         *([f"--cpus={resources.cpus:g}"] if resources.cpus is not None else []),
         *(memory if resources.memory is not None else []),
-        *(["--nv"] if resources.gpu else []),
+        *([_SWITCHES[launch.gpus.kind][0]] if launch.gpus and launch.gpus.edits is None else []),
+    ]
+
+
+def _gpu_mounts(gpus: Gpus | None) -> list[Mount]:
+    """What CDI puts into a container, which apptainer before 1.5 does not read.
+
+    Libraries go where it has those of its own switch ``--nv``, on the container's search path.
+    """
+    if gpus is None or gpus.edits is None:
+        return []
+    others = [mount for mount in gpus.edits.mounts if mount not in gpus.libraries_mounted]
+    return [
+        *(Mount(node.host, node.path) for node in gpus.edits.nodes),
+        *(Mount(mount.host, mount.path, "ro") for mount in others),
     ]

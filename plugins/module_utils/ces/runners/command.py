@@ -6,8 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..dataclass import dataclass, field
+from ..typed import TYPE_CHECKING
 from ..values.mounts import Mount
 from ..values.resources import Resources
+
+if TYPE_CHECKING:
+    from ..values.gpus import Gpus
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Launch:
     :param run_id: the run's NUMBER, put on the container as a label.
     :param resources: what the engine is to enforce (nothing that this kernel cannot).
     :param in_job: it runs in a Slurm job: it stays in the job's cgroup, whose limits hold.
-    :param gpus: the indices of the GPUs that it may see; None for all.
+    :param gpus: the GPUs that it may see; None for none.
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
@@ -48,7 +52,7 @@ class Launch:
     options: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     in_job: bool = False
-    gpus: tuple[str, ...] | None = None
+    gpus: Gpus | None = None
 
     @property
     def cid_file(self) -> str:

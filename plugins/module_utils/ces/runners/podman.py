@@ -52,6 +52,11 @@ ERRORS = (
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
     ("exec format error", "the image is for another processor architecture"),
     (
+        "unresolvable CDI device",
+        "podman does not look where the CDI specification is: the administrator sets cdi_spec_dirs"
+        " in containers.conf (role gpu)",
+    ),
+    (
         "controller `",
         "this kernel cannot enforce the limit: leave -m and -c out, or see the role podman",
     ),
@@ -189,11 +194,7 @@ def _limits(launch: Launch) -> list[str]:
             if resources.memory is not None
             else []
         ),
-        *(
-            [f"--device=nvidia.com/gpu={gpu}" for gpu in launch.gpus or ("all",)]
-            if resources.gpu
-            else []
-        ),
+        *(f"--device={device}" for device in (launch.gpus.devices if launch.gpus else ())),
     ]
 
 

@@ -32,6 +32,8 @@ class Runner:
     :param reserved: variables that its containers cannot be given.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
+    :param cdi: it reads CDI specifications itself; others are told what is in them.
+    :param gpu_without_spec: it can give GPUs where no CDI specification is installed.
     :param delete: removes a directory in which its containers left files of other ids, if they can.
     """
 
@@ -50,6 +52,8 @@ class Runner:
     aside: bool = False
     files: bool = False
     reserved: tuple[str, ...] = ()
+    cdi: bool = False
+    gpu_without_spec: bool = False
 
 
 RUNNERS: Mapping[str, Runner] = {
@@ -65,6 +69,7 @@ RUNNERS: Mapping[str, Runner] = {
         stop=podman.stop,
         remove=podman.remove,
         delete=podman.delete,
+        cdi=True,
     ),
     "apptainer": Runner(
         engine="apptainer",
@@ -76,6 +81,7 @@ RUNNERS: Mapping[str, Runner] = {
         run=apptainer.run,
         files=True,
         reserved=apptainer.RESERVED,
+        gpu_without_spec=True,
     ),
     "oci": Runner(
         engine="crun",

@@ -178,7 +178,7 @@ def _request(plan: Plan, job: JobSpec, number: int, system: System) -> Request:
     image, wanted = plan.spec.image, plan.wanted
     name = os.path.basename(image.path) if isinstance(image, ImageFile) else image.short_name
     if wanted.gpu and job.gpus is None:
-        job = replace(job, gpus="1")
+        job = replace(job, gpus=str(plan.spec.gpus or 1))
     return Request(
         spec=job,
         name="".join(char if char.isprintable() and char != " " else "_" for char in name),

@@ -12,7 +12,7 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
-from ..typed import Any
+from ..typed import TYPE_CHECKING, Any
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
@@ -21,6 +21,14 @@ from ..values.quantities import cpu_count, duration_seconds, memory_bytes
 from ..values.resources import Resources
 from ..values.spec import RunSpec
 from ..values.words import check_env
+
+if TYPE_CHECKING:
+    from ..values.gpus import Gpus
+
+_UNSEEN = (
+    "there is no CDI specification here: libraries take the GPUs of this run alone, but the device"
+    " files of the others are in the container too (the administrator: role gpu)"
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,8 @@ class Plan:
     :param outputs: the directory the caller chose, or None for a new one; likewise ``scratch``.
     :param timeout: seconds, or None.
     :param warnings: what the caller should know before it runs.
-    :param in_job: it runs in a Slurm job, with ``gpus`` of that.
+    :param in_job: it runs in a Slurm job.
+    :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     """
 
     spec: RunSpec
@@ -48,7 +57,7 @@ class Plan:
     timeout: float | None
     warnings: tuple[str, ...]
     in_job: bool = False
-    gpus: tuple[str, ...] | None = None
+    gpus: Gpus | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -89,12 +98,14 @@ class Plan:
 
     def resources_record(self) -> dict[str, Any]:
         """What records say of the resources: memory in bytes, whether limits hold and by whom."""
-        record = {
+        record: dict[str, Any] = {
             "cpus": self.wanted.cpus,
             "memory": self.wanted.memory,
             "gpu": self.wanted.gpu,
             "enforced": self.wanted == self.enforced,
         }
+        if self.gpus is not None:
+            record["gpus"] = list(self.gpus.devices) or [f"{self.gpus.kind}=all"]
         return {**record, "enforced_by": "slurm"} if self.in_job else record
 
 
@@ -127,6 +138,9 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     enforced, warnings = (
         (wanted, ()) if elsewhere else enforceable(wanted, system.limiting, policy.limits)
     )
+    gpus = _gpus(spec, runner, system) if spec.gpu and not elsewhere else None
+    if gpus is not None and gpus.edits is None and gpus.names:
+        warnings += (_UNSEEN,)
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
     _no_target_twice(extra)
@@ -145,21 +159,16 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         timeout=duration_seconds(spec.timeout),
         warnings=warnings,
         in_job=system.allocation is not None and not elsewhere,
-        gpus=None if elsewhere else _gpus_of_job(spec, system),
+        gpus=gpus,
     )
 
 
-def _gpus_of_job(spec: RunSpec, system: System) -> tuple[str, ...] | None:
-    """The GPUs of the Slurm job that we are in: a container may see no others."""
-    if not spec.gpu or system.allocation is None:
-        return None
-    if not system.allocation.gpus:
-        raise CesError(
-            "give the container the GPU",
-            said=f"Slurm gave job {system.allocation.job_id} none",
-            hint="ask Slurm for it: --gres=gpu:1, or gpus: 1 of tre.ces.ces_run",
-        )
-    return system.allocation.gpus
+def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:
+    """The GPUs that the container gets."""
+    # no other run loads what has to do with them
+    from ..system.gpu import gpus_for
+
+    return gpus_for(spec.gpus, system, runner)
 
 
 def enforceable(

@@ -7,7 +7,6 @@ Loaded only inside a job.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Mapping
 
@@ -26,7 +25,6 @@ class Allocation:
     :param job_id: as Slurm's commands have it, ``4711``, of a task of an array ``4711_3``.
     :param raw_id: Slurm's own number of it, which of a task is another.
     :param task: the task of an array, or nothing.
-    :param gpus: the indices of the GPUs it was given.
     :param end: when its time is over, in seconds since the epoch, as far as it says so.
     :param cgroup: the job's directory below /sys/fs/cgroup, or nothing if it has none.
     """
@@ -34,7 +32,6 @@ class Allocation:
     job_id: str
     raw_id: str
     task: str = ""
-    gpus: tuple[str, ...] = ()
     end: float | None = None
     cgroup: str = ""
 
@@ -43,13 +40,11 @@ class Allocation:
         """The job that Slurm's variables tell of."""
         raw, task = environ["SLURM_JOB_ID"], environ.get("SLURM_ARRAY_TASK_ID", "")
         array = environ.get("SLURM_ARRAY_JOB_ID", "")
-        gpus = environ.get("SLURM_JOB_GPUS") or environ.get("SLURM_STEP_GPUS") or ""
         end = environ.get("SLURM_JOB_END_TIME", "")
         return cls(
             job_id=f"{array}_{task}" if array and task else raw,
             raw_id=raw,
             task=task,
-            gpus=tuple(word for word in gpus.split(",") if re.fullmatch(r"[A-Za-z0-9.:-]+", word)),
             end=float(end) if end.isdigit() else None,
             cgroup=_job_cgroup(raw, root),
         )

@@ -75,6 +75,23 @@ def duration_seconds(value: Amount, what: str = "timeout") -> float | None:
     return total
 
 
+def gpu_count(value: Amount, what: str = "gpu") -> tuple[bool, int | None]:
+    """Whether GPUs are wanted, and how many: all that there are to be had, or a number.
+
+    A template makes text of ``true``.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value), None
+    text = str(value).strip().lower()
+    if text in ("true", "yes", "on", "all"):
+        return True, None
+    if text in ("false", "no", "off", "0"):
+        return False, None
+    if re.fullmatch("[1-9][0-9]{0,3}", text):
+        return True, int(text)
+    raise InvalidValue(what, value, "it is neither true nor a number of GPUs")
+
+
 def spell_bytes(count: int) -> str:
     """Bytes for people: ``4GiB``, ``512MiB``, ``1.5GiB``."""
     for unit, size in (("TiB", 1024**4), ("GiB", GIB), ("MiB", 1024**2), ("KiB", 1024)):

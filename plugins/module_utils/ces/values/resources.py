@@ -10,7 +10,7 @@ from .quantities import spell_bytes
 
 @dataclass(frozen=True)
 class Resources:
-    """CPUs (a number, fractions allowed), memory (bytes) and whether the GPU is wanted.
+    """CPUs (a number, fractions allowed), memory (bytes) and whether GPUs are wanted.
 
     None means no limit.
     """

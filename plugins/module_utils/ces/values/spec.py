@@ -88,6 +88,7 @@ class RunSpec:
 
     :param env: variables of the container; values never reach an argument list.
     :param options: words for the engine, read against the policy's allow-list.
+    :param gpus: how many GPUs of those that it may use; None for all of them, if ``gpu``.
     :param home: mount the user's home as well.
     :param pull: ``missing``, ``always`` or ``never``.
     :raises InvalidValue: anything that can be seen to be wrong without looking at the machine.
@@ -101,6 +102,7 @@ class RunSpec:
     cpus: Amount = None
     memory: Amount = None
     gpu: bool = False
+    gpus: int | None = None
     home: bool = False
     name: str | None = None
     network: str | None = None
@@ -116,6 +118,8 @@ class RunSpec:
                 self.name,
                 "it is not 1 to 128 letters, digits, '_', '.', '-', the first a letter or digit",
             )
+        if self.gpus is not None and (self.gpus < 1 or not self.gpu):
+            raise InvalidValue("a number of GPUs", self.gpus, "it is not 1 or more")
         if self.pull not in PULL_MODES:
             raise InvalidValue("pull", self.pull, f"it is none of {', '.join(PULL_MODES)}")
         for arg in self.args:

@@ -88,7 +88,8 @@ _RUN = (
         "-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"
     ),
     Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
-    Option("--gpu", "", "give the container the GPU"),
+    Option("--gpu", "", "give the container the GPUs: in a Slurm job the job's, else all"),
+    Option("--gpus", "NUMBER", "give it that many of them"),
     Option("--home", "", "give the container your home directory, if the site allows it"),
     Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
     Option(
@@ -154,7 +155,7 @@ VERBS = {
         Verb(
             "gpu-run",
             _RUN_USAGE,
-            "Run a container with the GPU: ces-run --gpu.",
+            "Run a container with the GPUs: ces-run --gpu.",
             "run",
             _RUN,
             takes_runner=True,

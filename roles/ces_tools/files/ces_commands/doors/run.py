@@ -10,6 +10,7 @@ from ces.services.run import planned, run_container
 from ces.system.files import read_text
 from ces.system.system import System
 from ces.values.image import Image, parse_image
+from ces.values.quantities import gpu_count
 from ces.values.record import RunRecord
 from ces.values.spec import Directories, RunSpec
 from ces.values.words import expandable, parse_env, split
@@ -61,6 +62,7 @@ def _spec(parsed: Parsed, image: Image, system: System) -> RunSpec:
         )
     options = _words(parsed, "opt_file", variables)
     args = [*_words(parsed, "arg_file", variables), *parsed.operands[1:]]
+    gpu, gpus = gpu_count(parsed.text("gpus"), "--gpus")
     return RunSpec(
         image=image,
         runner=runner_for(parsed, system),
@@ -69,7 +71,8 @@ def _spec(parsed: Parsed, image: Image, system: System) -> RunSpec:
         options=options,
         cpus=parsed.text("cores"),
         memory=parsed.text("memory"),
-        gpu=parsed.on("gpu") or parsed.verb.name == "gpu-run",
+        gpu=gpu or parsed.on("gpu") or parsed.verb.name == "gpu-run",
+        gpus=gpus,
         home=parsed.on("home"),
         name=parsed.text("name"),
         network=parsed.text("network"),
