@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,10 +61,10 @@ def write(file: Path, text: str) -> None:
 
 def nvidia_now() -> str:
     """What the specification depends on: the driver, GPUs and instances, and who makes it."""
-    version = text_of(ROOT / "proc/driver/nvidia/version")
-    if not version:
+    if not shutil.which("nvidia-smi"):
         return ""
     try:
+        version = run("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
         listed = run("nvidia-smi", "-L")
     except Failed as failure:
         hint = "After an update of the driver the host has to be restarted"

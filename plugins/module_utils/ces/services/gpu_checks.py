@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from ..dataclass import asdict, dataclass
 from ..system.gpu_host import GpuHost
 from ..typed import Any
-from ..values.cdi import ALL, AMD, NVIDIA, Device, devices_of
+from ..values.cdi import ALL, AMD, NVIDIA, Device, Node, devices_of
 from ..values.gpu_listing import numbers, slurm_type
 from ..values.gpus import REFRESH
 
@@ -155,23 +155,24 @@ def _spec_of_driver(host: GpuHost) -> tuple[bool, str, str]:
 
 
 def _devices_accessible(host: GpuHost) -> tuple[bool, str, str]:
-    names = [
-        node.host
+    nodes = [
+        node
         for spec in (host.cdi.of(host.kind) if host.kind else ())
         for edits in (spec.edits, *spec.devices.values())
         for node in edits.nodes
     ]
-    names += [f"/dev/nvidia{minor}" for minor in host.minors]
-    for name in dict.fromkeys(names):
-        if not host.has(name):
-            return False, f"{name} is not there", "nvidia-modprobe -u -c 0, or restart the host"
-        if not host.may_use(name):
+    nodes += [Node(f"/dev/nvidia{minor}", f"/dev/nvidia{minor}") for minor in host.minors]
+    for node in dict.fromkeys(nodes):
+        if not host.has(node.host):
+            said = f"{node.host} is not there"
+            return False, said, "nvidia-modprobe -u -c 0, or restart the host"
+        if not host.may_use(node):
             return (
                 False,
-                f"{host.user} may not use {name}",
+                f"{host.user} may not use {node.host}",
                 "role gpu: gpu_device_mode, or the user's membership in gpu_device_group",
             )
-    return True, f"{host.user} may use {len(set(names))} device files", ""
+    return True, f"{host.user} may use {len(set(nodes))} device files", ""
 
 
 def _uvm_loaded(host: GpuHost) -> tuple[bool, str, str]:

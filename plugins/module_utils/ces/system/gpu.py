@@ -161,7 +161,7 @@ def _check(found: Gpus, specs: Sequence[Spec], root: str) -> None:
         error.said = f"the CDI specification is stale: {files} names {gone[0]}, which is not there"
         raise error
     for node in edits.nodes:
-        if not os.access(f"{root}{node.host}", os.R_OK | os.W_OK):
+        if not os.access(f"{root}{node.host}", os.R_OK | (os.W_OK if node.written else 0)):
             raise CesError(
                 TRIED,
                 said=f"you may not use {node.host}",

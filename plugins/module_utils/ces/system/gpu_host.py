@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
-from ..values.cdi import AMD, NVIDIA
+from ..values.cdi import AMD, NVIDIA, Node
 from ..values.gpu_listing import Listed, driver_version, gpu_facts, parse_listing
 from .account import Account
 from .cdi import DIRECTORIES, Installed, installed
@@ -29,6 +29,7 @@ _DISPLAY = ("0x0300", "0x0302", "0x0380", "0x1200")
 """Classes of PCI devices that are GPUs: VGA, 3D, other display controllers, accelerators."""
 _DRIVERS = {NVIDIA: ("nvidia",), AMD: ("amdgpu",)}
 _LIST = Command(("nvidia-smi", "-L"))
+_DRIVER_VERSION = Command(("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"))
 _TOOLKIT = Command(("nvidia-ctk", "--version"))
 
 
@@ -68,9 +69,10 @@ class GpuHost:
         """What there is: NVIDIA's where there are several."""
         return next((kind for kind in (NVIDIA, AMD) if self.hardware.get(kind)), None)
 
-    def may_use(self, path: str) -> bool:
+    def may_use(self, node: Node) -> bool:
         """Whether this user can open a device file."""
-        return os.access(f"{self.root}{path}", os.R_OK | os.W_OK)
+        mode = os.R_OK | (os.W_OK if node.written else 0)
+        return os.access(f"{self.root}{node.host}", mode)
 
     def has(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -82,7 +84,7 @@ def look_at_host(account: Account, process: Process, root: str = "") -> GpuHost:
 
     :param root: of the host, for tests.
     """
-    driver = driver_version(read_if_there(f"{root}/proc/driver/nvidia/version"))
+    driver = driver_version(read_if_there(f"{root}/proc/driver/nvidia/version")) or _asked(process)
     modules = _modules(root, driver)
     minors = _minors(root)
     listing = _ask(process, _LIST) if driver else None
@@ -133,7 +135,8 @@ def _modules(root: str, driver: str) -> frozenset[str]:
     listed = {line.split(" ")[0] for line in _lines(f"{root}/proc/modules")}
     registered = {line.split()[-1] for line in _lines(f"{root}/proc/devices") if line.strip()}
     built_in = {"nvidia"} if driver else set()
-    built_in |= {"nvidia_uvm"} if "nvidia-uvm" in registered else set()
+    if "nvidia-uvm" in registered or _opens(f"{root}/dev/nvidia-uvm"):
+        built_in.add("nvidia_uvm")
     known = ("nvidia", "nouveau", "amdgpu")
     return frozenset({name for name in listed if name.startswith(known)} | built_in)
 
@@ -146,6 +149,23 @@ def _minors(root: str) -> tuple[int, ...]:
         if minor.isdigit():
             found.append(int(minor))
     return tuple(found)
+
+
+def _asked(process: Process) -> str:
+    """The driver's version where it does not show in /proc, in a container for example."""
+    said = _ask(process, _DRIVER_VERSION)
+    return _version(said.stdout) if said and said.ok else ""
+
+
+def _opens(path: str) -> bool:
+    """Whether there is a driver behind a device file, or we may not know."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _specs(account: Account, root: str) -> tuple[Installed, str]:
@@ -164,7 +184,7 @@ def _ask(process: Process, command: Command) -> Finished | None:
 
 
 def _version(text: str) -> str:
-    found = re.search(r"[0-9]+\.[0-9]+\.[0-9]+", text)
+    found = re.search(r"[0-9]+\.[0-9]+(\.[0-9]+)?", text)
     return found[0] if found else ""
 
 

@@ -32,6 +32,11 @@ class Node:
     path: str
     host: str
 
+    @property
+    def written(self) -> bool:
+        """Whether only those can use it who may write it; the rights to MIG's instances are read."""
+        return not self.host.startswith("/dev/nvidia-caps/")
+
 
 @dataclass(frozen=True)
 class Bind:
