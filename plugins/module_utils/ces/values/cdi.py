@@ -34,7 +34,7 @@ class Node:
 
     @property
     def written(self) -> bool:
-        """Whether only those can use it who may write it; the rights to MIG's instances are read."""
+        """Whether only who may write it can use it; the rights to instances (MIG) are read."""
         return not self.host.startswith("/dev/nvidia-caps/")
 
 

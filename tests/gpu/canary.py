@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run containers on this machine's NVIDIA GPUs: each sees those that it was given, and no others.
+
+``python canary.py COLLECTIONS``, where tre.ces is. A specification is made for the occasion, the
+core names the devices, and ``nvidia-smi -L`` says in a container of podman which there are. The
+image is made of the host's own programs: nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[2]
+IMAGE = "localhost/tre-ces/gpu-canary"
+CORE = "ansible_collections.tre.ces.plugins.module_utils.ces"
+GENERATE = ("nvidia-ctk", "cdi", "generate", "--format=json")
+
+
+def run(*argv: str, stdin: bytes | None = None, **environ: str) -> str:
+    done = subprocess.run(
+        argv, input=stdin, capture_output=True, check=False, env={**os.environ, **environ}
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(argv)}: status {done.returncode}: {done.stderr.decode()}")
+    return done.stdout.decode()
+
+
+def core(name: str) -> Any:
+    return importlib.import_module(f"{CORE}.{name}")
+
+
+def image() -> None:
+    """An image with a shell and nvidia-smi, and the libraries that they are linked with."""
+    sys.path.insert(0, str(TOP / "roles/podman/files"))
+    maker = importlib.import_module("verify_user")
+    maker.PROGRAMS = ("sh", "ls", "nvidia-smi")
+    run("podman", "import", "--quiet", "-", IMAGE, stdin=maker.root_file_system())
+
+
+def uuids(text: str) -> list[str]:
+    """What is listed: instances of a GPU that is divided, else the GPU."""
+    parsed = core("values.gpu_listing").parse_listing(text)
+    return [one for gpu in parsed for one in ([part.uuid for part in gpu.instances] or [gpu.uuid])]
+
+
+def seen(gpus: Any, conf: str) -> list[str]:
+    """What a container with these lists."""
+    devices = [f"--device={name}" for name in gpus.devices]
+    options = ["--rm", "--network=none", "--cgroups=disabled", "--security-opt=label=disable"]
+    return uuids(
+        run("podman", "run", *options, *devices, IMAGE, "nvidia-smi", "-L", CONTAINERS_CONF=conf)
+    )
+
+
+def main(place: Path) -> None:
+    (place / "nvidia.json").write_text(run(*GENERATE))
+    conf = place / "containers.conf"
+    conf.write_text(f'[engine]\ncdi_spec_dirs = ["{place}"]\n')
+    os.environ["CONTAINERS_CONF"] = str(conf)
+    account = core("system.account").Account.current()
+    process = core("system.process").SystemProcess()
+    checks = core("services.gpu_checks")
+    host = core("system.gpu_host").look_at_host(account, process)
+    for finding in checks.gpu_findings(host):
+        print(f"  {'ok ' if finding.ok else 'BAD'} {finding.check}: {finding.said}")
+    there = uuids(run("nvidia-smi", "-L"))
+    podman = core("runners.table").RUNNERS["podman"]
+    image()
+    try:
+        wants: list[tuple[str, int | None, str | None]] = [("all", None, None), ("one", 1, None)]
+        wants += [(uuid, None, uuid) for uuid in there]
+        for name, count, visible in wants:
+            environ = {k: v for k, v in account.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+            environ |= {"CUDA_VISIBLE_DEVICES": visible} if visible else {}
+            own = core("dataclass").replace(account, environ=environ)
+            system = SimpleNamespace(account=own, process=process, allocation=None)
+            answer = core("system.gpu").gpus_for(count, system, podman)
+            wanted = [visible] if visible else there[:count]
+            got = seen(answer, str(conf))
+            if got != wanted:
+                sys.exit(f"a container with {name} saw {got} and should have seen {wanted}")
+            print(f"  ok  a container with {name} sees {', '.join(got)}")
+    finally:
+        run("podman", "rmi", "--force", IMAGE)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    with tempfile.TemporaryDirectory(prefix="tre-ces-gpu-") as directory:
+        main(Path(directory))
