@@ -85,7 +85,7 @@ def test_the_users_own_containers_conf_wins(backend):
 
 
 def test_yaml_as_the_toolkit_writes_it_is_read(backend):
-    text = (SAMPLES / "two-gpus.yaml").read_text()
+    text = (SAMPLES / "two-gpus.yaml.txt").read_text()
     write(
         backend, "etc/cdi/nvidia.yaml", text.replace("path: /dev/", f"path: {backend.place}/dev/")
     )
