@@ -62,7 +62,18 @@ def test_a_bundle_that_we_made_is_run_as_well(bob: User, copy: tuple[str, ...]) 
         f"rm -rf {to} {outputs}; ces-pull oci {login} {bob.image}",
         stdin=SITE["testbed_registry_password"],
     ).ok()
-    bob.run(shlex.join(["ces-bundle", f"--to={to}", f"--outputs={outputs}", *copy, bob.image])).ok()
+    bob.run(
+        shlex.join(
+            [
+                "ces-bundle",
+                "--project=proj1",
+                f"--to={to}",
+                f"--outputs={outputs}",
+                *copy,
+                bob.image,
+            ]
+        )
+    ).ok()
     done = bob.srun(f"--container={to}", "/bin/hello-tre", "--name", "Ada").ok()
     assert done.out.splitlines()[-1] == "Goodbye Ada!"
     assert "This text is" in bob.run(f"cat {outputs}/safe_outputs.txt").ok().out
@@ -165,7 +176,7 @@ def test_the_time_limit_ends_a_container_too(cluster: Cluster, bob: User) -> Non
     container = f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}; sleep 300"
     number = bob.sbatch(container, "--partition=short")
     bob.run("echo --entrypoint=/bin/sh >shell").ok()
-    ours = f"exec ces-run podman --opt-file shell {bob.image} -c {shlex.quote(STUBBORN)}"
+    ours = f"exec ces-run podman --project=proj1 --opt-file shell {bob.image} -c {shlex.quote(STUBBORN)}"
     run = bob.sbatch(ours, "--partition=short")
     wait_until(lambda: len(names_on(bob, "node2")) == 2, "a container of each job")
     for job in (number, run):
