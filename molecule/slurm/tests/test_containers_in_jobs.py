@@ -53,31 +53,24 @@ def test_a_bundle_gets_arguments_and_gives_its_status(bob: User, bundle: str) ->
 
 
 @pytest.mark.parametrize("copy", [(), ("--copy",)], ids=["referring", "copied"])
-def test_a_bundle_that_we_made_is_run_as_well(bob: User, copy: tuple[str, ...]) -> None:
-    """What it may write, its name, arguments and status are the image's and the job's."""
+def test_a_bundle_that_we_made_is_run_as_well(
+    cluster: Cluster, bob: User, copy: tuple[str, ...]
+) -> None:
+    """One refers to its host's unpacked images, a copy can be run anywhere."""
     to, outputs = f"{bob.home}/ours.bundle", f"{bob.home}/by-bundle"
-    login = f"--username={SITE['testbed_registry_user']} --password-stdin"
-    # on the node: it refers to the unpacked image of that node's user, in the shared home
-    bob.run(
-        f"rm -rf {to} {outputs}; ces-pull oci {login} {bob.image}",
-        stdin=SITE["testbed_registry_password"],
-    ).ok()
-    bob.run(
-        shlex.join(
-            [
-                "ces-bundle",
-                "--project=proj1",
-                f"--to={to}",
-                f"--outputs={outputs}",
-                *copy,
-                bob.image,
-            ]
-        )
-    ).ok()
-    done = bob.srun(f"--container={to}", "/bin/hello-tre", "--name", "Ada").ok()
+    made_on, run_on = cluster.nodes["node1"], "node2" if copy else "node1"
+    login = ["--username", SITE["testbed_registry_user"], "--password-stdin"]
+    made_on.run("bob", f"rm -rf {to} {outputs}").ok()
+    words = ["ces-pull", "oci", *login, bob.image]
+    made_on.command("bob", *words, stdin=SITE["testbed_registry_password"]).ok()
+    words = ["--project=proj1", f"--to={to}", f"--outputs={outputs}", *copy, bob.image]
+    made_on.command("bob", "ces-bundle", *words).ok()
+
+    bundle = f"--nodelist={run_on}", f"--container={to}"
+    done = bob.srun(*bundle, "/bin/hello-tre", "--name", "Ada").ok()
     assert done.out.splitlines()[-1] == "Goodbye Ada!"
     assert "This text is" in bob.run(f"cat {outputs}/safe_outputs.txt").ok().out
-    assert bob.srun(f"--container={to}", "/bin/sh", "-c", "echo no >/bin/new || exit 9").rc == 9
+    assert bob.srun(*bundle, "/bin/sh", "-c", "echo no >/bin/new || exit 9").rc == 9
 
 
 def test_a_bundle_does_not_see_the_hosts_own_environment(bob: User, bundle: str) -> None:
@@ -176,8 +169,8 @@ def test_the_time_limit_ends_a_container_too(cluster: Cluster, bob: User) -> Non
     container = f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}; sleep 300"
     number = bob.sbatch(container, "--partition=short")
     bob.run("echo --entrypoint=/bin/sh >shell").ok()
-    ours = f"exec ces-run podman --project=proj1 --opt-file shell {bob.image} -c {shlex.quote(STUBBORN)}"
-    run = bob.sbatch(ours, "--partition=short")
+    ours = f"exec ces-run podman --project=proj1 --opt-file shell {bob.image} -c"
+    run = bob.sbatch(f"{ours} {shlex.quote(STUBBORN)}", "--partition=short")
     wait_until(lambda: len(names_on(bob, "node2")) == 2, "a container of each job")
     for job in (number, run):
         assert cluster.wait_for_end(job, seconds=150)["JobState"] == "TIMEOUT"
