@@ -34,8 +34,8 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 
 ## Test
 
-test: setup ## Lint, sanity, unit tests, molecule's scenarios default and faults
-	@testbed/run-all lint sanity unit molecule faults
+test: setup ## Lint, sanity, unit tests, molecule's scenarios but for the slow vm (ALSO='+ test-vm')
+	@testbed/run-all lint sanity unit molecule faults + slurm $(ALSO)
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
@@ -62,7 +62,7 @@ test-gpu: setup ## A container on this machine's NVIDIA GPU, if it has one
 	@testbed/test-gpu
 
 test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
-	@SCENARIO=vm TESTBED=$${TESTBED:-vm} testbed/run-all molecule
+	@$(MAKE) molecule SCENARIO=vm TESTBED=$${TESTBED:-vm}
 
 bench: setup ## What we cost beside what a user would use instead: a table, and build/bench.json
 	@python tests/bench/bench.py

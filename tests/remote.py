@@ -105,6 +105,31 @@ class Host:
             subprocess.run([*self._ssh(user, "")[:-1], "-Oexit"], capture_output=True, check=False)
 
 
+@dataclass(frozen=True)
+class Person:
+    """Somebody with an account.
+
+    :param host: where they log in.
+    :param image: what they run.
+    """
+
+    host: Host
+    name: str
+    uid: int
+    image: str
+
+    @property
+    def home(self) -> str:
+        return f"/home/{self.name}"
+
+    def run(self, script: str, stdin: str = "", timeout: float = 120) -> Done:
+        """A line of shell in a login session."""
+        return self.host.run(self.name, script, stdin, timeout)
+
+    def command(self, *words: str, stdin: str = "", timeout: float = 120) -> Done:
+        return self.host.command(self.name, *words, stdin=stdin, timeout=timeout)
+
+
 @contextmanager
 def logged_in(inventory: Path, programs: Path = Path("on_host")) -> Iterator[dict[str, Host]]:
     """The hosts of the test bed; ``programs`` is where that is which ``ask`` and ``begin`` run."""

@@ -7,8 +7,13 @@
 SSH_OPTIONS=(-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR)
 
 make_key() {
+    local lock
     mkdir -p "$BUILD/testbed"
+    # sets of hosts that come up side by side share it
+    exec {lock}>"$SSH_KEY.lock"
+    flock "$lock"
     [[ -e $SSH_KEY ]] || ssh-keygen -q -t ed25519 -N '' -C tre-ces-testbed -f "$SSH_KEY"
+    exec {lock}>&-
 }
 
 # inventory_head USER : everything above the groups

@@ -56,7 +56,7 @@ LOGIN = {
 def main() -> None:
     prepare()
     rows: list[Row] = []
-    for part in (commands, tasks, subids, growth):
+    for part in (commands, tasks, jobs, subids, growth):
         rows += part()
         # what was measured is not lost if the next part fails
         (TOP / "build/bench.json").write_text(json.dumps(rows, indent=1) + "\n")
@@ -75,7 +75,10 @@ def prepare() -> None:
     limit = f"--limit={HOST},registry,localhost"
     names = ("testbed/people.yml", "playbooks/backend.yml", "testbed/image.yml")
     say("back-end")
-    playbook(*(str(TOP / name) for name in names), limit, "--extra-vars=@" + str(HERE / "site.yml"))
+    # a cluster of one node, for jobs
+    cluster = f"--inventory={TOP / 'testbed/demo-cluster.yml'}"
+    site = f"--extra-vars=@{HERE / 'site.yml'}"
+    playbook(*(str(TOP / name) for name in names), limit, cluster, site)
     on_host(
         f"podman login --username {LOGIN['username']} --password-stdin registry.tre.test:5000",
         LOGIN["password"],
@@ -143,6 +146,14 @@ def tasks() -> Iterator[Row]:
     yield row("ces_run / command: podman run", run, warm["Run with podman as a command"], None)
     plain = warm["Pull with podman as a command"]
     yield row("repeat ces_pull / command: podman pull", pull, plain, None)
+
+
+def jobs() -> Iterator[Row]:
+    say("jobs")
+    repeats = max(3, REPEATS // 2) + 1
+    timed = task_times(str(HERE / "jobs.yml"), f"--extra-vars=bench_repeats={repeats}")
+    ours, peer = (timed[f"Submit with {name}"][1:] for name in ("ces_run", "sbatch"))
+    yield row("ces_run with scheduler: slurm / sbatch --wait", ours, peer, 1.15)
 
 
 def subids() -> Iterator[Row]:

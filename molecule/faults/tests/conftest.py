@@ -9,37 +9,20 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from remote import Done, Host, logged_in, wait_until
+from remote import Done, Host, Person, logged_in, wait_until
 
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 TOP = Path(__file__).resolve().parents[3]
 SITE_FILE = Path(os.environ["TESTBED_SITE"])
 
 
-@dataclass(frozen=True)
-class User:
+class User(Person):
     """Somebody who runs containers on a back-end."""
-
-    host: Host
-    name: str
-    uid: int
-    image: str
-
-    @property
-    def home(self) -> str:
-        return f"/home/{self.name}"
-
-    def run(self, script: str, stdin: str = "", timeout: float = 60) -> Done:
-        return self.host.run(self.name, script, stdin, timeout)
-
-    def command(self, *words: str, stdin: str = "", timeout: float = 60) -> Done:
-        return self.host.command(self.name, *words, stdin=stdin, timeout=timeout)
 
     def shell_in_container(
         self, script: str, *options: str, timeout: float = 60, json: bool = False

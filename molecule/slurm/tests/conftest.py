@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from remote import Done, Host, logged_in, wait_until
+from remote import Done, Host, Person, logged_in, wait_until
 
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = {
@@ -52,21 +52,10 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class User:
-    """Somebody who submits jobs."""
+class User(Person):
+    """Somebody who submits jobs: from the host where they log in."""
 
     cluster: Cluster
-    name: str
-    uid: int
-    image: str
-
-    @property
-    def home(self) -> str:
-        return f"/home/{self.name}"
-
-    def run(self, script: str, stdin: str = "", timeout: float = 120) -> Done:
-        """A line of shell in a login session on the submit host."""
-        return self.cluster.submit.run(self.name, script, stdin, timeout)
 
     def srun(self, *words: str, timeout: float = 120) -> Done:
         return self.run(shlex.join(["srun", "--quiet", *words]) + " </dev/null", timeout=timeout)
@@ -120,7 +109,9 @@ def cluster(hosts: dict[str, Host]) -> Cluster:
 @pytest.fixture(scope="session")
 def users(cluster: Cluster) -> dict[str, User]:
     return {
-        person["name"]: User(cluster, person["name"], person["uid"], SITE["testbed_image"])
+        person["name"]: User(
+            cluster.submit, person["name"], person["uid"], SITE["testbed_image"], cluster
+        )
         for person in SITE["testbed_people"]
     }
 

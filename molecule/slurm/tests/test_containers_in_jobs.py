@@ -16,6 +16,10 @@ PODMAN = "podman run --entrypoint /bin/sh"
 STUBBORN = "trap '' TERM; sleep 300"
 
 
+def wait_until_forgotten(user: User, number: int, node: str) -> None:
+    wait_until(lambda: user.left_by(number, node) == {}, f"{node} to forget job {number}")
+
+
 @pytest.fixture(scope="session")
 def bundle(bob: User) -> str:
     """A bundle in bob's home, made by tools that know nothing of us."""
@@ -48,6 +52,27 @@ def test_a_bundle_gets_arguments_and_gives_its_status(bob: User, bundle: str) ->
     assert bob.srun(f"--container={bundle}", "/bin/sh", "-c", "exit 9").rc == 9
 
 
+@pytest.mark.parametrize("copy", [(), ("--copy",)], ids=["referring", "copied"])
+def test_a_bundle_that_we_made_is_run_as_well(
+    cluster: Cluster, bob: User, copy: tuple[str, ...]
+) -> None:
+    """One refers to its host's unpacked images, a copy can be run anywhere."""
+    to, outputs = f"{bob.home}/ours.bundle", f"{bob.home}/by-bundle"
+    made_on, run_on = cluster.nodes["node1"], "node2" if copy else "node1"
+    login = ["--username", SITE["testbed_registry_user"], "--password-stdin"]
+    made_on.run("bob", f"rm -rf {to} {outputs}").ok()
+    words = ["ces-pull", "oci", *login, bob.image]
+    made_on.command("bob", *words, stdin=SITE["testbed_registry_password"]).ok()
+    words = ["--project=proj1", f"--to={to}", f"--outputs={outputs}", *copy, bob.image]
+    made_on.command("bob", "ces-bundle", *words).ok()
+
+    bundle = f"--nodelist={run_on}", f"--container={to}"
+    done = bob.srun(*bundle, "/bin/hello-tre", "--name", "Ada").ok()
+    assert done.out.splitlines()[-1] == "Goodbye Ada!"
+    assert "This text is" in bob.run(f"cat {outputs}/safe_outputs.txt").ok().out
+    assert bob.srun(*bundle, "/bin/sh", "-c", "echo no >/bin/new || exit 9").rc == 9
+
+
 def test_a_bundle_does_not_see_the_hosts_own_environment(bob: User, bundle: str) -> None:
     seen = bob.srun(f"--container={bundle}", "/bin/sh", "-c", "env").ok().out
     names = {line.partition("=")[0] for line in seen.splitlines()}
@@ -76,7 +101,7 @@ def test_a_bundle_that_is_cancelled_leaves_nothing(
     assert "bundles" in bob.left_by(number, "node1")
     bob.cancel(number)
     assert cluster.wait_for_end(number)["JobState"] == "CANCELLED"
-    wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
+    wait_until_forgotten(bob, number, "node1")
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -133,19 +158,33 @@ def test_podman_of_a_cancelled_job_leaves_nothing_and_others_stay(
     wait_until(lambda: len(names_on(bob, "node1")) == 3, "two containers of the job")
     bob.cancel(number)
     wait_until(lambda: names_on(bob, "node1") == [own_container], "the job's containers to go")
-    wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
+    wait_until_forgotten(bob, number, "node1")
     assert cluster.state(number) == "CANCELLED"
     state = json.loads(bob.on("node1", f"podman container inspect {own_container}"))[0]["State"]
     assert state["Running"] is True
 
 
 def test_the_time_limit_ends_a_container_too(cluster: Cluster, bob: User) -> None:
+    """Also one of ces-run, which is killed before it can write down how the run ended."""
     container = f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}; sleep 300"
     number = bob.sbatch(container, "--partition=short")
-    wait_until(lambda: len(names_on(bob, "node2")) == 1, "a container of the job")
-    assert cluster.wait_for_end(number, seconds=150)["JobState"] == "TIMEOUT"
-    wait_until(lambda: names_on(bob, "node2") == [], "the container to go")
-    wait_until(lambda: bob.left_by(number, "node2") == {}, f"node2 to forget job {number}")
+    bob.run("echo --entrypoint=/bin/sh >shell").ok()
+    ours = f"exec ces-run podman --project=proj1 --opt-file shell {bob.image} -c"
+    run = bob.sbatch(f"{ours} {shlex.quote(STUBBORN)}", "--partition=short")
+    wait_until(lambda: len(names_on(bob, "node2")) == 2, "a container of each job")
+    for job in (number, run):
+        assert cluster.wait_for_end(job, seconds=150)["JobState"] == "TIMEOUT"
+    wait_until(lambda: names_on(bob, "node2") == [], "the containers to go")
+    for job in (number, run):
+        wait_until_forgotten(bob, job, "node2")
+    (record,) = (
+        r for r in json.loads(bob.run("ces-runs --json").ok().out) if r["slurm_job_id"] == str(run)
+    )
+    assert (record["state"], record["reason"]) == (
+        "TIMEOUT",
+        "the time that Slurm gave the job was over",
+    )
+    assert bob.run(f"ls -d {record['scratch']}").rc != 0
 
 
 def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -> None:
@@ -154,7 +193,7 @@ def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -
     assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
     process, name = bob.log(number).split()
     assert name == "sleep"
-    wait_until(lambda: bob.left_by(number, "node1") == {}, f"node1 to forget job {number}")
+    wait_until_forgotten(bob, number, "node1")
     assert bob.on("node1", f"ps -o comm= -p {process} || true") == ""
 
 

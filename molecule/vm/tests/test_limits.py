@@ -43,15 +43,20 @@ def test_the_limit_on_cpus_holds_a_busy_container_back(log):
     assert int(throttled.split()[1]) > 0
 
 
-def test_under_apptainer_it_is_the_same(records, log):
-    assert (records[9]["runner"], records[10]["runner"]) == ("apptainer", "apptainer")
-    assert (records[9]["state"], records[9]["rc"]) == ("OUT_OF_MEMORY", 137)
-    assert records[9]["reason"] == "the kernel killed it for lack of memory (its limit was 64MiB)"
-    assert records[10]["state"] == "COMPLETED"
-    assert "user@2001.service" in log(10)
+@pytest.mark.parametrize(("runner", "full", "throttled"), [("apptainer", 9, 10), ("oci", 11, 12)])
+def test_under_other_engines_it_is_the_same(records, log, runner, full, throttled):
+    assert (records[full]["runner"], records[throttled]["runner"]) == (runner, runner)
+    assert (records[full]["state"], records[full]["rc"]) == ("OUT_OF_MEMORY", 137)
+    assert (
+        records[full]["reason"] == "the kernel killed it for lack of memory (its limit was 64MiB)"
+    )
+    assert records[throttled]["state"] == "COMPLETED"
+    # a container of oci has a cgroup namespace of its own
+    seen = "user@2001.service" if runner == "apptainer" else "0::/"
+    assert seen in log(throttled)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 9, 10])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 9, 10, 11, 12])
 def test_no_run_was_warned_of_limits(records, number):
     assert records[number]["resources"]["enforced"] is True
     assert records[number]["warnings"] == []

@@ -128,6 +128,13 @@ def apt_offers() -> list[dict[str, str]]:
     ]
 
 
+def apt_installed() -> str:
+    """The version of apptainer that is installed, or nothing."""
+    form = "--showformat=${db:Status-Status} ${Version}"
+    status, _space, version = output("dpkg-query", "--show", form, "apptainer").partition(" ")
+    return version.strip() if status == "installed" else ""
+
+
 def apt_mirrors() -> list[dict[str, str]]:
     """Where this host gets its packages from, by its own configuration."""
     lines = output("apt-get", "indextargets", "--format", TARGET).splitlines()
@@ -151,6 +158,7 @@ def main(root: str, names: list[str]) -> None:
                 "fuse_said": fuse(),
                 "storage": storage(root),
                 "offers": apt_offers(),
+                "installed": apt_installed(),
                 "mirrors": apt_mirrors(),
                 "users": [report_user(name, root) for name in names],
             }

@@ -38,7 +38,7 @@ BEFORE_OPTIONS = (
     "--rm",
     "--pull=never",
     "--sig-proxy=false",
-    "--log-driver=none",
+    "--log-driver=passthrough",
     "--group-add=keep-groups",
     "--name=ces-7",
     "--label=ces.run=7",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     list_runs,
     stop_run,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
@@ -74,7 +76,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
     home, private = f"{ready.place}/home", f"{ready.place}/run/ces/run-1"
     (argv,) = ready.process.told("podman run")
     assert argv == (
-        *("podman", "run", "--rm", "--pull=never", "--sig-proxy=false", "--log-driver=none"),
+        *("podman", "run", "--rm", "--pull=never", "--sig-proxy=false", "--log-driver=passthrough"),
         "--group-add=keep-groups",
         *("--name=ces-1", "--label=ces.run=1"),
         *(f"--cidfile={private}/cid", f"--env-file={private}/env", "--network=none"),
@@ -341,6 +343,21 @@ def test_the_next_run_clears_away_after_a_dead_one(dead):
     assert (record.state, record.rc) == ("CANCELLED", None)
     assert "was killed" in record.reason
     assert sweep(dead.system) == []
+
+
+@pytest.mark.parametrize(
+    ("job", "seconds", "state"),
+    [("40", -1, "TIMEOUT"), ("40", 600, "CANCELLED"), (None, -1, "CANCELLED")],
+)
+def test_a_dead_run_says_whether_the_time_of_its_job_was_over(dead, job, seconds, state):
+    record, run = dead.system.records.load(1), dead.system.records.claim(1)
+    record.slurm_job_id = "40"
+    run.save(record)
+    run.release()
+    dead.system.allocation = Allocation("40", "40", end=time.time() + seconds)
+    (swept,) = sweep(dead.system, job)
+    assert (swept.state, swept.rc) == (state, None)
+    assert dead.system.records.load(1).state == state
 
 
 def test_a_dead_run_of_another_host_is_left_to_it(dead):

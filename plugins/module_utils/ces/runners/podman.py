@@ -142,8 +142,9 @@ def run(launch: Launch) -> Command:
 
     ``keep-groups`` keeps the user's supplementary groups, without which project data that only a
     group may read is denied (crun only). Signals do not pass through podman: we stop the container.
-    podman keeps no log: its default would copy each line of output, which may hold data, into the
-    system's journal, and costs nine seconds a megabyte; the run's own log has it all.
+    The container writes to our pipes itself (``passthrough``). podman's default would copy each
+    line of output, which may hold data, into the system's journal, and costs nine seconds a
+    megabyte; and what passes through podman's monitor may be lost where a host is busy.
     In a Slurm job podman itself is told to stop as well: it passes that on instead of ending with
     what the container still says. And it makes no cgroup there: its own would be the user's
     session's, where neither the job's limits nor ``scancel`` reach.
@@ -155,7 +156,7 @@ def run(launch: Launch) -> Command:
             "--rm",
             "--pull=never",
             f"--sig-proxy={'true' if launch.in_job else 'false'}",
-            "--log-driver=none",
+            "--log-driver=passthrough",
             "--group-add=keep-groups",
             f"--name={launch.name}",
             f"--label={RUN_LABEL}={launch.run_id}",

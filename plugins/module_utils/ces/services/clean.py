@@ -16,6 +16,8 @@ from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
 from .transfer import sweep_transfers
 
+TIME_OVER = "the time that Slurm gave the job was over"
+_DIED = "the process that ran it was killed, or the host went down"
 _PATIENCE = 5.0
 """Seconds for which a dead run's engine may go on making the container."""
 
@@ -23,6 +25,19 @@ _PATIENCE = 5.0
 def private_path(run_id: int, system: System) -> str:
     """A run's own directory: in memory, gone with the run."""
     return f"{system.account.runtime}/run-{run_id}"
+
+
+def state_when_stopped(system: System) -> str:
+    """Slurm says by one and the same signal that a job is cancelled and that its time is over."""
+    job = system.allocation
+    if job is None:
+        return "CANCELLED"
+    if job.end is None:  # Slurm before 23.02 does not say
+        from ..system.slurm import Slurm
+
+        left = Slurm(system.process).time_left(job.raw_id)
+        return "TIMEOUT" if left is not None and left <= 1 else "CANCELLED"
+    return "TIMEOUT" if job.time_is_over else "CANCELLED"
 
 
 def clear_away(record: RunRecord, private: str, runner: Runner, system: System) -> None:
@@ -34,6 +49,9 @@ def clear_away(record: RunRecord, private: str, runner: Runner, system: System) 
     if runner.remove is not None and (container := _container(private)):
         # while its engine lives: one that is killed halfway leaves what it no longer knows
         finished = system.process.run(runner.remove(cid_file(private)))
+        if not finished.ok:
+            # whose monitor was killed beside it, of which podman only takes note the first time
+            finished = system.process.run(runner.remove(cid_file(private)))
         if not finished.ok:
             problems.append(f"the container could not be removed: {finished.stderr.strip()}")
         kill_recorded(pid_file(private))
@@ -84,7 +102,8 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
 
     The records of the runs say so.
 
-    :param job: only after runs of this Slurm job, by either of its numbers.
+    :param job: only after runs of this Slurm job, by either of its numbers. In its epilog it may be
+        told that its time was over; else a dead run was cancelled.
     :returns: the records of the runs that were swept.
     """
     remove_abandoned(system.account.runtime, ("auth", "ca"))
@@ -104,8 +123,10 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
         if runner is not None:
             clear_away(record, private_path(run.run_id, system), runner, system)
         if record.state in LIVE:
-            record.state, record.ended = "CANCELLED", utc_now()
-            record.reason = "the process that ran it was killed, or the host went down"
+            record.ended = utc_now()
+            record.state, record.reason = "CANCELLED", _DIED
+            if job is not None and state_when_stopped(system) == "TIMEOUT":
+                record.state, record.reason = "TIMEOUT", TIME_OVER
         run.save_last(record)
         audit_run(system.policy, record)
         run.finish()

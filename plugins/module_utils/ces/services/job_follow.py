@@ -22,6 +22,7 @@ from ..system.slurm import Job, NoAnswer, Slurm
 from ..system.system import System
 from ..typed import Any
 from ..values.record import LIVE, RunRecord, utc_now
+from .clean import TIME_OVER
 from .jobs import TASK, Submitted, close_queued, never_starts
 from .run import TIMEOUT_STATUS, Ran
 
@@ -46,7 +47,7 @@ _REASONS = {
     "CANCELLED": "the job was cancelled",
     "NODE_FAIL": "the node failed",
     "OUT_OF_MEMORY": "the kernel killed it for lack of memory",
-    "TIMEOUT": "the time that Slurm gave the job was over",
+    "TIMEOUT": TIME_OVER,
     "COMPLETED": "the job ended without a word in the run's record",
     "FAILED": "the job ended without a word in the run's record",
 }

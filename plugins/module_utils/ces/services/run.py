@@ -29,7 +29,7 @@ from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
-from .clean import clear_away, private_path, sweep_others
+from .clean import TIME_OVER, clear_away, private_path, state_when_stopped, sweep_others
 from .images import store_of
 from .plan import Plan, plan_run
 from .store import LocalImage
@@ -205,22 +205,9 @@ def _close(record: RunRecord, error: BaseException, system: System) -> None:
     """Say in the record that this ended the run."""
     record.state = "FAILED"
     if isinstance(error, Interrupted):
-        record.state = _ended_by_signal(system)
+        record.state = state_when_stopped(system)
     record.rc, record.reason = EXIT_OURS, str(error) or type(error).__name__
     record.ended = utc_now()
-
-
-def _ended_by_signal(system: System) -> str:
-    """Slurm says by one and the same signal that a job is cancelled and that its time is over."""
-    job = system.allocation
-    if job is None:
-        return "CANCELLED"
-    if job.end is None:  # Slurm before 23.02 does not say
-        from ..system.slurm import Slurm
-
-        left = Slurm(system.process).time_left(job.raw_id)
-        return "TIMEOUT" if left is not None and left <= 1 else "CANCELLED"
-    return "TIMEOUT" if job.time_is_over else "CANCELLED"
 
 
 def _follow(
@@ -285,9 +272,9 @@ def _judge(record: RunRecord, finished: Finished, plan: Plan, system: System, oo
     if finished.log_error:
         record.warnings = (*record.warnings, finished.log_error)
     record.state, record.rc, record.reason = _verdict(finished, plan, oom)
-    if record.state == "CANCELLED" and _ended_by_signal(system) == "TIMEOUT":
+    if record.state == "CANCELLED" and state_when_stopped(system) == "TIMEOUT":
         record.state, record.rc = "TIMEOUT", TIMEOUT_STATUS
-        record.reason = "the time that Slurm gave the job was over"
+        record.reason = TIME_OVER
 
 
 def _verdict(finished: Finished, plan: Plan, oom: bool) -> tuple[str, int, str]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound
@@ -128,8 +127,7 @@ class Records:
         if not run.held:
             run.release()
             return None
-        with suppress(FileExistsError):
-            _reserve(f"{directory}/reserve")
+        _reserve(f"{directory}/reserve")
         return run
 
     def load(self, run_id: int) -> RunRecord:
@@ -264,9 +262,12 @@ class Records:
 
 
 def _reserve(path: str) -> None:
-    """Take some room: a run that fills the disk must not lose the record of how it ended."""
+    """Take some room: a run that fills the disk must not lose the record of how it ended.
+
+    A dead run that is claimed may have it already.
+    """
     with explained(f"keep room for the record in {path}"):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, RESERVE)
         finally:

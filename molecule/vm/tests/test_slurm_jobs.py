@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Slurm holds a job to, the job's containers are held to: the kernel's cgroups, in earnest."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+
+import pytest
+from conftest import STATE, USER, Machine
+
+IMAGE = "registry.tre.test:5000/tre/shell:1.0"
+RUNNERS = ("podman", "apptainer", "oci")
+MEMORY = 200 * 1024**2
+ASLEEP = "sleep 4711"
+SECONDS = 120
+"""An emulated machine takes its time."""
+
+
+def submit(machine: Machine, *words: str) -> int:
+    """A job that is ``ces-run`` with these words, on one CPU and with 200 MiB."""
+    options = ["--parsable", "--mem=200M", "--cpus-per-task=1", "--chdir=/tmp"]
+    job = shlex.join(["exec", "ces-run", *words])
+    return int(machine.says("sbatch", *options, "--output=/dev/null", "--wrap", job, user=USER))
+
+
+def facts(machine: Machine, number: int) -> dict[str, str]:
+    said = machine.says("scontrol", "show", "--oneliner", "job", str(number))
+    return dict(word.partition("=")[::2] for word in said.split())
+
+
+def wait_until(true, what: str):
+    end = time.monotonic() + SECONDS
+    while not (found := true()):
+        assert time.monotonic() < end, f"waited {SECONDS} s for {what}"
+        time.sleep(1)
+    return found
+
+
+def wait_for_end(machine: Machine, number: int) -> str:
+    running = ("PENDING", "RUNNING", "COMPLETING")
+    wait_until(lambda: facts(machine, number)["JobState"] not in running, f"job {number} to end")
+    return facts(machine, number)["JobState"]
+
+
+def record_of(machine: Machine, number: int) -> dict[str, object]:
+    """The record of the run that was in this job."""
+    runs = json.loads(machine.says("ces-runs", "--json", user=USER))
+    (found,) = [run for run in runs if run["slurm_job_id"] == str(number)]
+    return found
+
+
+def sleepers(machine: Machine) -> list[str]:
+    return machine.run("pgrep", "--full", "--exact", ASLEEP).out.split()
+
+
+def test_slurm_uses_cgroups(machine):
+    configuration = machine.says("scontrol", "show", "config")
+    for wanted in ("proctrack/cgroup", "task/cgroup", "jobacct_gather/cgroup"):
+        assert wanted in configuration
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_container_stays_in_its_job_and_ends_with_it(machine, runner):
+    number = submit(machine, runner, IMAGE, f"exec {ASLEEP}")
+    (process,) = wait_until(lambda: sleepers(machine), f"the container of job {number}")
+    (line,) = machine.lines("cat", f"/proc/{process}/cgroup")
+    before, found, _step = line.removeprefix("0::").partition(f"/job_{number}/")
+    assert found, line
+    job = f"/sys/fs/cgroup{before}/job_{number}"
+    assert int(machine.says("cat", f"{job}/memory.max")) == MEMORY
+    assert machine.says("cat", f"{job}/cpuset.cpus").strip() in ("0", "1")
+
+    machine.says("scancel", str(number), user=USER)
+    assert wait_for_end(machine, number) == "CANCELLED"
+    assert sleepers(machine) == []
+    assert machine.run("test", "-e", job).rc == 1
+    assert machine.lines("podman", "ps", "--all", "--quiet", user=USER) == []
+    assert machine.lines("find", "/run/user/2001/ces", "-name", "run-*", user=USER) == []
+    assert machine.lines("ls", f"{STATE}/active", user=USER) == []
+    record = record_of(machine, number)
+    assert (record["state"], record["rc"]) == ("CANCELLED", 143)
+    assert machine.run("test", "-e", str(record["scratch"]), user=USER).rc == 1
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_container_has_the_memory_of_its_job_and_no_more(machine, runner):
+    fill = "exec dd if=/dev/zero of=/dev/null bs=400M count=1"
+    number = submit(machine, runner, IMAGE, fill)
+    assert wait_for_end(machine, number) in ("OUT_OF_MEMORY", "FAILED")
+    record = record_of(machine, number)
+    assert (record["state"], record["rc"]) == ("OUT_OF_MEMORY", 137), record
