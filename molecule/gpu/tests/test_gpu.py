@@ -290,6 +290,16 @@ def test_a_divided_gpu(alice: User, machine: Machine, tmp_path: Path) -> None:
 # --- what the role has left ---
 
 
+def test_the_device_files_are_the_groups(alice: User, machine: Machine) -> None:
+    said = machine.host.root("stat -c '%a %G' /dev/nvidia0 /dev/nvidiactl /dev/nvidia-uvm")
+    assert said == "660 video\n" * 3
+    assert "video" in alice.run("id -nG").out.split()
+    # and of those that the driver makes when it is loaded
+    options = machine.host.root("cat /etc/modprobe.d/tre-ces-gpu-devices.conf")
+    number = machine.host.root("getent group video").split(":")[2]
+    assert f"NVreg_DeviceFileMode=0660 NVreg_DeviceFileGID={number}" in options
+
+
 def test_what_was_there_before_cdi_is_gone(machine: Machine) -> None:
     for file in ("/usr/share/containers/oci/hooks.d/oci-nvidia-hook.json", "/etc/cdi/nvidia.yaml"):
         assert machine.host.run("root", f"ls {file}").rc != 0

@@ -128,6 +128,8 @@ def test_without_a_specification_podman_cannot_and_apptainer_looks_itself(backen
     write(backend, "dev/nvidiactl")
     answer = found(backend, runner=APPTAINER, job="7", SLURM_JOB_GPUS="1")
     assert (answer.kind, answer.names, answer.edits) == ("nvidia.com/gpu", ("1",), None)
+    job = {"SLURM_JOB_GPUS": "1", "CUDA_VISIBLE_DEVICES": "0"}
+    assert found(backend, runner=APPTAINER, job="7", **job).names == ("0",)
 
 
 def test_of_two_kinds_the_variables_say_which(backend):
@@ -172,3 +174,10 @@ def _closed_files(place: Path) -> None:
     write(backend, "etc/cdi/other.json", spec("7", deviceNodes=[{"path": "/dev/nvidia7"}]))
     with pytest.raises(CesError, match=r"you may not use /dev/nvidia7.*gpu_device_mode"):
         found(backend)
+    # what displays need is root's and the group's of who sits there; rights to instances are read
+    for name, mode in (("dev/dri/card1", 0o600), ("dev/nvidia-caps/nvidia-cap21", 0o444)):
+        Path(write(backend, name)).chmod(mode)
+    Path(place / "dev/dri/card1").chmod(0)
+    nodes = [{"path": "/dev/dri/card1"}, {"path": "/dev/nvidia-caps/nvidia-cap21"}]
+    write(backend, "etc/cdi/other.json", spec("7", deviceNodes=nodes))
+    assert found(backend).names == ("7",)

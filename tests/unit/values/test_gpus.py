@@ -20,7 +20,9 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Allocated, chosen_gpus
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "gpu"
-TWO = parse_spec(read_block_yaml((SAMPLES / "two-gpus.yaml.txt").read_text(), "x"), "/etc/cdi/two.yaml")
+TWO = parse_spec(
+    read_block_yaml((SAMPLES / "two-gpus.yaml.txt").read_text(), "x"), "/etc/cdi/two.yaml"
+)
 MIG = parse_spec(json.loads((SAMPLES / "mig.json").read_text()), "/etc/cdi/mig.json")
 NUMBERS_ALONE = replace(
     MIG, devices={name: edits for name, edits in MIG.devices.items() if "-" not in name}

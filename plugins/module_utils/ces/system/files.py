@@ -150,6 +150,11 @@ def read_json(path: str, what: str) -> Any:
         ) from None
 
 
+def may(path: str, what: str) -> bool:
+    """Whether this user may read (``r``), write (``w``) or both."""
+    return os.access(path, sum({"r": os.R_OK, "w": os.W_OK}[letter] for letter in what))
+
+
 def remove_quietly(path: str) -> None:
     """Remove a file if it is there."""
     with suppress(OSError):

@@ -26,6 +26,7 @@ from ..values.gpus import (
     visible,
 )
 from .cdi import Installed, installed
+from .files import may
 from .system import System
 
 LIST = Command(("nvidia-smi", "-L"))
@@ -55,7 +56,9 @@ def gpus_for(count: int | None, system: System, runner: Runner, root: str = "") 
     kind = _kind(here, system.account.environ)
     if kind is None:
         if runner.gpu_without_spec and not here.unreadable:
-            return _without_spec(count, allocated, root)
+            # as libraries count in the cgroup of a job, which may hide the GPUs of others
+            counted = visible(system.account.environ) or allocated
+            return _without_spec(count, counted, root)
         raise _no_spec(here)
     specs = here.of(kind)
     try:
@@ -161,7 +164,7 @@ def _check(found: Gpus, specs: Sequence[Spec], root: str) -> None:
         error.said = f"the CDI specification is stale: {files} names {gone[0]}, which is not there"
         raise error
     for node in edits.nodes:
-        if not os.access(f"{root}{node.host}", os.R_OK | (os.W_OK if node.written else 0)):
+        if not may(f"{root}{node.host}", node.needs(found.kind)):
             raise CesError(
                 TRIED,
                 said=f"you may not use {node.host}",

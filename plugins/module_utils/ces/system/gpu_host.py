@@ -15,7 +15,7 @@ from ..values.cdi import AMD, NVIDIA, Node
 from ..values.gpu_listing import Listed, driver_version, gpu_facts, parse_listing
 from .account import Account
 from .cdi import DIRECTORIES, Installed, installed
-from .files import read_if_there
+from .files import may, read_if_there
 from .process import Finished, Process
 
 LEGACY_HOOKS = (
@@ -71,8 +71,7 @@ class GpuHost:
 
     def may_use(self, node: Node) -> bool:
         """Whether this user can open a device file."""
-        mode = os.R_OK | (os.W_OK if node.written else 0)
-        return os.access(f"{self.root}{node.host}", mode)
+        return may(f"{self.root}{node.host}", node.needs(self.kind or ""))
 
     def has(self, path: str) -> bool:
         """Whether there is such a file."""

@@ -32,10 +32,14 @@ class Node:
     path: str
     host: str
 
-    @property
-    def written(self) -> bool:
-        """Whether only who may write it can use it; the rights to instances (MIG) are read."""
-        return not self.host.startswith("/dev/nvidia-caps/")
+    def needs(self, kind: str) -> str:
+        """What a user must be able to do with it: ``rw``, ``r`` of rights to instances (MIG).
+
+        Nothing of those that are for displays: they belong to the group of who sits at one.
+        """
+        if kind == NVIDIA and self.host.startswith("/dev/dri/"):
+            return ""
+        return "r" if self.host.startswith("/dev/nvidia-caps/") else "rw"
 
 
 @dataclass(frozen=True)
