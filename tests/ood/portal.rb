@@ -226,7 +226,6 @@ class PortalSession
     words += ["-t", format("%02d:%02d:%02d", script["wall_time"] / 3600, script["wall_time"] / 60 % 60, script["wall_time"] % 60)]
     # the job's environment is for sbatch alone, nothing of it and nothing of ours reaches the job
     words += ["--export", "NONE", *script.fetch("native", []).map(&:to_s), "--parsable"]
-    File.umask(0o022)
     words
   end
 
