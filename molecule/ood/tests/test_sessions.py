@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
 from conftest import IMAGE, OVER, SITE, TOKEN, User
@@ -119,7 +120,7 @@ def test_while_it_runs_the_card_says_so_and_cancelling_stops_it(alice, node):
     wait_until(lambda: "Servus" in session.log() or "Hello" in session.log(), "its first line", 60)
     card = session.card()
     assert "The container runs on node1." in card["view"]
-    assert "hello-tre" in card["info"]
+    assert IMAGE in unescape(card["info"])
     alice.run(f"scancel {session.job}").ok()
     session.end()
     outcome = session.outcome()
