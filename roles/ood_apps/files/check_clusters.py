@@ -32,8 +32,8 @@ ARGV.each { |file| YAML.safe_load(File.read(file)) rescue puts "#{file}: #{$!.me
 def wrong_name(cluster: Cluster) -> str | None:
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", cluster["id"]):
         return (
-            "its id may have small letters, digits, _ and -, the first a letter: it is the name of a"
-            " file, and a word in forms"
+            "its id may have small letters, digits, _ and -, the first a letter: it is the name of"
+            " a file, and a word in forms"
         )
     return None
 

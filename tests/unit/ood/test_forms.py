@@ -11,10 +11,11 @@ import pytest
 from ood_support import APPS, FILES, SMALL
 
 # what the portal's own objects take it for
-RESERVED = set("""
-    display method partition format count first group_by send class each filter find hash max min
-    select sort sum table then zip label help widget value id title
-    """.split())
+NAMES = """
+display method partition format count first group_by send class each filter find hash max min
+select sort sum table then zip label help widget value id title
+"""
+RESERVED = set(NAMES.split())
 DIRECTIVE = re.compile(r"data-(max|min|hide|set|option-for|exclusive-option-for|label|help)-(.+)")
 
 
