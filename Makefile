@@ -22,7 +22,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint unit sanity molecule faults slurm gpu test-gpu test-vm bench demo login clean
+.PHONY: help setup tools test lint unit sanity molecule faults slurm gpu test-gpu ood test-vm bench demo login clean
 
 ## Use
 
@@ -35,7 +35,7 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 ## Test
 
 test: setup ## Lint, sanity, unit tests, molecule's scenarios but for the slow vm (ALSO='+ test-vm')
-	@testbed/run-all lint sanity unit molecule faults + slurm $(ALSO)
+	@testbed/run-all lint sanity unit molecule faults + slurm gpu ood $(ALSO)
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
@@ -60,6 +60,9 @@ gpu: setup ## The scenario gpu: containers and GPUs that are none, under podman,
 
 test-gpu: setup ## A container on this machine's NVIDIA GPU, if it has one
 	@testbed/test-gpu
+
+ood: setup ## The scenario ood: a portal's apps, from the form to the card
+	@$(MAKE) molecule SCENARIO=ood TESTBED=$${TESTBED:-molecule-ood}
 
 test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
 	@$(MAKE) molecule SCENARIO=vm TESTBED=$${TESTBED:-vm}
