@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a job writes on the back-end is brought into the portal's home: a little with each poll, all of
+it at the end. Each file in one step, as often as one likes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+from ces.errors import CesError
+from ces.system.files import explained
+from ces.typed import Any
+
+from . import tree
+from .far_copy import OUTPUTS, SUMMARY
+from .site import Site, home
+from .ssh import BackEnd
+from .submit import remove_one_shot
+from .tickets import Ticket
+
+_MIB = 1 << 20
+LIVE_MOST = 1 << 20
+"""Bytes of a log that come with one poll."""
+
+
+# --- while it runs -------------------------------------------------------------------------------
+
+
+def asked_live(site: Site, ticket: Ticket) -> dict[str, Any]:
+    """What a poll asks for besides."""
+    size = 0
+    if ticket.log:
+        with suppress(OSError):
+            size = os.lstat(f"{ticket.directory}/{ticket.log}").st_size
+    wanted = {"log": ticket.log, "offset": size, "most": LIVE_MOST if ticket.log else 0}
+    return {"place": ticket.place, "live": site.live, **wanted}
+
+
+def put_live(ticket: Ticket, answer: Mapping[str, Any]) -> None:
+    """Write what a poll brought. It is tried again with the next."""
+    with suppress(OSError):
+        directory = _open(ticket.directory)
+        try:
+            for name, text in answer["small"].items():
+                if text is not None:
+                    _replace(directory, name, text.encode("utf-8", "surrogateescape"))
+            if answer["log"] is not None:
+                _grow(directory, ticket.log, answer["log"])
+        finally:
+            os.close(directory)
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _replace(directory: int, name: str, content: bytes) -> None:
+    """Write a file in one step, unless it is there with that content."""
+    if _content(directory, name) == content:
+        return
+    temporary, descriptor = tree.new_file(directory, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory)
+        raise
+
+
+def _content(directory: int, name: str) -> bytes | None:
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=directory)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
+
+
+def _grow(directory: int, name: str, log: Mapping[str, Any]) -> None:
+    """Add to the log what is new; one that has become shorter begins again."""
+    content = log["text"].encode("utf-8", "surrogateescape")
+    if "/" in name:
+        return
+    if log["start"] == 0:
+        if content or log["size"] == 0:
+            _replace(directory, name, content)
+        return
+    if not content:
+        return
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=directory)
+    try:
+        if os.fstat(descriptor).st_size == log["start"]:
+            os.pwrite(descriptor, content, log["start"])
+    finally:
+        os.close(descriptor)
+
+
+# --- at the end ----------------------------------------------------------------------------------
+
+
+def bring_all(back_end: BackEnd, ticket: Ticket) -> None:
+    """Everything that the ended job wrote; removes nothing there but what it should have read.
+
+    :raises CesError: something did not come, and nothing is half there.
+    """
+    site = back_end.site
+    got: dict[str, Any] = {}
+    with explained(f"find the job's directory {ticket.directory}"):
+        os.close(_open(ticket.directory))
+    tree.remove_temporary(ticket.directory)
+
+    def take(stream: Any) -> None:
+        got.update(_received(site, ticket, stream))
+
+    answer = back_end.ask(
+        "fetch",
+        take=take,
+        timeout=3600,
+        place=ticket.place,
+        since=ticket.since,
+        log=ticket.log,
+        record=site.record,
+        one_shot=site.one_shot,
+        session_limit=site.session_limit * _MIB,
+        log_limit=site.log_limit * _MIB,
+        outputs_limit=site.outputs_limit * _MIB,
+        outputs_files=site.outputs_files,
+    )
+    remove_one_shot(site, ticket.directory)
+    if "gone" in answer:
+        got.update(left=[], log_cut=0, refused=[], gone=answer["gone"])
+    _remark(site, ticket, got)
+    if site.remove and ticket.new and not any(got.get(k) for k in ("left", "log_cut", "refused")):
+        back_end.ask("remove", place=ticket.place)
+
+
+def _received(site: Site, ticket: Ticket, stream: Any) -> dict[str, Any]:
+    import tarfile
+
+    found: dict[str, Any] = {}
+
+    def where(prefix: str, parts: list[str]) -> str | None:
+        if prefix in ("session", "record") and parts[-1] not in site.one_shot:
+            return ticket.directory
+        if prefix == "outputs" and OUTPUTS.match(parts[0]):
+            return home()
+        return None
+
+    try:
+        with tree.reading(stream) as tar:
+            found["refused"] = tree.unpack(tar, where, {SUMMARY: lambda raw: found.update(_summary(raw))})
+    except (tarfile.TarError, ValueError) as error:
+        raise EOFError(str(error)) from error
+    if "left" not in found:
+        raise EOFError("the files did not all arrive")
+    return found
+
+
+def _summary(raw: bytes) -> dict[str, Any]:
+    said = json.loads(raw)
+    return {"left": list(said["left"]), "log_cut": int(said["log_cut"])}
+
+
+def _remark(site: Site, ticket: Ticket, got: Mapping[str, Any]) -> None:
+    """Add to the log what was not brought, and where it is."""
+    lines = []
+    for path, size, most in got["left"]:
+        lines.append(
+            f"{_printable(path)} is {_mib(size)} MiB, of which at most {_mib(most)} MiB are"
+            f" brought here: it is on {site.host}"
+        )
+    if got["log_cut"]:
+        lines.append(
+            f"the first {_mib(got['log_cut'])} MiB of this log are only on {site.host}:"
+            f" {_printable(ticket.place)}/{ticket.log}"
+        )
+    if got["refused"]:
+        lines.append(f"{len(got['refused'])} files were not brought: their names or kinds are no files' here")
+    if "gone" in got:
+        lines.append(f"{got['gone']} is not on {site.host} any more: nothing could be brought")
+    if not lines or not ticket.log or "/" in ticket.log:
+        return
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    text = "".join(f"{now} portal: {line}\n" for line in lines)
+    with suppress(OSError, CesError):
+        directory = _open(ticket.directory)
+        try:
+            old = _content(directory, ticket.log) or b""
+            _replace(directory, ticket.log, old + text.encode("utf-8", "surrogateescape"))
+        finally:
+            os.close(directory)
+
+
+def _printable(text: str) -> str:
+    return re.sub(r"[^ -~]", "?", str(text))
+
+
+def _mib(size: int) -> str:
+    return f"{size / _MIB:.1f}"

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which command is it? The portal calls CLUSTER/sbatch and so on, people call ces-remote."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from ces.errors import CesError
+
+USAGE = """usage: ces-remote check [CLUSTER...]     does the way to a back-end work for you?
+       ces-remote fetch [CLUSTER...]     bring now what ended jobs have written
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Do what this program was called as."""
+    os.umask(0o077)
+    directory, name = os.path.split(argv[0])
+    try:
+        if name in ("ces-remote", "launcher"):
+            return _own(argv[1:])
+        return _slurm(os.path.basename(directory), name, argv[1:])
+    except CesError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
+
+
+def _slurm(cluster: str, name: str, words: list[str]) -> int:
+    from . import follow, submit
+    from .site import read_site
+
+    site = read_site(cluster)
+    known: dict[str, Callable[..., int]] = {
+        "sbatch": submit.sbatch,
+        "squeue": follow.squeue,
+        "scancel": follow.scancel,
+    }
+    if name in known:
+        return known[name](site, words)
+    return follow.passed_on(site, [name, *words])
+
+
+def _own(words: list[str]) -> int:
+    if not words or words[0] not in ("check", "fetch", "finish", "sweep"):
+        print(USAGE, end="", file=sys.stdout if words in (["-h"], ["--help"]) else sys.stderr)
+        return 0 if words in (["-h"], ["--help"]) else 2
+    from . import check, follow
+    from .site import clusters, read_site
+
+    if words[0] == "check":
+        return check.check(words[1:])
+    if words[0] == "finish":
+        return follow.finish(read_site(words[1]), words[2])
+    return max([follow.sweep(read_site(name)) for name in words[1:] or clusters()], default=0)

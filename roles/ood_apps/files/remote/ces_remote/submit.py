@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""sbatch: the job's directory and its script go to the back-end in one breath, and are submitted there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ces.errors import CesError, Interrupted
+from ces.system.files import passing_file, random_name, remove_abandoned
+from ces.typed import Any
+
+from . import tree
+from .options import environment, log_of, submission
+from .site import Site, home
+from .ssh import BackEnd, Unreachable
+from .tickets import Ticket, Tickets
+
+_MIB = 1 << 20
+_SUBMITTING = "submitting"
+
+
+def sbatch(site: Site, words: list[str]) -> int:
+    """Submit the script that is on standard input, as sbatch does."""
+    script = sys.stdin.buffer.read()
+    wanted = submission(words, home())
+    tickets = Tickets(site.cluster)
+    tickets.prepare()
+    ticket = Ticket("", wanted.directory, os.path.relpath(wanted.directory, home()))
+    with signals_as_errors(), one_side_only(site, tickets, ticket):
+        check_size(site, wanted.directory)
+        answer = send(site, words, script, ticket, environment(wanted.variables, os.environ))
+        job = answer["out"].strip().split(";")[0]
+        if answer["rc"] == 0 and job.isascii() and job.isdigit():
+            ticket = Ticket(
+                job,
+                ticket.directory,
+                ticket.place,
+                log_of(wanted.log, job),
+                answer["since"],
+                answer["new"],
+                time.time(),
+            )
+            tickets.save(ticket)
+    return told(answer)
+
+
+def told(answer: dict[str, Any]) -> int:
+    """Say what the command on the back-end said, and end as it did."""
+    for stream, text in ((sys.stdout, answer["out"]), (sys.stderr, answer["err"])):
+        stream.buffer.write(text.encode("utf-8", "surrogateescape"))
+        stream.flush()
+    return int(answer["rc"])
+
+
+def send(
+    site: Site, words: list[str], script: bytes, ticket: Ticket, variables: dict[str, str]
+) -> dict[str, Any]:
+    """Copy and submit.
+
+    :raises CesError: neither was done; or whether both were is not known, and is seen to later.
+    """
+    back_end = BackEnd(site)
+
+    def feed(stream: Any) -> None:
+        stream.write(script)
+        with tree.writing(stream) as tar:
+            tree.pack(tar, ticket.directory, "session")
+
+    try:
+        return back_end.ask(
+            "submit",
+            feed=feed,
+            timeout=site.timeout * 6,
+            argv=["sbatch", *words],
+            place=ticket.place,
+            directory=ticket.directory,
+            script=len(script),
+            environment=variables,
+            one_shot=site.one_shot,
+        )
+    except Unreachable:
+        # the answer may be what was lost
+        Tickets(site.cluster).save(ticket, f"lost-{random_name()}")
+        raise
+
+
+def check_size(site: Site, directory: str) -> None:
+    """A home, or data, that somebody named as the directory of a job is not copied.
+
+    :raises CesError: it is too large, or not there.
+    """
+    if not os.path.isdir(directory) or os.path.islink(directory):
+        raise CesError(f"copy the job's directory {directory}", said="it is no directory")
+    found = tree.measure(directory)
+    if found.size > site.submit_limit * _MIB or found.files > site.submit_files:
+        raise CesError(
+            f"copy the job's directory {directory} to {site.host}",
+            said=f"it holds {found.size // _MIB} MiB in {found.files} files, and at most"
+            f" {site.submit_limit} MiB in {site.submit_files} files are copied",
+            hint="Put large files on the back-end by themselves, and refer to them there",
+        )
+
+
+# --- what a job reads once is on one side only ---------------------------------------------------
+
+
+@contextmanager
+def one_side_only(site: Site, tickets: Tickets, ticket: Ticket) -> Iterator[None]:
+    """Whatever happens in the block, afterwards what the job reads once is not here."""
+    try:
+        with passing_file(tickets.directory, _SUBMITTING, json.dumps(ticket.directory)):
+            yield
+    finally:
+        remove_one_shot(site, ticket.directory)
+
+
+def remove_one_shot(site: Site, directory: str) -> None:
+    """Remove these files from a job's directory here."""
+    for name in site.one_shot:
+        path = f"{directory}/{name}"
+        with suppress(OSError):
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                continue
+            os.unlink(path)
+
+
+def sweep_killed(site: Site, tickets: Tickets) -> None:
+    """Do what submissions that were killed could not."""
+
+    def first(path: str, text: str) -> None:
+        with suppress(ValueError):
+            directory = str(json.loads(text))
+            remove_one_shot(site, directory)
+            place = os.path.relpath(directory, home())
+            tickets.save(Ticket("", directory, place), f"lost-{random_name()}")
+
+    with suppress(FileNotFoundError):
+        remove_abandoned(tickets.directory, (_SUBMITTING,), first)
+
+
+@contextmanager
+def signals_as_errors() -> Iterator[None]:
+    """Let what is to be done at the end be done when we are told to stop."""
+
+    def stop(number: int, _frame: Any) -> None:
+        raise Interrupted("submit the job", signal.Signals(number).name)
+
+    wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
