@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a job writes on the back-end is brought into the portal's home: a little with each poll, all of
-it at the end. Each file in one step, as often as one likes."""
+"""What a job writes on the back-end is brought into the portal's home.
+
+A little comes with each poll, all of it at the end; each file in one step, as often as one likes.
+"""
 
 from __future__ import annotations
 
@@ -105,6 +107,10 @@ def _grow(directory: int, name: str, log: Mapping[str, Any]) -> None:
 # --- at the end ----------------------------------------------------------------------------------
 
 
+_LACKS = ("left", "log_cut", "unread", "refused")
+"""What keeps the directory there from being removed."""
+
+
 def bring_all(back_end: BackEnd, ticket: Ticket) -> None:
     """Everything that the ended job wrote; removes nothing there but what it should have read.
 
@@ -135,9 +141,9 @@ def bring_all(back_end: BackEnd, ticket: Ticket) -> None:
     )
     remove_one_shot(site, ticket.directory)
     if "gone" in answer:
-        got.update(left=[], log_cut=0, refused=[], gone=answer["gone"])
+        got.update(left=[], log_cut=0, unread=0, refused=[], gone=answer["gone"])
     _remark(site, ticket, got)
-    if site.remove and ticket.new and not any(got.get(k) for k in ("left", "log_cut", "refused")):
+    if site.remove and ticket.new and not any(got[what] for what in _LACKS):
         back_end.ask("remove", place=ticket.place)
 
 
@@ -155,7 +161,9 @@ def _received(site: Site, ticket: Ticket, stream: Any) -> dict[str, Any]:
 
     try:
         with tree.reading(stream) as tar:
-            found["refused"] = tree.unpack(tar, where, {SUMMARY: lambda raw: found.update(_summary(raw))})
+            found["refused"] = tree.unpack(
+                tar, where, {SUMMARY: lambda raw: found.update(_summary(raw))}
+            )
     except (tarfile.TarError, ValueError) as error:
         raise EOFError(str(error)) from error
     if "left" not in found:
@@ -165,7 +173,7 @@ def _received(site: Site, ticket: Ticket, stream: Any) -> dict[str, Any]:
 
 def _summary(raw: bytes) -> dict[str, Any]:
     said = json.loads(raw)
-    return {"left": list(said["left"]), "log_cut": int(said["log_cut"])}
+    return {"left": list(said["left"]), **{k: int(said[k]) for k in ("log_cut", "unread")}}
 
 
 def _remark(site: Site, ticket: Ticket, got: Mapping[str, Any]) -> None:
@@ -181,8 +189,11 @@ def _remark(site: Site, ticket: Ticket, got: Mapping[str, Any]) -> None:
             f"the first {_mib(got['log_cut'])} MiB of this log are only on {site.host}:"
             f" {_printable(ticket.place)}/{ticket.log}"
         )
-    if got["refused"]:
-        lines.append(f"{len(got['refused'])} files were not brought: their names or kinds are no files' here")
+    if got["refused"] or got["unread"]:
+        lines.append(
+            f"{len(got['refused']) + got['unread']} files could not be brought: they are no plain"
+            f" files, or belong to another user; they are on {site.host}"
+        )
     if "gone" in got:
         lines.append(f"{got['gone']} is not on {site.host} any more: nothing could be brought")
     if not lines or not ticket.log or "/" in ticket.log:

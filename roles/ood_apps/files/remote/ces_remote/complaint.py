@@ -80,7 +80,7 @@ WAYS = (
         r"No space left|Disk quota exceeded",
         "",
         "there is no room left in your home directory on {host}",
-        f"Free some space there: ssh -p {{port}} {{login}} 'du -xh ~ | sort -h | tail'",
+        "Free some space there: ssh -p {port} {login} 'du -xh ~ | sort -h | tail'",
     ),
     (
         r"there is no directory",
@@ -100,7 +100,9 @@ def explain(site: Site, tried: str, said: str, keys: str = "", key: str = "") ->
     """
     words = {
         "host": site.host,
-        "login": f"{user()}@{site.host}" if site.port == 22 else f"-p {site.port} {user()}@{site.host}",
+        "login": (
+            f"{user()}@{site.host}" if site.port == 22 else f"-p {site.port} {user()}@{site.host}"
+        ),
         "port": str(site.port),
         "place": site.host if site.port == 22 else f"[{site.host}]:{site.port}",
         "cluster": site.cluster,
@@ -110,6 +112,8 @@ def explain(site: Site, tried: str, said: str, keys: str = "", key: str = "") ->
     for pattern, matter, meaning, way in WAYS:
         if re.search(pattern, said, re.IGNORECASE) and matter in ("", keys):
             return CesError(
-                tried, said=f"{meaning.format(**words)} ({last[0].strip()})", hint=way.format(**words)
+                tried,
+                said=f"{meaning.format(**words)} ({last[0].strip()})",
+                hint=way.format(**words),
             )
     return CesError(tried, said=last[0], hint=f"To look closer: {_CHECK.format(**words)}")

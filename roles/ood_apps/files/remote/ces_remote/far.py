@@ -8,6 +8,7 @@ answer, and what the verb adds. What a user's shell prints before is passed over
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -15,7 +16,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from typing import IO, Any, Callable, Dict, List, Mapping, Optional
+from collections.abc import Mapping
+from typing import IO, Any, Callable
 
 MARK = b"\x02ces-remote "
 SMALL = 1 << 16
@@ -25,7 +27,7 @@ job_umask = 0o022
 """What the user has there: sbatch hands it on to the job."""
 
 Request = Mapping[str, Any]
-Answer = Dict[str, Any]
+Answer = dict[str, Any]
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
     sys.stdout.buffer.flush()
 
 
-def verb(name: str) -> Callable[[Request, IO[bytes]], Optional[Answer]]:
+def verb(name: str) -> Callable[[Request, IO[bytes]], Answer | None]:
     """What a request asks for; copying has a file of its own, which is sent when it is wanted."""
     known = {"run": run, "poll": poll, "forget": forget, "look": look}
     if name in known:
@@ -77,7 +79,7 @@ def session(request: Request) -> str:
     return f"{base(request)}/{request['place']}"
 
 
-def below(directory: str, name: str) -> Optional[int]:
+def below(directory: str, name: str) -> int | None:
     """A regular file in a directory, open for reading, and no link; None if it is not there."""
     try:
         parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -94,19 +96,17 @@ def below(directory: str, name: str) -> Optional[int]:
     return None
 
 
-def remove_one_shot(directory: str, names: List[str]) -> None:
+def remove_one_shot(directory: str, names: list[str]) -> None:
     """Remove the files that a job reads once: it may never have come to it."""
     for name in names:
-        try:
+        with contextlib.suppress(OSError):
             os.unlink(f"{directory}/{name}")
-        except OSError:
-            pass
 
 
 # --- commands of Slurm --------------------------------------------------------------------------
 
 
-def call(request: Request, argv: List[str], stdin: bytes = b"", **more: Any) -> Answer:
+def call(request: Request, argv: list[str], stdin: bytes = b"", **more: Any) -> Answer:
     """Run a command of Slurm."""
     path = os.environ.get("PATH", "/usr/bin:/bin")
     bins = request.get("slurm_bin") or ""
@@ -142,13 +142,13 @@ def run(request: Request, stdin: IO[bytes]) -> Answer:
     return call(request, request["argv"], stdin.read())
 
 
-def states(request: Request, jobs: List[str]) -> Dict[str, str]:
+def states(request: Request, jobs: list[str]) -> dict[str, str]:
     """The state of each job, GONE for those that Slurm has forgotten; no answer, no states."""
     words = ["--noheader", "--all", "--states=all", f"--jobs={','.join(jobs)}", "--format=%A %F %T"]
     said = call(request, ["squeue", *words])
     if said["rc"] != 0 and "Invalid job id" not in said["err"]:
         return {}
-    found = {job: "GONE" for job in jobs}
+    found = dict.fromkeys(jobs, "GONE")
     for line in said["out"].splitlines():
         job, array, state = line.split()
         # an array is over with its last task
@@ -158,10 +158,11 @@ def states(request: Request, jobs: List[str]) -> Dict[str, str]:
     return found
 
 
-LIVE = (
-    "PENDING RUNNING SUSPENDED CONFIGURING COMPLETING STOPPED RESIZING REQUEUED REQUEUE_HOLD"
-    " REQUEUE_FED RESV_DEL_HOLD SIGNALING SPECIAL_EXIT STAGE_OUT"
-).split()
+LIVE = frozenset(
+    "PENDING RUNNING SUSPENDED CONFIGURING COMPLETING STOPPED RESIZING REQUEUED REQUEUE_HOLD"  # noqa: SIM905
+    " REQUEUE_FED RESV_DEL_HOLD SIGNALING SPECIAL_EXIT STAGE_OUT".split()
+)
+"""States of jobs that have not ended (squeue(1), JOB STATE CODES)."""
 
 
 def poll(request: Request, stdin: IO[bytes]) -> Answer:
@@ -175,7 +176,7 @@ def poll(request: Request, stdin: IO[bytes]) -> Answer:
     return answer
 
 
-def small(directory: str, name: str) -> Optional[str]:
+def small(directory: str, name: str) -> str | None:
     """A small file that is whole, which its last line's end says."""
     descriptor = below(directory, name)
     if descriptor is None:
@@ -185,7 +186,7 @@ def small(directory: str, name: str) -> Optional[str]:
     return text(raw) if len(raw) <= SMALL and raw.endswith(b"\n") else None
 
 
-def log(directory: str, name: str, offset: int, most: int) -> Optional[Answer]:
+def log(directory: str, name: str, offset: int, most: int) -> Answer | None:
     """The log from an offset on; from its beginning if it is shorter than that."""
     descriptor = below(os.path.dirname(f"{directory}/{name}"), os.path.basename(name))
     if descriptor is None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import shutil
 import stat
 import sys
 import tarfile
-from typing import IO, Any, Callable, Dict, List, Optional
+from typing import IO, Any, Callable
 
 from ces_remote import far, tree
 from ces_remote.far import Answer, Request
@@ -85,7 +86,7 @@ def moved(word: str, here: str, there: str) -> str:
 # --- at the job's end ---------------------------------------------------------------------------
 
 
-def fetch(request: Request, stdin: IO[bytes]) -> Optional[Answer]:
+def fetch(request: Request, stdin: IO[bytes]) -> Answer | None:
     """What the job wrote: its directory, the record of its run, its outputs, and a summary."""
     directory = far.session(request)
     if not os.path.isdir(directory):
@@ -93,7 +94,7 @@ def fetch(request: Request, stdin: IO[bytes]) -> Optional[Answer]:
     far.remove_one_shot(directory, request["one_shot"])
     far.reply({})
     with tree.writing(sys.stdout.buffer) as tar:
-        summary: Dict[str, Any] = {"left": [], "log_cut": 0}
+        summary: dict[str, Any] = {"left": [], "log_cut": 0, "unread": 0}
         pack_session(tar, directory, request, summary)
         record = linked_record(directory, request["record"])
         if record:
@@ -109,26 +110,25 @@ def pack_session(tar: tarfile.TarFile, directory: str, request: Request, summary
 
     def written(entry: tree.Entry) -> bool:
         """By the job; and the log has a rule of its own."""
-        return entry.status.st_ctime_ns > since and entry.name != log
+        return bool(entry.status.st_ctime_ns > since and entry.name != log)
 
     found = tree.measure(directory, written)
     if found.size <= most:
-        tree.pack(tar, directory, "session", written)
+        summary["unread"] += tree.pack(tar, directory, "session", written)
     else:
         summary["left"].append([directory, found.size, most])
-    try:
-        size = os.stat(f"{directory}/{log}", follow_symlinks=False).st_size
-    except OSError:
-        return
-    summary["log_cut"] = max(0, size - request["log_limit"])
-    tree.add_file(tar, f"session/{log}", f"{directory}/{log}", last=request["log_limit"])
+    if log:
+        with contextlib.suppress(OSError):
+            size = os.stat(f"{directory}/{log}", follow_symlinks=False).st_size
+            summary["log_cut"] = max(0, size - request["log_limit"])
+            tree.add_file(tar, f"session/{log}", f"{directory}/{log}", last=request["log_limit"])
 
 
 def linked_record(directory: str, name: str) -> str:
     """Where the job's link to the record of its run leads; only a record counts."""
     link = f"{directory}/{name}"
     target = os.path.realpath(link)
-    own = os.path.islink(link) and RECORD.search(target) and os.path.isdir(target)
+    own = os.path.islink(link) and bool(RECORD.search(target)) and os.path.isdir(target)
     return target if own and os.stat(target).st_uid == os.getuid() else ""
 
 
@@ -138,7 +138,7 @@ def pack_outputs(tar: tarfile.TarFile, record: str, request: Request, summary: A
         return
     found, most = tree.measure(path), request["outputs_limit"]
     if found.size <= most and found.files <= request["outputs_files"]:
-        tree.pack(tar, path, f"outputs/{os.path.basename(path)}")
+        summary["unread"] += tree.pack(tar, path, f"outputs/{os.path.basename(path)}")
     elif found.files:
         summary["left"].append([path, found.size, most])
 
@@ -177,10 +177,10 @@ def remove(request: Request, stdin: IO[bytes]) -> Answer:
     return {}
 
 
-VERBS: Dict[str, Callable[[Request, IO[bytes]], Optional[Answer]]] = {
+VERBS: dict[str, Callable[[Request, IO[bytes]], Answer | None]] = {
     "submit": submit,
     "fetch": fetch,
     "remove": remove,
 }
 
-__all__: List[str] = ["VERBS"]
+__all__: list[str] = ["VERBS"]

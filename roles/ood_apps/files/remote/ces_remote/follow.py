@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """squeue and scancel: how the portal learns that a job is over, and how its files come by then.
 
-The portal asks until it is told that a job is over, and then never again. So it is told that only when
-the files are here; while they cannot be had the job counts as undetermined, for a bounded time.
+The portal asks until it is told that a job is over, and then never again. So it is told that only
+when the files are here; while they cannot be had the job counts as undetermined, for a bounded
+time.
 """
 
 from __future__ import annotations

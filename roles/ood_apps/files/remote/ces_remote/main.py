@@ -25,6 +25,10 @@ def main(argv: list[str]) -> int:
     except CesError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        # no ssh here, no room in the home
+        print(f"{name}: {error.filename or error.strerror}: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def _slurm(cluster: str, name: str, words: list[str]) -> int:
@@ -43,14 +47,22 @@ def _slurm(cluster: str, name: str, words: list[str]) -> int:
 
 
 def _own(words: list[str]) -> int:
-    if not words or words[0] not in ("check", "fetch", "finish", "sweep"):
-        print(USAGE, end="", file=sys.stdout if words in (["-h"], ["--help"]) else sys.stderr)
-        return 0 if words in (["-h"], ["--help"]) else 2
     from . import check, follow
-    from .site import clusters, read_site
+    from .site import clusters, read_site, settings_of
 
-    if words[0] == "check":
-        return check.check(words[1:])
-    if words[0] == "finish":
-        return follow.finish(read_site(words[1]), words[2])
-    return max([follow.sweep(read_site(name)) for name in words[1:] or clusters()], default=0)
+    def each(do: Callable[..., int]) -> int:
+        return max([do(read_site(name)) for name in words[1:] or clusters()], default=0)
+
+    verbs: dict[str, Callable[[], int]] = {
+        "check": lambda: check.check(words[1:]),
+        "fetch": lambda: each(follow.sweep),
+        # what follows is not for people
+        "sweep": lambda: each(follow.sweep),
+        "finish": lambda: follow.finish(read_site(words[1]), words[2]),
+        "settings": lambda: settings_of(words[1]),
+    }
+    if words and words[0] in verbs:
+        return verbs[words[0]]()
+    asked = words in (["-h"], ["--help"])
+    print(USAGE, end="", file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2

@@ -12,10 +12,10 @@ from ces.errors import InvalidValue
 
 _SHORT_WITH_VALUE = frozenset("AabBcCdDeEFGijJLmMnNoOpqRStuwx")
 _LONG_WITH_VALUE = frozenset(
-    "account array begin chdir clusters comment constraint cpus-per-task dependency error export"
-    " exclude gpus gpus-per-node gpus-per-task gres input job-name licenses mail-type mail-user mem"
-    " mem-per-cpu nice nodelist nodes ntasks ntasks-per-node output partition priority qos"
-    " reservation signal time tmp wckey jobs user format Format states name".split()
+    "account array begin chdir clusters comment constraint cpus-per-task dependency error"  # noqa: SIM905
+    " exclude export format Format gpus gpus-per-node gpus-per-task gres input job-name jobs"
+    " licenses mail-type mail-user mem mem-per-cpu name nice nodelist nodes ntasks ntasks-per-node"
+    " output partition priority qos reservation signal states time tmp user wckey".split()
 )
 """Those whose value may be the next word. A value is never taken for an option."""
 
@@ -37,7 +37,7 @@ class Submission:
 
 
 def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Names without dashes, and values."""
+    """Names without dashes, and values; plain words have no name."""
     rest = iter(words)
     for word in rest:
         if word.startswith("--"):
@@ -46,6 +46,8 @@ def options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         elif word.startswith("-") and len(word) > 1:
             name, value = word[1], word[2:]
             yield name, next(rest, "") if not value and name in _SHORT_WITH_VALUE else value
+        else:
+            yield "", word
 
 
 def last(words: Sequence[str], *names: str) -> str:
@@ -87,7 +89,11 @@ def submission(words: Sequence[str], home: str) -> Submission:
 
 def exported(value: str) -> Iterable[str]:
     """Names of the variables that a job is to have from whoever submits it."""
-    return (name for name in value.split(",") if _VARIABLE.match(name) and name not in ("ALL", "NONE", "NIL"))
+    return (
+        name
+        for name in value.split(",")
+        if _VARIABLE.match(name) and name not in ("ALL", "NONE", "NIL")
+    )
 
 
 def environment(names: Iterable[str], given: Mapping[str, str]) -> dict[str, str]:
@@ -102,7 +108,7 @@ def log_of(pattern: str, job: str) -> str:
 
 
 def job_of(words: Sequence[str]) -> str:
-    """The one job that a command is about, of an array the array's; empty if it is several or none."""
+    """The one job that a command is about, of an array the array's; empty if it is not one."""
     named = last(words, "j", "jobs")
     match = _JOB.match(named)
     return match[0] if match and "," not in named else ""
@@ -110,16 +116,5 @@ def job_of(words: Sequence[str]) -> str:
 
 def jobs_named(words: Sequence[str]) -> list[str]:
     """Jobs that a command names as plain words, ``scancel 12 13_4``."""
-    found = []
-    rest = iter(words)
-    for word in rest:
-        if word.startswith("-"):
-            name = word.lstrip("-")
-            value_follows = name in _LONG_WITH_VALUE if word.startswith("--") else name in _SHORT_WITH_VALUE
-            if value_follows:
-                next(rest, "")
-            continue
-        match = _JOB.match(word)
-        if match:
-            found.append(match[0])
-    return found
+    found = [_JOB.match(value) for name, value in options(words) if not name]
+    return [match[0] for match in found if match]

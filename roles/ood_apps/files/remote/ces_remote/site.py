@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import re
@@ -54,7 +53,12 @@ class Site:
     log_limit: int = 20
     outputs_limit: int = 1024
     outputs_files: int = 100000
-    one_shot: tuple[str, ...] = ("registry-token", "options.txt", "environment.txt", "arguments.txt")
+    one_shot: tuple[str, ...] = (
+        "registry-token",
+        "options.txt",
+        "environment.txt",
+        "arguments.txt",
+    )
     live: tuple[str, ...] = ("connection.yml", "progress")
     record: str = "run"
     remove: bool = False
@@ -66,7 +70,9 @@ class Site:
 
     def __post_init__(self) -> None:
         if not _CLUSTER.match(self.cluster):
-            raise InvalidValue("cluster", self.cluster, "it has other characters than letters, digits and _.-")
+            raise InvalidValue(
+                "cluster", self.cluster, "it has other characters than letters, digits and _.-"
+            )
         if not _HOST.match(self.host):
             raise InvalidValue("host", self.host, "it is no name of a host")
         for name in (*self.one_shot, *self.live, self.record):
@@ -80,17 +86,27 @@ def read_site(cluster: str, directory: str = DIRECTORY) -> Site:
     :raises CesError: there is none, or its file is wrong.
     """
     if not _CLUSTER.match(cluster):
-        raise InvalidValue("cluster", cluster, "it has other characters than letters, digits and _.-")
+        raise InvalidValue(
+            "cluster", cluster, "it has other characters than letters, digits and _.-"
+        )
     path = f"{directory}/{cluster}.json"
     try:
-        raw = read_json(path, "the settings of a back-end")
+        return from_dict(read_json(path, "the settings of a back-end"), path)
     except NotFound:
         raise CesError(
             f"find the back-end {cluster}",
             said=f"there is no {path}",
             hint=f"known are: {', '.join(clusters(directory)) or 'none'}",
         ) from None
-    return from_dict(raw, path)
+
+
+def settings_of(path: str) -> int:
+    """Check a file before it becomes a back-end's.
+
+    :raises CesError: it cannot be that.
+    """
+    from_dict(read_json(path, "the settings of a back-end"), path)
+    return 0
 
 
 def from_dict(raw: Any, path: str) -> Site:
@@ -114,9 +130,7 @@ def from_dict(raw: Any, path: str) -> Site:
 
 
 _WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list"}
-_DEFAULTS = {
-    name: getattr(Site("x", "x"), name) for name in (item.name for item in fields(Site))
-}
+_DEFAULTS = {name: getattr(Site("x", "x"), name) for name in (item.name for item in fields(Site))}
 
 
 def clusters(directory: str = DIRECTORY) -> list[str]:
@@ -136,8 +150,3 @@ def home() -> str:
 def user() -> str:
     """The user's name, which is the same on the other side."""
     return pwd.getpwuid(os.getuid()).pw_name
-
-
-def shown(site: Site) -> str:
-    """For messages."""
-    return json.dumps(site.cluster)

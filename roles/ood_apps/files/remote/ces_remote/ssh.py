@@ -169,7 +169,7 @@ class BackEnd:
         return ["ssh", "-T", "-oControlMaster=no", *self.options(), "--", self.site.host]
 
     def _connect(self) -> str:
-        """Have one connection for all who ask at once, and soon after; answers why there is none."""
+        """Have one connection for all who ask soon; answers why there is none."""
         if not self.runtime.socket or self._connected():
             return ""
         with locked(f"{self.runtime.directory}/connect", timeout=self.site.timeout):
@@ -178,7 +178,14 @@ class BackEnd:
     def _start_master(self) -> str:
         with suppress(OSError):
             os.unlink(self.runtime.socket)
-        argv = ["ssh", "-MNfT", f"-oControlPersist={PERSIST}", *self.options(), "--", self.site.host]
+        argv = [
+            "ssh",
+            "-MNfT",
+            f"-oControlPersist={PERSIST}",
+            *self.options(),
+            "--",
+            self.site.host,
+        ]
         null, said = subprocess.DEVNULL, f"{self.runtime.directory}/connect.said"
         # a file, since the master lives on and would keep a pipe open
         with open(said, "w+b") as stream:
@@ -221,9 +228,7 @@ class BackEnd:
         """Nothing is said of it: whoever asks next says what does not work."""
         null = subprocess.DEVNULL
         with suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                argv, stdin=null, stdout=null, stderr=null, timeout=timeout, check=False
-            )
+            subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=timeout, check=False)
 
     # --- why it did not work ------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""sbatch: the job's directory and its script go to the back-end in one breath, and are submitted there."""
+"""sbatch: a job's directory and its script go to the back-end and are submitted, in one breath."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def sbatch(site: Site, words: list[str]) -> int:
     wanted = submission(words, home())
     tickets = Tickets(site.cluster)
     tickets.prepare()
+    supersede(tickets, wanted.directory)
     ticket = Ticket("", wanted.directory, os.path.relpath(wanted.directory, home()))
     with signals_as_errors(), one_side_only(site, tickets, ticket):
         check_size(site, wanted.directory)
@@ -129,6 +130,15 @@ def remove_one_shot(site: Site, directory: str) -> None:
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 continue
             os.unlink(path)
+
+
+def supersede(tickets: Tickets, directory: str) -> None:
+    """A directory is submitted anew: nobody may take that job for one that was lost before."""
+    for name in tickets.names(lost=True):
+        lost = tickets.load(name)
+        if lost is not None and lost.directory == directory:
+            with tickets.mine(name, timeout=30):
+                tickets.close(name)
 
 
 def sweep_killed(site: Site, tickets: Tickets) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The jobs of this user whose files are not all here yet, one small file for each.
 
-    STATE/remote/CLUSTER/JOB.json        a ticket: there until everything has been brought back
-    STATE/remote/CLUSTER/JOB.lock        held by who brings it
-    STATE/remote/CLUSTER/submitting-*    a submission that is under way; locked by who does it
-    STATE/remote/CLUSTER/lost-*.json     one whose answer never came
+STATE/remote/CLUSTER/JOB.json        a ticket: there until everything has been brought back
+STATE/remote/CLUSTER/JOB.lock        held by who brings it
+STATE/remote/CLUSTER/submitting-*    a submission that is under way; locked by who does it
+STATE/remote/CLUSTER/lost-*.json     one whose answer never came
 """
 
 from __future__ import annotations

@@ -8,11 +8,13 @@ file is also sent to the back-end (far.py).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 import tarfile
-from typing import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterator
+from typing import IO, Callable, NamedTuple, Optional
 
 CHUNK = 1 << 20
 
@@ -36,9 +38,12 @@ class Size(NamedTuple):
 Wanted = Callable[[Entry], bool]
 
 
-def walk(root: str) -> Iterator[Entry]:
-    """All files and directories below ``root``, which must itself be no link."""
-    for path, directories, files, descriptor in os.fwalk(root, follow_symlinks=False):
+def walk(root: str, closed: Callable[[OSError], object] = lambda error: None) -> Iterator[Entry]:
+    """All files and directories below ``root``, which must itself be no link.
+
+    :param closed: called for each directory that cannot be read.
+    """
+    for path, directories, files, descriptor in os.fwalk(root, onerror=closed):
         above = os.path.relpath(path, root)
         for leaf in sorted(directories) + sorted(files):
             try:
@@ -60,23 +65,36 @@ def measure(root: str, wanted: Wanted = everything) -> Size:
     return Size(sum(status.st_size for status in found), len(found))
 
 
-def pack(tar: tarfile.TarFile, root: str, prefix: str, wanted: Wanted = everything) -> None:
-    """Add the files below ``root`` as ``prefix/NAME``, and its directories."""
-    for entry in walk(root):
+def pack(tar: tarfile.TarFile, root: str, prefix: str, wanted: Wanted = everything) -> int:
+    """Add the files below ``root`` as ``prefix/NAME``, and its directories.
+
+    :returns: how many files and directories could not be read.
+    """
+    closed: list[OSError] = []
+    for entry in walk(root, closed.append):
         name = f"{prefix}/{entry.name}"
         if stat.S_ISDIR(entry.status.st_mode):
             tar.addfile(_header(name, entry.status, tarfile.DIRTYPE))
         elif wanted(entry):
-            add_file(tar, name, entry.leaf, entry.parent)
+            try:
+                add_file(tar, name, entry.leaf, entry.parent)
+            except PermissionError as error:
+                closed.append(error)
+    return len(closed)
 
 
 def add_file(
-    tar: tarfile.TarFile, name: str, path: str, parent: Optional[int] = None, last: int = 0
+    tar: tarfile.TarFile, name: str, path: str, parent: int | None = None, last: int = 0
 ) -> None:
-    """Add one file, unless it is a link or unreadable; of a longer one the ``last`` bytes."""
+    """Add one file, unless it is a link or gone; of a longer one the ``last`` bytes.
+
+    :raises PermissionError: it cannot be read.
+    """
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags, dir_fd=parent)
+    except PermissionError:
+        raise
     except OSError:
         return
     with os.fdopen(descriptor, "rb") as stream:
@@ -125,13 +143,13 @@ def reading(stream: IO[bytes]) -> tarfile.TarFile:
     return tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape")
 
 
-Where = Callable[[str, List[str]], Optional[str]]
+Where = Callable[[str, list[str]], Optional[str]]
 """From a member's prefix and the parts of its name to the directory below which it belongs."""
 
 
 def unpack(
-    tar: tarfile.TarFile, where: Where, notes: Optional[Dict[str, Callable[[bytes], None]]] = None
-) -> List[str]:
+    tar: tarfile.TarFile, where: Where, notes: dict[str, Callable[[bytes], None]] | None = None
+) -> list[str]:
     """Write each ``PREFIX/NAME`` below the directory that ``where`` says, each file in one step.
 
     :param notes: who gets the small members of these names, which are no files.
@@ -157,7 +175,7 @@ def unpack(
 _TAKEN = (errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
-def _placed(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, parts: List[str]) -> bool:
+def _placed(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, parts: list[str]) -> bool:
     try:
         _place(tar, member, root, parts)
     except OSError as error:
@@ -167,7 +185,7 @@ def _placed(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, parts: Lis
     return True
 
 
-def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, parts: List[str]) -> None:
+def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, parts: list[str]) -> None:
     directories = parts if member.isdir() else parts[:-1]
     descriptor = _open_directory(root, None)
     try:
@@ -183,16 +201,14 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, root: str, parts: List
         os.close(descriptor)
 
 
-def _open_directory(name: str, parent: Optional[int]) -> int:
+def _open_directory(name: str, parent: int | None) -> int:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(name, flags, dir_fd=parent)
 
 
 def _enter(parent: int, name: str) -> int:
-    try:
+    with contextlib.suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent)
-    except FileExistsError:
-        pass
     return _open_directory(name, parent)
 
 
@@ -215,10 +231,10 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str
 
 
 TEMPORARY = ".ces-copying-"
-"""How files begin that are being written: whoever is killed leaves one, the next copy removes it."""
+"""How files begin that are being written; what whoever is killed leaves, the next copy removes."""
 
 
-def new_file(parent: int, mode: int) -> Tuple[str, int]:
+def new_file(parent: int, mode: int) -> tuple[str, int]:
     """An empty file with a name that nobody has, in a directory that is open."""
     name = f"{TEMPORARY}{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
