@@ -108,9 +108,9 @@ class Traveller:
         return self.portal.root(look) + self.island.root(look)
 
     def processes(self, word: str) -> str:
-        name = "/proc/[0-9]*/cmdline"
-        look = f"grep -lFz -e {shlex.quote(word)} {name} 2>/dev/null | grep -v self; true"
-        return self.portal.root(look) + self.island.root(look)
+        """Processes of either side that have a word among their arguments."""
+        look = "grep -lFz -f - /proc/[0-9]*/cmdline 2>/dev/null; true"
+        return self.portal.root(look, stdin=word) + self.island.root(look, stdin=word)
 
 
 @pytest.fixture(scope="module")
@@ -504,8 +504,9 @@ def test_a_host_key_that_nobody_vouches_for(alice: Traveller) -> None:
         assert check.rc == 1
         assert "the host key of island is not known here" in check.out
         assert "ood_apps_remote_host_keys" in check.out
-        other = alice.portal.root("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub").strip()
-        alice.portal.root(f"echo island ssh-ed25519 {other} >{keys}")
+        other = "umask 077; ssh-keygen -q -t ed25519 -N '' -f other; cut -d' ' -f1,2 other.pub"
+        key = alice.here(f"{other}; rm -f other other.pub").ok().out.strip()
+        alice.portal.root(f"echo island {key} >{keys}")
         check = alice.here("ces-remote check island")
         assert check.rc == 1
         assert "shows another host key than it used to" in check.out

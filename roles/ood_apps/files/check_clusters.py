@@ -109,7 +109,12 @@ class Slurm:
         env = {**os.environ, "LC_ALL": "C", **({"SLURM_CONF": conf} if conf else {})}
         try:
             done = subprocess.run(  # noqa: S603
-                [self.scontrol, "show", *words], env=env, capture_output=True, text=True, timeout=30, check=False
+                [self.scontrol, "show", *words],
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
@@ -173,7 +178,10 @@ def wrong_apps(asked: dict[str, Any]) -> Iterator[str]:
     for what, found in (
         ("ood_apps_installed", names),
         ("ood_apps_overrides", list(asked["overrides"])),
-        ("apps of clusters", [app for cluster in asked["clusters"] for app in cluster.get("apps") or []]),
+        (
+            "apps of clusters",
+            [app for cluster in asked["clusters"] for app in cluster.get("apps") or []],
+        ),
     ):
         for name in found:
             if name not in known:
@@ -213,7 +221,11 @@ def unknown(asked: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     asked = json.load(sys.stdin)
     ours = {f"{cluster['id']}.yml" for cluster in asked["clusters"]}
-    wrong = [*wrong_apps(asked), *wrong_clusters(asked), *wrong_files(Path(asked["directory"]), ours)]
+    wrong = [
+        *wrong_apps(asked),
+        *wrong_clusters(asked),
+        *wrong_files(Path(asked["directory"]), ours),
+    ]
     print(json.dumps({"wrong": wrong, "unknown": list(unknown(asked))}))
 
 

@@ -12,7 +12,8 @@ import sys
 import tarfile
 
 import pytest
-from ces_remote import far, far_copy, ssh, tree
+from ces_remote import far_copy, ssh, tree
+from ces_remote.protocol import LIVE as NOT_OVER
 
 SQUEUE = """#!/bin/sh
 case "$*" in *%A*) cat "$(dirname "$0")/states";; *) echo "asked: $*";; esac
@@ -267,10 +268,10 @@ def test_a_command_that_is_not_there_is_told(there):
 
 
 def test_states_that_are_none_are_an_end():
-    assert {"PENDING", "RUNNING", "COMPLETING"} <= far.LIVE
+    assert {"PENDING", "RUNNING", "COMPLETING"} <= NOT_OVER
     assert (
         not {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "GONE"}
-        & far.LIVE
+        & NOT_OVER
     )
 
 

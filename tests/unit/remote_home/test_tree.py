@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 from ces_remote import tree
+from ces_remote.new_file import TEMPORARY
 
 
 def stream(*members):
@@ -141,7 +142,7 @@ def test_a_stream_that_breaks_off_leaves_whole_files_and_no_others(tmp_path):
 
 def test_what_a_killed_copy_left_is_removed(tmp_path):
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / f"{tree.TEMPORARY}0123").write_text("half")
+    (tmp_path / "sub" / f"{TEMPORARY}0123").write_text("half")
     (tmp_path / "sub" / "kept").write_text("whole")
     tree.remove_temporary(str(tmp_path))
     assert contents(tmp_path) == {"sub/kept": b"whole"}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a job writes on the back-end is brought into the portal's home.
 
-A little comes with each poll, all of it at the end; each file in one step, as often as one likes.
+A little comes with each poll (live.py), all of it at the end; each file in one step, and as often
+as one likes.
 """
 
 from __future__ import annotations
@@ -18,95 +19,15 @@ from ces.system.files import explained
 from ces.typed import Any
 
 from . import tree
-from .far_copy import OUTPUTS, SUMMARY
+from .far_copy import OUTPUTS
+from .live import content_of, directory_of, replace_file
+from .one_shot import remove_one_shot
+from .protocol import SUMMARY
 from .site import Site, home
 from .ssh import BackEnd
-from .submit import remove_one_shot
 from .tickets import Ticket
 
 _MIB = 1 << 20
-LIVE_MOST = 1 << 20
-"""Bytes of a log that come with one poll."""
-
-
-# --- while it runs -------------------------------------------------------------------------------
-
-
-def asked_live(site: Site, ticket: Ticket) -> dict[str, Any]:
-    """What a poll asks for besides."""
-    size = 0
-    if ticket.log:
-        with suppress(OSError):
-            size = os.lstat(f"{ticket.directory}/{ticket.log}").st_size
-    wanted = {"log": ticket.log, "offset": size, "most": LIVE_MOST if ticket.log else 0}
-    return {"place": ticket.place, "live": site.live, **wanted}
-
-
-def put_live(ticket: Ticket, answer: Mapping[str, Any]) -> None:
-    """Write what a poll brought. It is tried again with the next."""
-    with suppress(OSError):
-        directory = _open(ticket.directory)
-        try:
-            for name, text in answer["small"].items():
-                if text is not None:
-                    _replace(directory, name, text.encode("utf-8", "surrogateescape"))
-            if answer["log"] is not None:
-                _grow(directory, ticket.log, answer["log"])
-        finally:
-            os.close(directory)
-
-
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _replace(directory: int, name: str, content: bytes) -> None:
-    """Write a file in one step, unless it is there with that content."""
-    if _content(directory, name) == content:
-        return
-    temporary, descriptor = tree.new_file(directory, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        os.unlink(temporary, dir_fd=directory)
-        raise
-
-
-def _content(directory: int, name: str) -> bytes | None:
-    try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(name, flags, dir_fd=directory)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read()
-
-
-def _grow(directory: int, name: str, log: Mapping[str, Any]) -> None:
-    """Add to the log what is new; one that has become shorter begins again."""
-    content = log["text"].encode("utf-8", "surrogateescape")
-    if "/" in name:
-        return
-    if log["start"] == 0:
-        if content or log["size"] == 0:
-            _replace(directory, name, content)
-        return
-    if not content:
-        return
-    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(name, flags, dir_fd=directory)
-    try:
-        if os.fstat(descriptor).st_size == log["start"]:
-            os.pwrite(descriptor, content, log["start"])
-    finally:
-        os.close(descriptor)
-
-
-# --- at the end ----------------------------------------------------------------------------------
-
-
 _LACKS = ("left", "log_cut", "unread", "refused")
 """What keeps the directory there from being removed."""
 
@@ -119,7 +40,7 @@ def bring_all(back_end: BackEnd, ticket: Ticket) -> None:
     site = back_end.site
     got: dict[str, Any] = {}
     with explained(f"find the job's directory {ticket.directory}"):
-        os.close(_open(ticket.directory))
+        os.close(directory_of(ticket.directory))
     tree.remove_temporary(ticket.directory)
 
     def take(stream: Any) -> None:
@@ -201,10 +122,10 @@ def _remark(site: Site, ticket: Ticket, got: Mapping[str, Any]) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     text = "".join(f"{now} portal: {line}\n" for line in lines)
     with suppress(OSError, CesError):
-        directory = _open(ticket.directory)
+        directory = directory_of(ticket.directory)
         try:
-            old = _content(directory, ticket.log) or b""
-            _replace(directory, ticket.log, old + text.encode("utf-8", "surrogateescape"))
+            old = content_of(directory, ticket.log) or b""
+            replace_file(directory, ticket.log, old + text.encode("utf-8", "surrogateescape"))
         finally:
             os.close(directory)
 

@@ -12,22 +12,26 @@ import contextlib
 import json
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import IO, Any, Callable
 
-MARK = b"\x02ces-remote "
+from ces_remote.protocol import LIVE, MARK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # each poll would pay for it
+    from collections.abc import Callable, Mapping
+    from typing import IO, Any, Union
+
+    Request = Mapping[str, Any]
+    Answer = dict[str, Any]
+    Verb = Callable[[Request, IO[bytes]], Union[Answer, None]]
+
 SMALL = 1 << 16
 """Bytes; a longer file is not brought with a poll."""
 
 job_umask = 0o022
 """What the user has there: sbatch hands it on to the job."""
-
-Request = Mapping[str, Any]
-Answer = dict[str, Any]
 
 
 def main() -> None:
@@ -46,9 +50,9 @@ def main() -> None:
     sys.stdout.buffer.flush()
 
 
-def verb(name: str) -> Callable[[Request, IO[bytes]], Answer | None]:
+def verb(name: str) -> Verb:
     """What a request asks for; copying has a file of its own, which is sent when it is wanted."""
-    known = {"run": run, "poll": poll, "forget": forget, "look": look}
+    known: dict[str, Verb] = {"run": run, "poll": poll, "forget": forget, "look": look}
     if name in known:
         return known[name]
     from ces_remote import far_copy
@@ -112,8 +116,8 @@ def call(request: Request, argv: list[str], stdin: bytes = b"", **more: Any) -> 
     bins = request.get("slurm_bin") or ""
     environment = {**os.environ, "PATH": f"{bins}:{path}" if bins else f"{path}:/usr/local/bin"}
     environment.update(more.get("environment", {}))
-    program = shutil.which(argv[0], path=environment["PATH"])
-    if program is None:
+    program = program_on(environment["PATH"], argv[0])
+    if not program:
         said = f"{argv[0]}: command not found on {os.uname().nodename}\n"
         return {"rc": 127, "out": "", "err": said}
     try:
@@ -133,6 +137,12 @@ def call(request: Request, argv: list[str], stdin: bytes = b"", **more: Any) -> 
     return {"rc": done.returncode, "out": text(done.stdout), "err": text(done.stderr)}
 
 
+def program_on(path: str, name: str) -> str:
+    """A program on the path."""
+    places = (f"{directory}/{name}" for directory in path.split(":"))
+    return next((place for place in places if os.access(place, os.X_OK)), "")
+
+
 def text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
@@ -144,6 +154,8 @@ def run(request: Request, stdin: IO[bytes]) -> Answer:
 
 def states(request: Request, jobs: list[str]) -> dict[str, str]:
     """The state of each job, GONE for those that Slurm has forgotten; no answer, no states."""
+    if not jobs:
+        return {}
     words = ["--noheader", "--all", "--states=all", f"--jobs={','.join(jobs)}", "--format=%A %F %T"]
     said = call(request, ["squeue", *words])
     if said["rc"] != 0 and "Invalid job id" not in said["err"]:
@@ -156,13 +168,6 @@ def states(request: Request, jobs: list[str]) -> dict[str, str]:
             if found[number] == "GONE" or state in LIVE:
                 found[number] = state
     return found
-
-
-LIVE = frozenset(
-    "PENDING RUNNING SUSPENDED CONFIGURING COMPLETING STOPPED RESIZING REQUEUED REQUEUE_HOLD"  # noqa: SIM905
-    " REQUEUE_FED RESV_DEL_HOLD SIGNALING SPECIAL_EXIT STAGE_OUT".split()
-)
-"""States of jobs that have not ended (squeue(1), JOB STATE CODES)."""
 
 
 def poll(request: Request, stdin: IO[bytes]) -> Answer:

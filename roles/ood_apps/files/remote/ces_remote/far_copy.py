@@ -11,15 +11,18 @@ import shutil
 import stat
 import sys
 import tarfile
-from typing import IO, Any, Callable
 
 from ces_remote import far, tree
-from ces_remote.far import Answer, Request
+from ces_remote.protocol import SUMMARY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Any
+
+    from ces_remote.far import Answer, Request, Verb
 
 RECORD = re.compile(r"/ces/runs/[0-9]+\Z")
 """Where a link to a record of a run may lead."""
-SUMMARY = "summary"
-"""The last member of a fetch: without it something is missing."""
 OUTPUTS = re.compile(r"outputs-[A-Za-z0-9._-]+\Z")
 """Names of directories of outputs below the home directory that are brought back."""
 
@@ -177,10 +180,8 @@ def remove(request: Request, stdin: IO[bytes]) -> Answer:
     return {}
 
 
-VERBS: dict[str, Callable[[Request, IO[bytes]], Answer | None]] = {
+VERBS: dict[str, Verb] = {
     "submit": submit,
     "fetch": fetch,
     "remove": remove,
 }
-
-__all__: list[str] = ["VERBS"]

@@ -15,12 +15,12 @@ from ces.dataclass import replace
 from ces.errors import CesError
 from ces.typed import Any
 
-from .bring import asked_live, bring_all, put_live
-from .far import LIVE
+from .answer import told
+from .live import asked_live, put_live
 from .options import job_of, jobs_named
+from .protocol import LIVE
 from .site import Site
 from .ssh import BackEnd, Unreachable, detach, waited
-from .submit import sweep_killed, told
 from .tickets import Ticket, Tickets
 
 SWEEP_EVERY = 60
@@ -107,6 +107,8 @@ def finish(site: Site, job: str) -> int:
 
 def closed(tickets: Tickets, back_end: BackEnd, ticket: Ticket) -> bool:
     """Bring everything of a job if it is over; whether there is nothing more to do for it."""
+    from .bring import bring_all
+
     try:
         if not ticket.over:
             answer = back_end.ask("poll", argv=[], jobs=[ticket.job], patient=False)
@@ -125,6 +127,8 @@ def closed(tickets: Tickets, back_end: BackEnd, ticket: Ticket) -> bool:
 
 def sweep(site: Site) -> int:
     """Look after all jobs and submissions that somebody should have seen to."""
+    from .submit import sweep_killed
+
     tickets, back_end = Tickets(site.cluster), BackEnd(site)
     sweep_killed(site, tickets)
     for name in tickets.names(lost=True):

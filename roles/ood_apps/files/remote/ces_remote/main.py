@@ -32,15 +32,16 @@ def main(argv: list[str]) -> int:
 
 
 def _slurm(cluster: str, name: str, words: list[str]) -> int:
-    from . import follow, submit
     from .site import read_site
 
     site = read_site(cluster)
-    known: dict[str, Callable[..., int]] = {
-        "sbatch": submit.sbatch,
-        "squeue": follow.squeue,
-        "scancel": follow.scancel,
-    }
+    if name == "sbatch":
+        from .submit import sbatch
+
+        return sbatch(site, words)
+    from . import follow
+
+    known = {"squeue": follow.squeue, "scancel": follow.scancel}
     if name in known:
         return known[name](site, words)
     return follow.passed_on(site, [name, *words])

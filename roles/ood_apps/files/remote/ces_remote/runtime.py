@@ -4,7 +4,6 @@ the one connection, and the memory that a back-end does not answer."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -23,7 +22,7 @@ class Runtime:
     """The directory of one back-end, 0700; empty where there is none that is ours alone."""
 
     def __init__(self, cluster: str) -> None:
-        self.directory = private(hashlib.sha256(cluster.encode()).hexdigest()[:8])
+        self.directory = private(cluster)
 
     @property
     def socket(self) -> str:

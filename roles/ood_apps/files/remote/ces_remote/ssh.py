@@ -19,8 +19,7 @@ from ces.errors import CesError
 from ces.system.files import locked
 from ces.typed import Any
 
-from .complaint import explain
-from .far import MARK
+from .protocol import MARK
 from .runtime import Runtime
 from .site import Site, home
 
@@ -36,7 +35,8 @@ _BOOT = (
     " exec(compile(s, n, 'exec'), m.__dict__)\n"
     "sys.modules['ces_remote.far'].main()\n"
 )
-_MODULES = {"submit": ("tree", "far", "far_copy"), "fetch": ("tree", "far", "far_copy")}
+_COPYING = ("new_file", "tree", "protocol", "far", "far_copy")
+_MODULES = dict.fromkeys(("submit", "fetch", "remove"), _COPYING)
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -83,6 +83,8 @@ class BackEnd:
             raise Unreachable(tried, said=error.said, hint=error.hint)
         self.runtime.set_down("")
         if "failed" in answer:
+            from .complaint import explain
+
             raise explain(self.site, f"{do} on the back-end {self.site.cluster}", answer["failed"])
         return answer
 
@@ -206,15 +208,16 @@ class BackEnd:
 
     def _connected(self) -> bool:
         """Whether a master listens: one that was killed leaves its socket."""
-        import socket
+        # the module that wraps it takes 5 ms to load
+        from _socket import AF_UNIX, SOCK_STREAM, socket
 
-        if not os.path.exists(self.runtime.socket):
+        door = socket(AF_UNIX, SOCK_STREAM)
+        try:
+            door.connect(self.runtime.socket)
+        except OSError:
             return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
-            try:
-                door.connect(self.runtime.socket)
-            except OSError:
-                return False
+        finally:
+            door.close()
         return True
 
     def disconnect(self) -> None:
@@ -233,6 +236,8 @@ class BackEnd:
     # --- why it did not work ------------------------------------------------------------------
 
     def _explained(self, tried: str, said: str) -> CesError:
+        from .complaint import explain
+
         # the master may have gone, and its socket stayed
         self.disconnect()
         key = self._key()
@@ -255,7 +260,7 @@ class BackEnd:
 def program_of(verb: str) -> list[list[str]]:
     """The parts of the far side that a verb needs: names of modules, and their text."""
     parts = [["ces_remote", ""]]
-    for name in _MODULES.get(verb, ("far",)):
+    for name in _MODULES.get(verb, ("protocol", "far")):
         with open(f"{_HERE}/{name}.py", encoding="utf-8") as stream:
             parts.append([f"ces_remote.{name}", stream.read()])
     return parts

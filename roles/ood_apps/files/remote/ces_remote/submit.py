@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from ces.system.files import passing_file, random_name, remove_abandoned
 from ces.typed import Any
 
 from . import tree
+from .answer import told
+from .one_shot import remove_one_shot
 from .options import environment, log_of, submission
 from .site import Site, home
 from .ssh import BackEnd, Unreachable
@@ -50,14 +51,6 @@ def sbatch(site: Site, words: list[str]) -> int:
             )
             tickets.save(ticket)
     return told(answer)
-
-
-def told(answer: dict[str, Any]) -> int:
-    """Say what the command on the back-end said, and end as it did."""
-    for stream, text in ((sys.stdout, answer["out"]), (sys.stderr, answer["err"])):
-        stream.buffer.write(text.encode("utf-8", "surrogateescape"))
-        stream.flush()
-    return int(answer["rc"])
 
 
 def send(
@@ -120,16 +113,6 @@ def one_side_only(site: Site, tickets: Tickets, ticket: Ticket) -> Iterator[None
             yield
     finally:
         remove_one_shot(site, ticket.directory)
-
-
-def remove_one_shot(site: Site, directory: str) -> None:
-    """Remove these files from a job's directory here."""
-    for name in site.one_shot:
-        path = f"{directory}/{name}"
-        with suppress(OSError):
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                continue
-            os.unlink(path)
 
 
 def supersede(tickets: Tickets, directory: str) -> None:

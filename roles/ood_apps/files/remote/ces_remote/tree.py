@@ -16,6 +16,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, Callable, NamedTuple, Optional
 
+from ces_remote.new_file import TEMPORARY, new_file
+
 CHUNK = 1 << 20
 
 
@@ -228,19 +230,6 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str
     except BaseException:
         os.unlink(temporary, dir_fd=parent)
         raise
-
-
-TEMPORARY = ".ces-copying-"
-"""How files begin that are being written; what whoever is killed leaves, the next copy removes."""
-
-
-def new_file(parent: int, mode: int) -> tuple[str, int]:
-    """An empty file with a name that nobody has, in a directory that is open."""
-    name = f"{TEMPORARY}{os.urandom(8).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o600, dir_fd=parent)
-    os.fchmod(descriptor, mode)
-    return name, descriptor
 
 
 def remove_temporary(root: str) -> None:
