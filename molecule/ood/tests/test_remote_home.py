@@ -104,7 +104,7 @@ class Traveller:
     def traces(self, word: str) -> str:
         """Files of either side that hold a word."""
         places = "/home /tmp /var/tmp /run/user /var/log /var/spool /var/lib/slurm /etc/ces"
-        look = f"grep -rlFI --devices=skip -e {shlex.quote(word)} {places} 2>/dev/null; true"
+        look = f"grep -rlF --devices=skip -e {shlex.quote(word)} {places} 2>/dev/null; true"
         return self.portal.root(look) + self.island.root(look)
 
     def processes(self, word: str) -> str:
@@ -314,6 +314,26 @@ def test_more_than_the_site_allows_stays_there_and_the_log_says_so(alice: Travel
     alice.there(f"rm -rf {job.directory}")
 
 
+def test_where_the_site_wants_it_nothing_stays_there(alice: Traveller) -> None:
+    settings = "/etc/ces/remote/island.json"
+    change = (
+        "import json,sys; s=json.load(open(sys.argv[1])); s['remove']=True; print(json.dumps(s))"
+    )
+    keep = f"cp {settings} /root/kept && python3 -c {shlex.quote(change)} /root/kept >{settings}"
+    alice.portal.root(keep)
+    try:
+        job, other = alice.submit("echo all >of-it"), alice.submit(
+            "ln -s /etc own; echo most >of-it"
+        )
+        job.end()
+        other.end()
+    finally:
+        alice.portal.root(f"mv /root/kept {settings}")
+    assert job.file("of-it") == "all\n"
+    assert alice.there(f"test -e {job.directory}").rc != 0
+    assert other.file("of-it") == "most\n"
+
+
 # --- when it does not answer ---------------------------------------------------------------------
 
 
@@ -392,25 +412,38 @@ def test_a_job_that_never_began_leaves_no_token(alice: Traveller) -> None:
         == "700\n600\n"
     )
     assert alice.here(f"test -e {job.directory}/registry-token").rc != 0
+    assert alice.traces(SECRET) == f"{job.directory}/registry-token\n"
     assert alice.processes(SECRET) == ""
     alice.slurm("scancel", job.id).ok()
     wait_until(lambda: not job.is_open(), "the end of a job that never began")
     assert alice.traces(SECRET) == ""
 
 
-def test_a_submission_that_is_killed_leaves_no_token_and_no_job(alice: Traveller) -> None:
-    directory = alice.stage(f"{alice.with_secret()}; head -c 90M /dev/urandom >large")
-    words = [f"{COMMANDS}/sbatch", "-D", directory, "--parsable"]
-    line = f"{shlex.join(words)} >out 2>&1 & sleep 0.4; kill -KILL $!; wait; cat out"
-    assert (
-        alice.here(f"unset XDG_RUNTIME_DIR; cd /tmp; {line}", stdin="#!/bin/sh\ntrue\n").out == ""
-    )
-    # whatever had arrived by then: the next look sees to both sides
-    alice.here("sleep 1; ces-remote fetch; sleep 2; ces-remote fetch").ok()
+def test_a_session_that_its_user_has_removed_leaves_no_token_there(alice: Traveller) -> None:
+    job = alice.submit("true", "-H", prepare=alice.with_secret())
+    alice.here(f"rm -rf {job.directory}").ok()
+    alice.slurm("scancel", job.id).ok()
+    wait_until(lambda: not job.is_open(), "the end of it")
     assert alice.traces(SECRET) == ""
-    assert directory not in alice.island.root("squeue --noheader --format=%Z")
+
+
+def test_a_submission_that_is_killed_leaves_no_token_and_no_job(alice: Traveller) -> None:
+    directories = []
+    for pause in (0.15, 0.4, 0.8, 1.2):
+        directory = alice.stage(f"{alice.with_secret()}; head -c 90M /dev/urandom >large")
+        words = [f"{COMMANDS}/sbatch", "-D", directory, "--parsable"]
+        line = f"{shlex.join(words)} >out 2>&1 & sleep {pause}; kill -KILL $!; wait; cat out"
+        said = alice.here(f"cd {directory}; {line}", stdin="#!/bin/sh\ntrue\n")
+        assert said.out == "", "it was killed before it could say the job's number"
+        directories.append(directory)
+    # whatever had arrived by then: the next look sees to both sides
+    alice.here("sleep 1; ces-remote fetch").ok()
+    assert alice.traces(SECRET) == ""
+    known = alice.island.root("squeue --noheader --format=%Z").split()
+    assert not set(directories) & set(known)
     assert alice.here(f"ls {TICKETS} | grep -E 'lost|submitting'").out == ""
-    alice.here(f"rm -rf {directory}")
+    alice.here(f"rm -rf {shlex.join(directories)}")
+    alice.there(f"rm -rf {shlex.join(directories)}")
 
 
 # --- many ----------------------------------------------------------------------------------------

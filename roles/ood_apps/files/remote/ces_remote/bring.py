@@ -39,12 +39,17 @@ def bring_all(back_end: BackEnd, ticket: Ticket) -> None:
     """
     site = back_end.site
     got: dict[str, Any] = {}
-    with explained(f"find the job's directory {ticket.directory}"):
+    if not os.path.isdir(ticket.directory):
+        # the user has removed it
+        back_end.ask("clear", place=ticket.place, one_shot=site.one_shot)
+        return
+    with explained(f"write into the job's directory {ticket.directory}"):
         os.close(directory_of(ticket.directory))
-    tree.remove_temporary(ticket.directory)
+        tree.remove_temporary(ticket.directory)
 
     def take(stream: Any) -> None:
-        got.update(_received(site, ticket, stream))
+        with explained(f"write what job {ticket.job} left into {ticket.directory}"):
+            got.update(_received(site, ticket, stream))
 
     answer = back_end.ask(
         "fetch",

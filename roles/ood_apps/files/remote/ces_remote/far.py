@@ -52,7 +52,13 @@ def main() -> None:
 
 def verb(name: str) -> Verb:
     """What a request asks for; copying has a file of its own, which is sent when it is wanted."""
-    known: dict[str, Verb] = {"run": run, "poll": poll, "forget": forget, "look": look}
+    known: dict[str, Verb] = {
+        "run": run,
+        "poll": poll,
+        "clear": clear,
+        "forget": forget,
+        "look": look,
+    }
     if name in known:
         return known[name]
     from ces_remote import far_copy
@@ -216,6 +222,12 @@ def forget(request: Request, stdin: IO[bytes]) -> Answer:
         call(request, ["scancel", *jobs])
     remove_one_shot(directory, request["one_shot"])
     return {"rc": said["rc"], "jobs": jobs}
+
+
+def clear(request: Request, stdin: IO[bytes]) -> Answer:
+    """A job that is over, and whose files nobody wants."""
+    remove_one_shot(session(request), request["one_shot"])
+    return {}
 
 
 def look(request: Request, stdin: IO[bytes]) -> Answer:

@@ -131,6 +131,7 @@ def sweep(site: Site) -> int:
 
     tickets, back_end = Tickets(site.cluster), BackEnd(site)
     sweep_killed(site, tickets)
+    tickets.remove_locks()
     for name in tickets.names(lost=True):
         forget(tickets, back_end, name)
     names = [name for name in tickets.names() if name.isdigit()]
@@ -158,6 +159,9 @@ def forget(tickets: Tickets, back_end: BackEnd, name: str) -> None:
     with tickets.mine(name) as mine:
         ticket = tickets.load(name) if mine else None
         if ticket is None:
+            return
+        if time.time() - ticket.submitted > back_end.site.keep:
+            tickets.close(name)
             return
         answer = back_end.ask("forget", place=ticket.place, one_shot=back_end.site.one_shot)
         if answer["rc"] == 0:

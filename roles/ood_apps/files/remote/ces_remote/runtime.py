@@ -31,18 +31,22 @@ class Runtime:
         return path if self.directory and len(path) < 88 else ""
 
     @contextmanager
-    def place(self, timeout: float) -> Iterator[bool]:
-        """A place in the connection while in the block; False if there was none in time."""
-        descriptor = self._place(time.monotonic() + timeout) if self.directory else -1
+    def place(self, timeout: float, copying: bool = False) -> Iterator[bool]:
+        """A place in the connection while in the block; False if there was none in time.
+
+        :param copying: it may be for long, so that half of the places are for others.
+        """
+        end, most = time.monotonic() + timeout, PLACES // 2 if copying else PLACES
+        descriptor = self._place(end, most) if self.directory else -1
         try:
             yield descriptor >= 0
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def _place(self, end: float) -> int:
+    def _place(self, end: float, most: int) -> int:
         while True:
-            for number in range(PLACES):
+            for number in reversed(range(most)):
                 descriptor = open_lock(f"{self.directory}/place-{number}")
                 if try_lock(descriptor):
                     return descriptor

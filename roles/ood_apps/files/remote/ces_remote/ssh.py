@@ -44,6 +44,10 @@ class Unreachable(CesError):
     """The request did not reach the back-end, or its answer did not reach us."""
 
 
+class NotConnected(Unreachable):
+    """Nothing was sent."""
+
+
 class BackEnd:
     """A back-end, as the user who runs this."""
 
@@ -75,8 +79,13 @@ class BackEnd:
         timeout = timeout or self.site.timeout
         body = {"do": do, "base": self.site.base, "slurm_bin": self.site.slurm_bin, **request}
         body.setdefault("timeout", max(1, int(timeout) - 2))
-        with self.runtime.place(timeout):
-            answer, said = self._exchange(body, feed, take, timeout)
+        with self.runtime.place(timeout, do == "fetch"):
+            refused = self._connect()
+            answer, said = self._exchange(body, feed, take, timeout) if not refused else (None, "")
+        if refused:
+            error = self._explained(tried, refused)
+            self.runtime.set_down(f"{error.said}. {error.hint}")
+            raise NotConnected(tried, said=error.said, hint=error.hint)
         if answer is None:
             error = self._explained(tried, said)
             self.runtime.set_down(f"{error.said}. {error.hint}")
@@ -96,9 +105,6 @@ class BackEnd:
         timeout: float,
     ) -> tuple[dict[str, Any] | None, str]:
         program = json.dumps(program_of(body["do"])).encode()
-        refused = self._connect()
-        if refused:
-            return None, refused
         remote = shlex.join(["exec", "python3", "-IS", "-c", _BOOT, str(len(program))])
         with self._process([*self.command(), remote], timeout) as child:
             writer = threading.Thread(
@@ -220,10 +226,10 @@ class BackEnd:
             door.close()
         return True
 
-    def disconnect(self) -> None:
-        """End the connection, if there is one."""
+    def disconnect(self, how: str = "exit") -> None:
+        """End the connection, if there is one; with ``stop``, when those who use it are done."""
         if self.runtime.socket:
-            self._quietly(["ssh", "-Oexit", *self.options(), "--", self.site.host], 3)
+            self._quietly(["ssh", f"-O{how}", *self.options(), "--", self.site.host], 3)
             with suppress(OSError):
                 os.unlink(self.runtime.socket)
 
@@ -239,7 +245,7 @@ class BackEnd:
         from .complaint import explain
 
         # the master may have gone, and its socket stayed
-        self.disconnect()
+        self.disconnect("stop")
         key = self._key()
         matter = "no-key" if not key else "passphrase" if self._locked(key) else ""
         return explain(self.site, tried, said or "no answer in time", matter, key)

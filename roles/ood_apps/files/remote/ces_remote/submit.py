@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from ces.dataclass import replace
 from ces.errors import CesError, Interrupted
 from ces.system.files import passing_file, random_name, remove_abandoned
 from ces.typed import Any
@@ -20,7 +21,7 @@ from .answer import told
 from .one_shot import remove_one_shot
 from .options import environment, log_of, submission
 from .site import Site, home
-from .ssh import BackEnd, Unreachable
+from .ssh import BackEnd, NotConnected, Unreachable
 from .tickets import Ticket, Tickets
 
 _MIB = 1 << 20
@@ -79,10 +80,17 @@ def send(
             environment=variables,
             one_shot=site.one_shot,
         )
+    except NotConnected:
+        raise
     except Unreachable:
         # the answer may be what was lost
-        Tickets(site.cluster).save(ticket, f"lost-{random_name()}")
+        save_lost(Tickets(site.cluster), ticket)
         raise
+
+
+def save_lost(tickets: Tickets, ticket: Ticket) -> None:
+    """Remember a submission that the portal takes for failed, whatever it is there."""
+    tickets.save(replace(ticket, submitted=time.time()), f"lost-{random_name()}")
 
 
 def check_size(site: Site, directory: str) -> None:
@@ -132,7 +140,7 @@ def sweep_killed(site: Site, tickets: Tickets) -> None:
             directory = str(json.loads(text))
             remove_one_shot(site, directory)
             place = os.path.relpath(directory, home())
-            tickets.save(Ticket("", directory, place), f"lost-{random_name()}")
+            save_lost(tickets, Ticket("", directory, place))
 
     with suppress(FileNotFoundError):
         remove_abandoned(tickets.directory, (_SUBMITTING,), first)

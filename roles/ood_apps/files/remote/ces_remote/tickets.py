@@ -87,6 +87,14 @@ class Tickets:
         remove_quietly(self.path(name))
         remove_quietly(f"{self.directory}/{name}.lock")
 
+    def remove_locks(self) -> None:
+        """Locks of jobs that somebody else closed meanwhile."""
+        open_jobs = set(self.names()) | set(self.names(lost=True))
+        with suppress(OSError):
+            for entry in os.listdir(self.directory):
+                if entry.endswith(".lock") and entry[:-5] not in open_jobs:
+                    remove_quietly(f"{self.directory}/{entry}")
+
     def names(self, lost: bool = False) -> list[str]:
         """Open jobs; or the submissions that were lost."""
         try:
