@@ -56,14 +56,23 @@ class Session:
     def end(self) -> Session:
         """Wait until the job is over, and all that belongs to it."""
         self.wait_for(*OVER)
-        wait_until(lambda: not self.user.portal.root(f"squeue -h -j {self.job} 2>/dev/null || true").strip(), "its end")
+        wait_until(
+            lambda: not self.user.portal.root(
+                f"squeue -h -j {self.job} 2>/dev/null || true"
+            ).strip(),
+            "its end",
+        )
         return self
 
     def file(self, name: str) -> str:
         return self.user.run(f"cat {shlex.quote(f'{self.directory}/{name}')}").out
 
     def files(self) -> set[str]:
-        return set(self.user.run(f"cd {shlex.quote(self.directory)} && find . -mindepth 1 -printf '%P\n'").ok().out.split())
+        return set(
+            self.user.run(f"cd {shlex.quote(self.directory)} && find . -mindepth 1 -printf '%P\n'")
+            .ok()
+            .out.split()
+        )
 
     def log(self) -> str:
         return self.file("output.log")
@@ -103,8 +112,15 @@ class User:
 
     def ask(self, *wanted: dict[str, Any]) -> list[Any]:
         """What the portal's server of this user answers."""
-        places = {"apps": APPS, "clusters": CLUSTERS, "data": f"{self.home}/ondemand/data", "do": wanted}
-        done = self.portal.command(self.name, "ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places), timeout=120)
+        places = {
+            "apps": APPS,
+            "clusters": CLUSTERS,
+            "data": f"{self.home}/ondemand/data",
+            "do": wanted,
+        }
+        done = self.portal.command(
+            self.name, "ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places), timeout=120
+        )
         answers: list[Any] = json.loads(done.ok().out)
         return answers
 
@@ -121,7 +137,12 @@ class User:
 
     def container(self, **values: Any) -> Session:
         """Launch hello-tre with a token, as the form has it."""
-        sent = {"image": IMAGE, "registry_user": SITE["testbed_registry_user"], "registry_token": TOKEN, "memory": "1"}
+        sent = {
+            "image": IMAGE,
+            "registry_user": SITE["testbed_registry_user"],
+            "registry_token": TOKEN,
+            "memory": "1",
+        }
         return self.launch("batch_container_app", **{**sent, **values})
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a card says when a session is over: whether the container succeeded, and where things are."""
+"""What a card says when a session is over: did the container succeed, and where things are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ import pytest
 
 APP = "batch_container_app"
 IMAGE = "registry.example.org/project/image:2.1"
-RECORD = {"run_id": 7, "state": "COMPLETED", "rc": 0, "reason": "", "duration": 75.2, "image": IMAGE}
+RECORD = {
+    "run_id": 7,
+    "state": "COMPLETED",
+    "rc": 0,
+    "reason": "",
+    "duration": 75.2,
+    "image": IMAGE,
+}
 
 
 @pytest.fixture
@@ -50,7 +57,11 @@ def test_a_container_that_succeeded(portal, session, tmp_path):
     write_record(session, tmp_path, outputs=str(outputs))
     found = card(portal, session)
     assert found["headline"] == "The container succeeded"
-    assert (found["State"], found["Exit code"], found["Run time"]) == ("COMPLETED", "0", "1 min 15 s")
+    assert (found["State"], found["Exit code"], found["Run time"]) == (
+        "COMPLETED",
+        "0",
+        "1 min 15 s",
+    )
     assert "alert-success" in found["html"]
     assert f'href="/pun/sys/dashboard/files/fs{tmp_path}/outputs%207"' in found["html"]
     assert f'href="/pun/sys/dashboard/files/fs{session["directory"]}/output.log"' in found["html"]
@@ -60,21 +71,44 @@ def test_a_container_that_succeeded(portal, session, tmp_path):
     ("state", "rc", "reason", "headline"),
     [
         ("FAILED", 3, "the container exited with 3", "The container failed"),
-        ("TIMEOUT", 124, "the time that Slurm gave the job was over", "The container ran out of time"),
-        ("OUT_OF_MEMORY", 137, "the kernel killed it for lack of memory", "The container ran out of memory"),
+        (
+            "TIMEOUT",
+            124,
+            "the time that Slurm gave the job was over",
+            "The container ran out of time",
+        ),
+        (
+            "OUT_OF_MEMORY",
+            137,
+            "the kernel killed it for lack of memory",
+            "The container ran out of memory",
+        ),
         ("CANCELLED", 143, "stopped by SIGTERM", "The container was cancelled"),
     ],
 )
-def test_a_container_that_did_not_is_told_as_such(portal, session, tmp_path, state, rc, reason, headline):
+def test_a_container_that_did_not_is_told_as_such(
+    portal, session, tmp_path, state, rc, reason, headline
+):
     write_progress(session, "step run", f"rc {rc}", "state FAILED")
     write_record(session, tmp_path, state=state, rc=rc, reason=reason)
     found = card(portal, session)
-    assert (found["headline"], found["State"], found["Exit code"], found["Reason"]) == (headline, state, str(rc), reason)
+    assert (found["headline"], found["State"], found["Exit code"], found["Reason"]) == (
+        headline,
+        state,
+        str(rc),
+        reason,
+    )
     assert "alert-success" not in found["html"]
 
 
 def test_an_image_that_was_not_fetched(portal, session):
-    write_progress(session, "step pull", "rc 125", 'reason The image could not be fetched. answer: "no"', "state FAILED")
+    write_progress(
+        session,
+        "step pull",
+        "rc 125",
+        'reason The image could not be fetched. answer: "no"',
+        "state FAILED",
+    )
     found = card(portal, session)
     assert (found["headline"], found["Step"]) == ("The container failed", "pull")
     assert found["Reason"] == 'The image could not be fetched. answer: "no"'
@@ -94,7 +128,18 @@ def test_a_job_that_was_killed_while_the_container_ran(portal, session, tmp_path
     assert 'ended during the step "run"' in found["Reason"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "7", '"x"', "\x00\xff", '{"state": ["COMPLETED"], "rc": {"a": 1}, "duration": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '"x"',
+        "\x00\xff",
+        '{"state": ["COMPLETED"], "rc": {"a": 1}, "duration": "x"}',
+    ],
+)
 def test_a_damaged_record_is_no_success_and_no_error(portal, session, tmp_path, text):
     write_record(session, tmp_path)
     (tmp_path / "state/runs/7/run.json").write_text(text)

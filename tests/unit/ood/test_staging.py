@@ -6,13 +6,15 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from ood_support import APPS
 
 APP = "batch_container_app"
-TOKEN = "it's a \"t0ken\" $HOME `id`"  # noqa: S105
+TOKEN = 'it\'s a "t0ken" $HOME `id`'  # noqa: S105
 RIGHT = {
     "cluster": "large",
     "image": "registry.example.org/project/image:2.1",
@@ -36,9 +38,14 @@ def files_with(text: str, place: Path) -> list[str]:
 
 def test_the_token_is_in_one_file_that_only_its_owner_can_read(portal):
     staged = Path(portal.launch(APP, **RIGHT)["directory"])
-    assert files_with(TOKEN, portal.data) == [str((staged / "registry-token").relative_to(portal.data))]
+    assert files_with(TOKEN, portal.data) == [
+        str((staged / "registry-token").relative_to(portal.data))
+    ]
     assert (staged / "registry-token").read_text() == TOKEN
-    modes = {name: stat.S_IMODE((staged / name).stat().st_mode) for name in (".", "registry-token", "user_defined_context.json")}
+    modes = {
+        name: stat.S_IMODE((staged / name).stat().st_mode)
+        for name in (".", "registry-token", "user_defined_context.json")
+    }
     assert modes == {".": 0o700, "registry-token": 0o600, "user_defined_context.json": 0o600}
 
 
@@ -50,7 +57,9 @@ def test_what_the_portal_remembers_has_no_token(portal):
 
 
 def test_without_a_token_there_is_no_file_for_it(portal):
-    staged = Path(portal.launch(APP, **{**RIGHT, "registry_user": "", "registry_token": ""})["directory"])
+    staged = Path(
+        portal.launch(APP, **{**RIGHT, "registry_user": "", "registry_token": ""})["directory"]
+    )
     assert not (staged / "registry-token").exists()
 
 
@@ -70,7 +79,11 @@ def test_a_submission_that_fails_leaves_no_token(portal, tmp_path):
 
 
 def test_slurm_is_given_a_job_and_nothing_of_the_token(portal, tmp_path):
-    scheduler(portal, tmp_path, f'printf "%s\\n" "$@" >{tmp_path}/words; cat >{tmp_path}/script; env >{tmp_path}/env; echo 7')
+    scheduler(
+        portal,
+        tmp_path,
+        f'cd {tmp_path}; printf "%s\\n" "$@" >words; cat >script; env >env; echo 7',
+    )
     answer = portal.launch(APP, submit=True, **RIGHT)
     assert answer["job"] == "7"
     for name in ("words", "script", "env"):
@@ -80,7 +93,9 @@ def test_slurm_is_given_a_job_and_nothing_of_the_token(portal, tmp_path):
 
 def test_tokens_that_no_job_will_read_are_removed_by_the_next_launch(portal, tmp_path):
     scheduler(portal, tmp_path, "echo 7")
-    lost, waits, over = (portal.launch(APP, submit=submit, **RIGHT) for submit in (False, True, True))
+    lost, waits, over = (
+        portal.launch(APP, submit=submit, **RIGHT) for submit in (False, True, True)
+    )
     portal.completed(APP, waits["id"])  # which removes the token itself
     (Path(waits["directory"]) / "registry-token").write_text("x")
     db = portal.data / "batch_connect/db"
@@ -121,14 +136,58 @@ def test_the_image_file_is_called_as_the_commands_call_it(portal, image, file):
 
 def test_the_container_is_called_after_image_and_session(portal):
     answer = portal.launch(APP, **RIGHT)
-    assert f"ces_container_name=image-{answer['id']}\n" in (Path(answer["directory"]) / "settings.sh").read_text()
+    assert (
+        f"ces_container_name=image-{answer['id']}\n"
+        in (Path(answer["directory"]) / "settings.sh").read_text()
+    )
     answer = portal.launch(APP, **{**RIGHT, "container_name": "mine"})
     assert "ces_container_name=mine\n" in (Path(answer["directory"]) / "settings.sh").read_text()
 
 
+@pytest.mark.parametrize("app", APPS)
+def test_rendered_scripts_are_as_shellcheck_wants_them(portal, forms, app):
+    usual = {"cluster": "large", "image": RIGHT["image"], "cores": "1", "memory": "1", "gpus": "0"}
+    answer = portal.launch(
+        app, **{name: value for name, value in usual.items() if name in forms[app]["form"]}
+    )
+    assert "error" not in answer, answer
+    scripts = sorted(
+        name.name
+        for name in Path(answer["directory"]).glob("*.sh")
+        if name.name != "job_script_content.sh"
+    )
+    assert {"before.sh", "script.sh", "after.sh"} <= set(scripts)
+    # variables come from the portal's job script, and are for it
+    options = [
+        "--shell=bash",
+        "--severity=warning",
+        "--external-sources",
+        "--exclude=SC2034,SC2154",
+    ]
+    done = subprocess.run(
+        ["shellcheck", *options, *scripts],
+        cwd=answer["directory"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_what_the_container_gets_travels_in_files_of_the_users_alone(portal):
-    more = {"container_env": "A=1\r\nB='x y'", "container_args": "--name 'Ada'", "engine_args": "--read-only"}
+    more = {
+        "container_env": "A=1\r\nB='x y'",
+        "container_args": "--name 'Ada'",
+        "engine_args": "--read-only",
+    }
     staged = Path(portal.launch(APP, **RIGHT, **more)["directory"])
-    found = {name: (staged / name).read_text() for name in ("environment.txt", "arguments.txt", "options.txt")}
-    assert found == {"environment.txt": "A=1\nB='x y'\n", "arguments.txt": "--name 'Ada'\n", "options.txt": "--read-only\n"}
+    found = {
+        name: (staged / name).read_text()
+        for name in ("environment.txt", "arguments.txt", "options.txt")
+    }
+    assert found == {
+        "environment.txt": "A=1\nB='x y'\n",
+        "arguments.txt": "--name 'Ada'\n",
+        "options.txt": "--read-only\n",
+    }
     assert {stat.S_IMODE((staged / name).stat().st_mode) for name in found} == {0o600}
