@@ -19,6 +19,9 @@ _LONG_WITH_VALUE = frozenset(
 )
 """Those whose value may be the next word. A value is never taken for an option."""
 
+DIRECTORY = ("D", "chdir")
+"""The option that names a job's directory."""
+
 _JOB = re.compile(r"[0-9]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -64,7 +67,7 @@ def submission(words: Sequence[str], home: str) -> Submission:
 
     :raises InvalidValue: the directory is none that can be copied.
     """
-    directory = os.path.normpath(last(words, "D", "chdir"))
+    directory = os.path.normpath(last(words, *DIRECTORY))
     if not os.path.isabs(directory):
         raise InvalidValue(
             "directory of the job", directory, "it is not absolute", "submit it with -D DIRECTORY"

@@ -19,7 +19,7 @@ from ces.typed import Any
 from . import tree
 from .answer import told
 from .one_shot import remove_one_shot
-from .options import environment, log_of, submission
+from .options import DIRECTORY, environment, last, log_of, submission
 from .site import Site, home
 from .ssh import BackEnd, NotConnected, Unreachable
 from .tickets import Ticket, Tickets
@@ -31,11 +31,12 @@ _SUBMITTING = "submitting"
 def sbatch(site: Site, words: list[str]) -> int:
     """Submit the script that is on standard input, as sbatch does."""
     script = sys.stdin.buffer.read()
-    wanted = submission(words, home())
+    root = home_for(words)
+    wanted = submission(words, root)
     tickets = Tickets(site.cluster)
     tickets.prepare()
     supersede(tickets, wanted.directory)
-    ticket = Ticket("", wanted.directory, os.path.relpath(wanted.directory, home()))
+    ticket = Ticket("", wanted.directory, os.path.relpath(wanted.directory, root))
     with signals_as_errors(), one_side_only(site, tickets, ticket):
         check_size(site, wanted.directory)
         answer = send(site, words, script, ticket, environment(wanted.variables, os.environ))
@@ -52,6 +53,12 @@ def sbatch(site: Site, words: list[str]) -> int:
             )
             tickets.save(ticket)
     return told(answer)
+
+
+def home_for(words: list[str]) -> str:
+    """The home as the arguments call it: a link may lead to it."""
+    names = (home(), os.path.realpath(home()))
+    return next((name for name in names if last(words, *DIRECTORY).startswith(f"{name}/")), home())
 
 
 def send(
@@ -117,7 +124,9 @@ def check_size(site: Site, directory: str) -> None:
 def one_side_only(site: Site, tickets: Tickets, ticket: Ticket) -> Iterator[None]:
     """Whatever happens in the block, afterwards what the job reads once is not here."""
     try:
-        with passing_file(tickets.directory, _SUBMITTING, json.dumps(ticket.directory)):
+        with passing_file(
+            tickets.directory, _SUBMITTING, json.dumps([ticket.directory, ticket.place])
+        ):
             yield
     finally:
         remove_one_shot(site, ticket.directory)
@@ -137,9 +146,8 @@ def sweep_killed(site: Site, tickets: Tickets) -> None:
 
     def first(path: str, text: str) -> None:
         with suppress(ValueError):
-            directory = str(json.loads(text))
+            directory, place = (str(part) for part in json.loads(text))
             remove_one_shot(site, directory)
-            place = os.path.relpath(directory, home())
             save_lost(tickets, Ticket("", directory, place))
 
     with suppress(FileNotFoundError):
