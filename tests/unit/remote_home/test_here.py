@@ -173,7 +173,7 @@ def test_a_directory_for_sockets_must_be_ones_own(home, monkeypatch):
     mine.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(mine))
     assert runtime.Runtime("island").directory == f"{mine}/ces-remote/island"
-    os.chmod(mine / "ces-remote", 0o710)
+    (mine / "ces-remote").chmod(0o710)
     assert runtime.Runtime("island").directory == "", "somebody else could be in it"
     os.rename(mine / "ces-remote", mine / "elsewhere")
     (mine / "ces-remote").symlink_to(mine / "elsewhere")
