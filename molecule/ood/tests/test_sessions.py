@@ -245,6 +245,16 @@ def test_apptainer_and_its_file_in_the_home_directory(alice, node):
     alice.run("rm hello-tre:1.0.sif").ok()
 
 
+def test_who_is_in_several_projects_chooses_one(bob):
+    outcome = bob.container().end().outcome()
+    assert outcome["headline"] == "The container failed"
+    assert "there are several: proj1, proj2" in outcome["Reason"]
+    session = bob.container(project="proj2").end()
+    assert session.outcome()["headline"] == "The container succeeded"
+    mounts = json.loads(session.file("run/run.json"))["mounts"]
+    assert mounts[0]["source"] == "/safe_data/proj2"
+
+
 def test_a_form_that_is_wrong_is_refused_before_there_is_a_job(alice):
     answer = alice.try_launch("batch_container_app", image=IMAGE, cores="3", memory="1")
     assert "Cores: The cluster of the test bed allows at most 2." in answer["error"]

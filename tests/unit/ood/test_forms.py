@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import pytest
-from ood_support import APPS, FILES, SMALL
+from ood_support import APPS, FILES, ROOT, SMALL
 
 # what the portal's own objects take it for
 NAMES = """
@@ -97,6 +97,13 @@ def test_every_field_says_what_it_is(forms, app):
         attribute = forms[app]["attributes"][name]
         assert attribute["label"]
         assert attribute["help"].strip().endswith((".", "?")), name
+
+
+def test_the_page_for_researchers_has_every_field(forms):
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/web-form.md").read_text(), re.M)
+    documented = {name.strip() for row in rows for name in row.split(",")}
+    form = forms["batch_container_app"]
+    assert {form["attributes"][name]["label"] for name in form["form"]} <= documented
 
 
 @pytest.mark.parametrize("app", APPS)
