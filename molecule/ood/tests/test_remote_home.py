@@ -264,6 +264,19 @@ def test_what_sbatch_there_says_is_said_here(alice: Traveller) -> None:
     assert alice.there(f"test -e {directory}").rc != 0, "nothing of it stays"
 
 
+def test_other_commands_are_passed_on(alice: Traveller) -> None:
+    job = alice.submit("true", "-H")
+    assert f"JobId={job.id} " in alice.slurm("scontrol", "show", "job", job.id).ok().out
+    alice.slurm("scontrol", "release", job.id).ok()
+    job.end()
+    assert alice.slurm("sinfo", "-aho", "%F/%C").ok().out.count("/") == 6
+    done = alice.slurm("sacct", "-j", job.id)
+    assert (done.rc, done.out) == (1, "")
+    assert "accounting storage is disabled" in done.err
+    done = alice.slurm("scancel", "4000000000")
+    assert "Invalid job id" in done.err
+
+
 # --- hostile contents ----------------------------------------------------------------------------
 
 NAMES = ["a\nb", "-rf", "$(touch caught)", 'it\'s "quoted"', "\udcff\udcfe", " ", "*", "..."]
