@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from ces_remote import complaint
 from ces_remote.site import Site
 
+ROOT = Path(__file__).resolve().parents[3]
 SITE = Site("island", "login.example.org")
 LOGIN = "alice@login.example.org"
 DENIED = "Permission denied (publickey)."
@@ -56,3 +60,13 @@ def test_what_is_said_has_a_way_out(said, keys, meaning, way):
 def test_another_port_is_in_the_commands():
     error = complaint.explain(Site("x", "h", port=2222), "reach it", "Permission denied", "", "/k")
     assert "ssh-copy-id -i /k.pub -p 2222 alice@h" in error.hint
+
+
+def test_the_page_for_researchers_has_what_is_said():
+    page = (ROOT / "docs" / "remote-homes.md").read_text(encoding="utf-8")
+    table = page.split("| it says |")[1]
+    documented = re.findall(r"^\| `([^`]+)` \|", table, re.M)
+    said = " ".join(meaning for _pattern, _matter, meaning, _way in complaint.WAYS)
+    assert len(documented) > 5
+    for words in documented:
+        assert all(part.strip() in said for part in words.split("...")), words

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ssh is called with, and what becomes of its answers, with a stand-in that runs it here."""
+"""What ssh is called with, and what becomes of its answers; a stand-in runs it all here."""
 
 from __future__ import annotations
 
