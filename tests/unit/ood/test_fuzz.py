@@ -269,12 +269,14 @@ def test_the_commands_are_told_what_was_sent_and_nothing_else(accepted, stand_in
         if values.get("registry_token"):
             credentials = ["--username", text_of(values["registry_user"]), "--password-stdin"]
         runner = text_of(values["runner"]) or "podman"
-        assert told(directory, "ces-pull") == [runner, *credentials, image]
+        reuse = runner == "apptainer" and values.get("reuse_sif", "0") in ("1", "true", "yes", "on")
+        reused = ["--reuse-sif"] if reuse else []
+        assert told(directory, "ces-pull") == [runner, *reused, *credentials, image]
         words = told(directory, "ces-run")
         name = text_of(values.get("container_name", "")) or directory.name
         assert words[0] == runner
         assert words[words.index("--name") + 1].endswith(name)
-        assert words[-1] == image
+        assert words[-1].endswith(".sif") if reuse else words[-1] == image
         assert not (directory / "registry-token").exists()
 
 
