@@ -107,7 +107,8 @@ class Slurm:
 
     def ask(self, *words: str) -> str | None:
         """What scontrol says, or None: it is not there, is elsewhere, or does not answer."""
-        if self.scontrol is None or self.cluster.get("submit_host"):
+        elsewhere = self.cluster.get("submit_host") or not self.cluster.get("shared_home", True)
+        if self.scontrol is None or elsewhere:
             return None
         conf = self.cluster.get("conf")
         env = {**os.environ, "LC_ALL": "C", **({"SLURM_CONF": conf} if conf else {})}
