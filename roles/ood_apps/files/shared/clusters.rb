@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What the portal knows of a cluster, with our limits, which the role ood_apps writes below "custom: ces:" of clusters.d.
+class Cluster
+  DEFAULTS = {
+    max_cores: 1, max_memory: 4, max_gpus: 0, runners: ["podman"], wall_time: 6, partition: nil, shared_home: true, apps: nil
+  }.freeze
+
+  attr_reader :id, :title
+
+  def initialize(cluster)
+    @id = cluster.id.to_s
+    @title = cluster.metadata.title || @id
+    @ces = DEFAULTS.merge(cluster.custom_config(:ces))
+  end
+
+  # The clusters that this user may use for an app, as the portal lists them.
+  def self.usable(app)
+    OodAppkit.clusters.select { |cluster| cluster.job_allow? && !cluster.custom_config(:ces).empty? }
+             .map { |cluster| new(cluster) }.select { |cluster| cluster.offers?(app) }
+  end
+
+  def offers?(app) = @ces[:apps].nil? || @ces[:apps].include?(app)
+  def max_cores = Integer(@ces[:max_cores])
+  def max_memory = Integer(@ces[:max_memory])
+  def max_gpus = Integer(@ces[:max_gpus])
+  def runners = Array(@ces[:runners]).map(&:to_s)
+  def shared_home? = @ces[:shared_home] != false
+  def partition = @ces[:partition]
+  # seconds
+  def wall_time = (Float(@ces[:wall_time]) * 3600).to_i
+  # as the names of directives in a form have it
+  def token = id.downcase.tr("_", "-")
+
+  # More of what a site wrote below "custom: ces:", for an app that has settings of its own.
+  def setting(name, default = nil) = @ces.fetch(name.to_sym, default)
+end

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+#
+# What the scripts of a session share. It is sourced by before.sh, script.sh and after.sh, in the session's directory:
+#
+#     ces_script=before.sh
+#     . ./ces/steps.sh
+#
+# before.sh and after.sh are sourced by the portal's job script, so all names here begin with ces_.
+
+ces_root=$PWD
+# jobs are submitted without an environment
+export PATH="${PATH:-/usr/bin:/bin}:/usr/local/bin"
+export SLURM_EXPORT_ENV=ALL
+
+# ces_say TEXT... : a dated line of the log.
+ces_say() { printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${ces_script:-script.sh}" "$*"; }
+
+# ces_note KEY TEXT... : remembered for the card of the session; a later one wins.
+ces_note() {
+    local key=$1 text
+    shift
+    text=$(tr -s '\000-\040\177' ' ' <<<"$*")
+    (umask 077 && printf '%s %s\n' "$key" "${text% }" >>"$ces_root/progress")
+}
+
+# ces_step NAME TEXT... : what begins now. A job that ends without a word ended there.
+ces_step() {
+    ces_note step "$1"
+    shift
+    ces_say "$*"
+    ces_log=$(readlink "/proc/$BASHPID/fd/1")
+    ces_log_size=$(stat -c %s -- "$ces_log" 2>/dev/null || echo 0)
+}
+
+# ces_said : the end of what programs wrote into the log since the step began.
+ces_said() { [[ ! -f $ces_log ]] || tail -c "+$((ces_log_size + 1))" -- "$ces_log" | tail -c 1500; }
+
+# ces_ended STATE STATUS [REASON...] : how the step that is being done ended.
+ces_ended() {
+    local state=$1 status=$2
+    shift 2
+    ces_note rc "$status"
+    ces_note reason "$*"
+    ces_note state "$state"
+}
+
+# ces_as_typed WORD... : an argument list as one could type it.
+ces_as_typed() {
+    local line
+    printf -v line ' %q' "$@"
+    printf '%s' "${line# }"
+}
+
+# ces_at_end COMMAND : run when this script ends, however it ends short of SIGKILL; the last one given is run first.
+# Slurm tells all processes of a job at once to end. Bash hears of it when the program that runs has ended, which has then
+# cleared away after itself.
+ces_at_end() {
+    ces_endings="$1${ces_endings:+; $ces_endings}"
+    # shellcheck disable=SC2064  # as it is now
+    trap "$ces_endings" EXIT
+    trap 'exit 143' TERM
+    trap 'exit 130' INT
+    trap 'exit 129' HUP
+}
+
+# ces_outlive : for before.sh. The portal's job script would end at once when Slurm says so, and what it started with it.
+ces_outlive() { trap 'while [[ -n ${SCRIPT_PID:-} ]] && kill -0 "$SCRIPT_PID" 2>/dev/null; do sleep 0.1; done' TERM; }
