@@ -116,7 +116,7 @@ end
 # The values of a form. All of them are strings.
 class PortalContext
   def initialize(fields, sent)
-    @values = fields.to_h { |id, attribute| [id, (sent[id] || default(attribute)).to_s] }
+    @values = fields.to_h { |id, attribute| [id, text(sent[id] || default(attribute))] }
   end
 
   def to_h = @values
@@ -132,6 +132,9 @@ class PortalContext
   def for_submit = OpenStruct.new(@values).instance_eval { binding }
 
   private
+
+  # Bytes that are no text are given in base64.
+  def text(value) = value.is_a?(Hash) ? value.fetch("base64").unpack1("m").force_encoding("UTF-8") : value.to_s
 
   # A box that is not ticked is sent as 0.
   def default(attribute)
@@ -226,7 +229,6 @@ class PortalSession
     words += ["-t", format("%02d:%02d:%02d", script["wall_time"] / 3600, script["wall_time"] / 60 % 60, script["wall_time"] % 60)]
     # the job's environment is for sbatch alone, nothing of it and nothing of ours reaches the job
     words += ["--export", "NONE", *script.fetch("native", []).map(&:to_s), "--parsable"]
-    File.umask(0o022)
     words
   end
 

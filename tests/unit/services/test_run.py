@@ -373,3 +373,28 @@ def test_runs_are_listed_the_newest_first_and_by_state(dead):
     assert [record.run_id for record in list_runs(dead.system, limit=1)] == [3]
     assert [record.run_id for record in list_runs(dead.system, state="CANCELLED")] == [1]
     assert list_runs(dead.system, limit=0) == []
+
+
+def test_a_link_leads_to_the_record_while_it_runs_and_afterwards(ready, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to("/of/an/older/run")
+    seen = []
+
+    def look(command, _streams):
+        seen.append(json.loads((link / "run.json").read_text())["state"])
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    ran = run_container(replace(SPEC, record_link=str(link)), ready.system)
+    assert seen == ["RUNNING"]
+    assert json.loads((link / "run.json").read_text())["state"] == "COMPLETED"
+    assert link.resolve() == Path(ran.record.log).parent
+
+
+def test_no_file_gives_way_to_a_link_and_the_record_says_so(ready, tmp_path):
+    link = tmp_path / "link"
+    link.write_text("mine")
+    with pytest.raises(CesError, match="no symbolic link"):
+        run_container(replace(SPEC, record_link=str(link)), ready.system)
+    assert link.read_text() == "mine"
+    assert [record.state for record in list_runs(ready.system)] == ["FAILED"]

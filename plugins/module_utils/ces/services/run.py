@@ -15,6 +15,7 @@ from ..system.audit import audit_run
 from ..system.cgroup import oom_kills
 from ..system.files import (
     explained,
+    link_to,
     private_directory,
     read_if_there,
     remove_quietly,
@@ -175,6 +176,8 @@ def _run(
         # from here on a sweep finds all that there is to clear away
         active.save(record, durable=False)
         with _clearing_away(plan, launch, record, active, system):
+            if plan.spec.record_link is not None:
+                link_to(active.directory, plan.spec.record_link)
             _make_directories(plan, launch)
             with store_of(plan.spec.runner, system).lend(image, launch):
                 finished = _follow(plan, launch, record, active, system)

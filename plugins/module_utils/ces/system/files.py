@@ -111,6 +111,24 @@ def write_new(path: str, text: str, mode: int = 0o600, durable: bool = False) ->
             os.fsync(stream.fileno())
 
 
+def link_to(target: str, link: str) -> None:
+    """Make a symbolic link in one step; an older link gives way, nothing else does."""
+    if os.path.lexists(link) and not os.path.islink(link):
+        raise CesError(
+            f"make the link {link}",
+            said="something is there that is no symbolic link",
+            hint="choose another name",
+        )
+    temporary = f"{link}.{os.getpid()}.{time.monotonic_ns()}.tmp"
+    with explained(f"make the link {link}"):
+        try:
+            os.symlink(target, temporary)
+            os.replace(temporary, link)
+        except BaseException:
+            remove_quietly(temporary)
+            raise
+
+
 def read_text(path: str, what: str) -> str:
     """Text of a file or FIFO of at most 1 MiB.
 

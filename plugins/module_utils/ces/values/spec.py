@@ -90,6 +90,7 @@ class RunSpec:
     :param options: words for the engine, read against the policy's allow-list.
     :param home: mount the user's home as well.
     :param pull: ``missing``, ``always`` or ``never``.
+    :param record_link: absolute path of a symbolic link to make to the record's directory.
     :raises InvalidValue: anything that can be seen to be wrong without looking at the machine.
     """
 
@@ -108,6 +109,7 @@ class RunSpec:
     timeout: Amount = None
     pull: str = "missing"
     credentials: Credentials = Credentials()
+    record_link: str | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None and not re.fullmatch(_CONTAINER_NAME, self.name):

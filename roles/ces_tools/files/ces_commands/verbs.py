@@ -107,6 +107,7 @@ _RUN = (
     Option("--network", "MODE", "network of the container (default: the site's)"),
     Option("--timeout", "DURATION", "stop the container after that long: 90s, 5m, 1h30m, HH:MM:SS"),
     Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--record-link", "LINK", "make LINK lead to the run's record, for programs"),
     Option("--dry-run", "", "check everything, print what would run, and end"),
     Option(
         "--json", "", "print the run's record as JSON; the container's output is in the log alone"

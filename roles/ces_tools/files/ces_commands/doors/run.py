@@ -81,7 +81,12 @@ def _spec(parsed: Parsed, image: Image, system: System) -> RunSpec:
         ),
         timeout=parsed.text("timeout"),
         pull=parsed.text("pull") or "missing",
+        record_link=_path(parsed.text("record_link")),
     )
+
+
+def _path(text: str | None) -> str | None:
+    return os.path.abspath(text) if text else None
 
 
 def _words(parsed: Parsed, key: str, variables: dict[str, str]) -> list[str]:

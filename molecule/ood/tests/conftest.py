@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A portal as its users reach it: they fill in forms, their jobs run, they read the cards."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from remote import Done, Host, logged_in, wait_until
+
+INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
+SITE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars/all.yml").read_text())
+PORTAL = (Path(__file__).resolve().parents[3] / "tests/ood/portal.rb").read_text()
+APPS = "/var/www/ood/apps/sys"
+CLUSTERS = "/etc/ood/config/clusters.d"
+IMAGE = SITE["testbed_image"]
+TOKEN = SITE["testbed_registry_password"]
+OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A launch: the session's directory on the portal, and its job."""
+
+    user: User
+    app: str
+    id: str
+    directory: str
+    job: int
+
+    def facts(self) -> dict[str, str]:
+        """What Slurm knows of the job; it forgets some minutes after the end."""
+        said = self.user.portal.root(f"scontrol show --oneliner job {self.job}")
+        return dict(word.partition("=")[::2] for word in said.split() if "=" in word)
+
+    def wait_for(self, *states: str, seconds: float = 90) -> dict[str, str]:
+        wait_until(
+            lambda: self.facts()["JobState"] in states,
+            f"job {self.job} to be {' or '.join(states)}: {self.log()}",
+            seconds,
+        )
+        return self.facts()
+
+    def end(self) -> Session:
+        """Wait until the job is over, and all that belongs to it."""
+        self.wait_for(*OVER)
+        wait_until(lambda: not self.user.portal.root(f"squeue -h -j {self.job} 2>/dev/null || true").strip(), "its end")
+        return self
+
+    def file(self, name: str) -> str:
+        return self.user.run(f"cat {shlex.quote(f'{self.directory}/{name}')}").out
+
+    def files(self) -> set[str]:
+        return set(self.user.run(f"cd {shlex.quote(self.directory)} && find . -mindepth 1 -printf '%P\n'").ok().out.split())
+
+    def log(self) -> str:
+        return self.file("output.log")
+
+    def card(self, completed: bool = False) -> dict[str, str]:
+        (card,) = self.user.ask({"card": self.id, "app": self.app, "completed": completed})
+        return dict(card)
+
+    def outcome(self) -> dict[str, str]:
+        """The completed view's table, and its state and headline."""
+        html = self.card(completed=True)["completed"]
+        return read_card(html)
+
+
+def read_card(html: str) -> dict[str, str]:
+    import re
+
+    rows = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', html))
+    rows["headline"] = re.search(r"<strong>(.*?)</strong>", html)[1]  # type: ignore[index]
+    rows |= {name: path for name, path in re.findall(r'<li>(.*?): <a href="[^"]*">(.*?)</a></li>', html.replace("&#58;", ":"))}
+    return {unescape(name): unescape(value) for name, value in rows.items()}
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who uses the portal."""
+
+    portal: Host
+    name: str
+
+    @property
+    def home(self) -> str:
+        return f"/home/{self.name}"
+
+    def run(self, script: str, stdin: str = "", timeout: float = 120) -> Done:
+        """A line of shell in a login session on the portal's host."""
+        return self.portal.run(self.name, script, stdin, timeout)
+
+    def ask(self, *wanted: dict[str, Any]) -> list[Any]:
+        """What the portal's server of this user answers."""
+        places = {"apps": APPS, "clusters": CLUSTERS, "data": f"{self.home}/ondemand/data", "do": wanted}
+        done = self.portal.command(self.name, "ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places), timeout=120)
+        answers: list[Any] = json.loads(done.ok().out)
+        return answers
+
+    def form(self, app: str) -> dict[str, Any]:
+        return dict(self.ask({"form": app})[0])
+
+    def try_launch(self, app: str, **values: Any) -> dict[str, Any]:
+        return dict(self.ask({"launch": app, "values": {"cluster": "tre", **values}})[0])
+
+    def launch(self, app: str, **values: Any) -> Session:
+        answer = self.try_launch(app, **values)
+        assert "error" not in answer, answer
+        return Session(self, app, answer["id"], answer["directory"], int(answer["job"]))
+
+    def container(self, **values: Any) -> Session:
+        """Launch hello-tre with a token, as the form has it."""
+        sent = {"image": IMAGE, "registry_user": SITE["testbed_registry_user"], "registry_token": TOKEN, "memory": "1"}
+        return self.launch("batch_container_app", **{**sent, **values})
+
+
+@pytest.fixture(scope="session")
+def hosts() -> Iterator[dict[str, Host]]:
+    with logged_in(INVENTORY) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def portal(hosts: dict[str, Host]) -> Host:
+    return hosts["portal"]
+
+
+@pytest.fixture(scope="session")
+def node(hosts: dict[str, Host]) -> Host:
+    return hosts["node1"]
+
+
+@pytest.fixture(scope="session")
+def alice(portal: Host) -> User:
+    return User(portal, "alice")
+
+
+@pytest.fixture(scope="session")
+def bob(portal: Host) -> User:
+    return User(portal, "bob")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the tests of apps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ood_support import APPS, LARGE, ROOT, SMALL, Portal, pack_program
+
+
+@pytest.fixture(scope="session")
+def installed_apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All apps with what they share."""
+    directory = tmp_path_factory.mktemp("apps")
+    pack_program().main(ROOT, ["--to", str(directory), *APPS])
+    return directory
+
+
+@pytest.fixture
+def portal(installed_apps: Path, tmp_path: Path) -> Portal:
+    """It has a large and a small cluster."""
+    return usual(Portal(installed_apps, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def forms(installed_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Each app's form where there are two clusters, by name."""
+    found = usual(Portal(installed_apps, tmp_path_factory.mktemp("portal")))
+    return {app: found.form(app) for app in APPS}
+
+
+def usual(portal: Portal) -> Portal:
+    portal.has_cluster("large", LARGE)
+    portal.has_cluster("small", SMALL)
+    return portal

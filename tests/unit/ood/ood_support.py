@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Apps as they are installed, rendered by Ruby on this machine; see tests/ood/portal.rb."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+FILES = ROOT / "roles/ood_apps/files"
+APPS = sorted(path.name for path in (FILES / "apps").iterdir() if path.is_dir())
+LARGE: dict[str, Any] = {
+    "max_cores": 8,
+    "max_memory": 16,
+    "max_gpus": 2,
+    "runners": ["podman", "apptainer"],
+    "partition": "batch",
+}
+SMALL: dict[str, Any] = {"max_cores": 2, "max_memory": 4, "max_gpus": 0, "runners": ["podman"]}
+
+
+@dataclass
+class Portal:
+    """A portal with its apps, clusters and one user's data."""
+
+    apps: Path
+    place: Path
+    bin_overrides: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        return self.place / "data"
+
+    def has_cluster(self, name: str, ces: dict[str, Any], title: str = "") -> None:
+        said = {
+            "metadata": {"title": title or name.title()},
+            "login": {"host": name},
+            "job": {"adapter": "slurm", "bin_overrides": self.bin_overrides},
+            "custom": {"ces": ces},
+        }
+        file = self.place / "clusters.d" / f"{name}.yml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump({"v2": said}))
+
+    def ask(self, *wanted: dict[str, Any]) -> list[Any]:
+        """What the portal answers to each of the requests."""
+        request = {
+            "apps": str(self.apps),
+            "clusters": str(self.place / "clusters.d"),
+            "data": str(self.data),
+            "do": wanted,
+        }
+        done = subprocess.run(
+            ["ruby", "-W0", ROOT / "tests/ood/portal.rb"],
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        answers: list[Any] = json.loads(done.stdout)
+        return answers
+
+    def form(self, app: str) -> dict[str, Any]:
+        (form,) = self.ask({"form": app})
+        assert "error" not in form, form
+        return dict(form)
+
+    def check(self, app: str, **values: Any) -> dict[str, Any]:
+        return dict(self.ask({"check": app, "values": values})[0])
+
+    def launch(self, app: str, submit: bool = False, **values: Any) -> dict[str, Any]:
+        return dict(self.ask({"launch": app, "values": values, "submit": submit})[0])
+
+    def completed(self, app: str, session: str) -> str:
+        (card,) = self.ask({"card": session, "app": app, "completed": True})
+        return str(card["completed"])
+
+
+def pack_program() -> Any:
+    spec = importlib.util.spec_from_file_location("pack_apps", FILES / "pack_apps.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What bites silently in forms: names, directives, patterns, modes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+from ood_support import APPS, FILES, SMALL
+
+RESERVED = set(
+    "display method partition format count first group_by send class each filter find hash max min select sort sum"
+    " table then zip label help widget value id title".split()
+)
+DIRECTIVE = re.compile(r"data-(max|min|hide|set|option-for|exclusive-option-for|label|help)-(.+)")
+
+
+def options_of(attribute):
+    """The directives of each option of a select."""
+    return [
+        {key: value for part in option if isinstance(part, dict) for key, value in part.items()}
+        for option in attribute.get("options", [])
+    ]
+
+
+def target_of(kind: str, rest: str, names: list[str]) -> str:
+    """The field that a directive is about: the longest name that it begins with, as the portal's script finds it."""
+    found = [name for name in names if f"{rest}-".startswith(f"{name.replace('_', '-')}-")]
+    assert found, f"data-{kind}-{rest} is about no field"
+    return max(found, key=len)
+
+
+def directives(form):
+    """(cause, kind, target, value) of each directive of each option."""
+    names = form["form"]
+    for cause in names:
+        for option in options_of(form["attributes"].get(cause, {})):
+            for key, value in option.items():
+                kind, rest = DIRECTIVE.fullmatch(key).groups()
+                yield cause, kind, target_of(kind, rest, names), value
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_an_app_has_all_its_files_and_the_shared_ones(installed_apps, app):
+    root = installed_apps / app
+    for name in (
+        *("manifest.yml", "form.yml.erb", "submit.yml.erb", "fields.yml", "VERSION"),
+        *("view.html.erb", "completed.html.erb", "shared/all.rb", "template/ces/steps.sh"),
+        *("template/before.sh.erb", "template/script.sh.erb", "template/after.sh.erb"),
+    ):
+        assert (root / name).is_file(), name
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", (root / "VERSION").read_text())
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_what_is_run_is_executable_and_nothing_else(installed_apps, app):
+    for file in (installed_apps / app).rglob("*"):
+        if file.is_file():
+            runs = file.read_bytes().startswith(b"#!")
+            assert file.stat().st_mode & 0o7777 == (0o755 if runs else 0o644), file
+    assert (installed_apps / app / "template/script.sh.erb").read_bytes().startswith(b"#!/usr/bin/env bash\n")
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_no_field_has_a_name_that_means_something_else(forms, app):
+    ruby = (
+        'require "ostruct"; require "json"; class B; include Enumerable; end;'
+        "puts JSON.generate((OpenStruct.new.methods + B.new.methods + Object.private_instance_methods"
+        " + [].methods + {}.methods).uniq)"
+    )
+    methods = json.loads(subprocess.run(["ruby", "-e", ruby], capture_output=True, check=True).stdout)
+    for name in forms[app]["form"]:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
+        assert name not in RESERVED | set(methods), f"{name} is a method"
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_fields_are_known_to_the_server(forms, app):
+    form = forms[app]
+    assert form["form"][0] == "cluster"
+    assert set(form["attributes"]) >= set(form["form"])
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_every_field_says_what_it_is(forms, app):
+    for name in forms[app]["form"]:
+        attribute = forms[app]["attributes"][name]
+        assert attribute["label"]
+        assert attribute["help"].strip().endswith((".", "?")), name
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_all_options_of_a_select_have_the_same_directives(forms, app):
+    for name, attribute in forms[app]["attributes"].items():
+        keys = {frozenset(option) for option in options_of(attribute)}
+        assert len(keys) <= 1, name
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_what_can_be_hidden_is_set_and_is_not_required(forms, app):
+    form = forms[app]
+    found = list(directives(form))
+    hidden = {(cause, target) for cause, kind, target, _value in found if kind == "hide"}
+    put = {(cause, target) for cause, kind, target, _value in found if kind == "set"}
+    assert hidden <= put
+    for _cause, target in hidden:
+        assert not form["attributes"][target].get("required")
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_no_fields_wait_for_each_other(forms, app):
+    edges: dict[str, set[str]] = {}
+    for cause, kind, target, _value in directives(forms[app]):
+        # an option for a cluster: the cluster is the cause
+        source, result = (target, cause) if "option-for" in kind else (cause, target)
+        edges.setdefault(source, set()).add(result)
+    for start in edges:
+        seen, todo = set(), [start]
+        while todo:
+            for following in edges.get(todo.pop(), ()):
+                assert following != start, f"{start} waits for itself"
+                if following not in seen:
+                    seen.add(following)
+                    todo.append(following)
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_browser_reads_the_patterns(forms, app):
+    patterns = [a["pattern"] for a in forms[app]["attributes"].values() if "pattern" in a]
+    script = 'for (const p of JSON.parse(process.argv[1])) new RegExp("^(?:" + p + ")$", "v")'
+    done = subprocess.run(["node", "-e", script, json.dumps(patterns)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_pattern_that_only_older_browsers_read_would_be_found():
+    script = 'new RegExp("^(?:" + process.argv[1] + ")$", "v")'
+    assert subprocess.run(["node", "-e", script, "[a-z0-9./:-]+"], capture_output=True, check=False).returncode != 0
+
+
+IMAGES = {
+    "registry.example.org/project/image:tag": True,
+    "registry.tre.test:5000/tre/hello-tre:1.0": True,
+    "localhost/a/b": True,
+    "localhost:5000/a": True,
+    "r.example.org/a/b@sha256:" + "0" * 64: True,
+    "r.example.org/a/b:1@sha256:" + "0" * 64: True,
+    "alpine": False,
+    "library/alpine": False,
+    "docker://r.example.org/a": False,
+    "r.example.org/A": False,
+    "r.example.org/a b": False,
+    "r.example.org/a:": False,
+    "r.example.org/a@sha256:00": False,
+    "-r.example.org/a;id": False,
+    "": True,  # a browser looks at what is there; "required" is another matter
+}
+
+
+def test_browser_and_server_agree_about_images(forms, portal):
+    pattern = forms["batch_container_app"]["attributes"]["image"]["pattern"]
+    script = (
+        'const [p, all] = JSON.parse(process.argv[1]); const r = new RegExp("^(?:" + p + ")$", "v");'
+        'console.log(JSON.stringify(all.map(x => x === "" || r.test(x))))'
+    )
+    said = subprocess.run(["node", "-e", script, json.dumps([pattern, list(IMAGES)])], capture_output=True, check=True)
+    assert dict(zip(IMAGES, json.loads(said.stdout))) == IMAGES
+    named = [image for image in IMAGES if image]
+    answers = portal.ask(
+        *({"check": "batch_container_app", "values": {"cluster": "large", "image": image}} for image in named)
+    )
+    assert {image: "error" not in answer for image, answer in zip(named, answers)} == {
+        image: IMAGES[image] for image in named
+    }
+
+
+def test_limits_and_fields_change_with_the_cluster(forms):
+    cluster = forms["batch_container_app"]["attributes"]["cluster"]
+    assert [option[:2] for option in cluster["options"]] == [["Large", "large"], ["Small", "small"]]
+    large, small = options_of(cluster)
+    assert (large["data-max-cores"], large["data-max-memory"], large["data-max-gpus"]) == (8, 16, 2)
+    assert (small["data-max-cores"], small["data-max-memory"], small["data-hide-gpus"]) == (2, 4, True)
+    runner = forms["batch_container_app"]["attributes"]["runner"]
+    podman, apptainer = options_of(runner)
+    assert podman["data-hide-reuse-sif"] and not apptainer["data-hide-reuse-sif"]
+    assert apptainer["data-option-for-cluster-large"] and not apptainer["data-option-for-cluster-small"]
+
+
+def test_one_cluster_is_no_choice_and_what_it_lacks_is_no_field(portal):
+    (portal.place / "clusters.d/large.yml").unlink()
+    form = portal.form("batch_container_app")
+    attributes = form["attributes"]
+    assert (attributes["cluster"]["widget"], attributes["cluster"]["value"]) == ("hidden_field", "small")
+    assert attributes["runner"]["widget"] == "hidden_field"
+    assert {"gpus", "reuse_sif"}.isdisjoint(form["form"])
+    assert (attributes["cores"]["max"], attributes["memory"]["max"], attributes["memory"]["value"]) == (2, 4, 4)
+
+
+def test_without_a_cluster_the_portal_can_say_so(portal):
+    for file in (portal.place / "clusters.d").iterdir():
+        file.unlink()
+    form = portal.form("batch_container_app")
+    assert form["cluster"] == ["no-cluster-offers-this-app"]
+
+
+def test_a_cluster_is_offered_by_the_apps_that_it_names(portal):
+    portal.has_cluster("other", {**SMALL, "apps": ["greetings_app"]})
+    assert "other" not in portal.form("batch_container_app")["cluster"]
+    assert "other" in portal.form("greetings_app")["cluster"]
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_fields_are_in_the_order_of_their_list(forms, app):
+    listed = re.findall(r"^- (\w+)$", (FILES / "apps" / app / "fields.yml").read_text(), re.M)
+    assert forms[app]["form"] == listed
