@@ -5,6 +5,9 @@ class Cluster
     max_cores: 1, max_memory: 4, max_gpus: 0, runners: ["podman"], wall_time: 6, partition: nil, shared_home: true, apps: nil
   }.freeze
 
+  # Apps that a cluster offers only if the site has said something about it below "custom: ces:".
+  NEEDS = { "jupyter_app" => :jupyter_image }.freeze
+
   attr_reader :id, :title
 
   def initialize(cluster)
@@ -19,7 +22,7 @@ class Cluster
              .map { |cluster| new(cluster) }.select { |cluster| cluster.offers?(app) }
   end
 
-  def offers?(app) = @ces[:apps].nil? || @ces[:apps].include?(app)
+  def offers?(app) = (@ces[:apps].nil? || @ces[:apps].include?(app)) && (!NEEDS.key?(app) || !setting(NEEDS[app]).nil?)
   def max_cores = Integer(@ces[:max_cores])
   def max_memory = Integer(@ces[:max_memory])
   def max_gpus = Integer(@ces[:max_gpus])
