@@ -56,6 +56,8 @@ module Fields
               hint: "write one NAME=value a line; names have letters, digits and _"),
     Field.new("container_args", kind: :words, label: "Container arguments", longest: 100_000,
               hint: "write them as on a command line, in quotes where there are spaces"),
+    Field.new("project", kind: :line, label: "Project", pattern: '[a-zA-Z0-9_][a-zA-Z0-9_.\-]*', longest: 100,
+              hint: "it is the name of a directory in /safe_data"),
     Field.new("work_dir", kind: :line, label: "Working directory", pattern: '~|(?:~\/|\/)[^,:"\'\\\\]*', longest: 1000,
               hint: "give the whole path, such as ~/analysis, without quotes, commas and colons"),
     Field.new("greeting", kind: :line, label: "Greeting", pattern: '.*')
