@@ -174,7 +174,7 @@ def test_a_notebook_in_a_browser(
     lab.new_notebook()
     assert lab.run("6*7") == "42"
     seen = lab.run(
-        "import os; print(os.getcwd(), *os.listdir('/sys/class/net'), os.path.exists(os.environ['HOME']+'/.bashrc'),"
+        "import os, socket; print(os.getcwd(), *(name for _, name in socket.if_nameindex()), os.path.exists(os.environ['HOME']+'/.bashrc'),"
         " sorted(os.listdir('/safe_data')), open('/safe_outputs/result','w').write('1'), os.access('/scratch',os.W_OK))"
     )
     # a container has no network; with a directory of one's own choice it has not the home either
