@@ -22,7 +22,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint unit sanity molecule faults slurm test-vm bench demo login clean
+.PHONY: help setup tools test lint unit sanity molecule faults slurm ood test-vm bench demo login clean
 
 ## Use
 
@@ -54,6 +54,9 @@ faults: setup ## The scenario faults: hostile input, faults, signals, secrets, l
 
 slurm: setup ## The scenario slurm: a cluster, containers in its jobs, runs that playbooks submit
 	@$(MAKE) molecule SCENARIO=slurm TESTBED=$${TESTBED:-molecule-slurm}
+
+ood: setup ## The scenario ood: a portal's apps, from the form to the card
+	@$(MAKE) molecule SCENARIO=ood TESTBED=$${TESTBED:-molecule-ood}
 
 test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
 	@SCENARIO=vm TESTBED=$${TESTBED:-vm} testbed/run-all molecule

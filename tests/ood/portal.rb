@@ -301,7 +301,7 @@ class PortalRequest
     app(wanted["check"]).submit_options(context)
   rescue StandardError => e
     # what the form would show again
-    { "error" => e.message, "class" => e.class.name.split("::").last, "shown_again" => context&.to_h }
+    { "error" => e.message, "class" => e.class.name.split("::").last, "shown_again" => context&.to_h&.transform_values(&:scrub) }
   end
 
   def launch(wanted)

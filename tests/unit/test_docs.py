@@ -27,6 +27,7 @@ PAGES = sorted(
 )
 POLICY = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
 RESEARCHER = (ROOT / "docs" / "researcher.md").read_text(encoding="utf-8")
+WEB_FORM = (ROOT / "docs" / "web-form.md").read_text(encoding="utf-8")
 ADMINISTRATOR = (ROOT / "docs" / "administrator.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PROMISES = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
@@ -209,6 +210,12 @@ def test_messages_that_researchers_look_up_exist(message):
 def test_messages_that_administrators_look_up_exist(message):
     text = sources("roles/*/tasks/*.yml", "plugins/module_utils/ces/**/*.py")
     assert all(part in text for part in literal_parts(message))
+
+
+@pytest.mark.parametrize("message", told(WEB_FORM))
+def test_messages_that_users_of_the_web_form_look_up_exist(message):
+    text = sources("roles/ood_apps/files/**/*.rb", "roles/ood_apps/files/**/*.erb")
+    assert message in text
 
 
 NAMED_TEST = r"`(\w+)/([\w/]+\.py)::(test_\w+)`"

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
@@ -18,7 +21,8 @@ from remote import Done, Host, logged_in, wait_until
 
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars/all.yml").read_text())
-PORTAL = (Path(__file__).resolve().parents[3] / "tests/ood/portal.rb").read_text()
+TOP = Path(__file__).resolve().parents[3]
+PORTAL = (TOP / "tests/ood/portal.rb").read_text()
 APPS = "/var/www/ood/apps/sys"
 CLUSTERS = "/etc/ood/config/clusters.d"
 IMAGE = SITE["testbed_image"]
@@ -52,14 +56,23 @@ class Session:
     def end(self) -> Session:
         """Wait until the job is over, and all that belongs to it."""
         self.wait_for(*OVER)
-        wait_until(lambda: not self.user.portal.root(f"squeue -h -j {self.job} 2>/dev/null || true").strip(), "its end")
+        wait_until(
+            lambda: not self.user.portal.root(
+                f"squeue -h -j {self.job} 2>/dev/null || true"
+            ).strip(),
+            "its end",
+        )
         return self
 
     def file(self, name: str) -> str:
         return self.user.run(f"cat {shlex.quote(f'{self.directory}/{name}')}").out
 
     def files(self) -> set[str]:
-        return set(self.user.run(f"cd {shlex.quote(self.directory)} && find . -mindepth 1 -printf '%P\n'").ok().out.split())
+        return set(
+            self.user.run(f"cd {shlex.quote(self.directory)} && find . -mindepth 1 -printf '%P\n'")
+            .ok()
+            .out.split()
+        )
 
     def log(self) -> str:
         return self.file("output.log")
@@ -75,12 +88,11 @@ class Session:
 
 
 def read_card(html: str) -> dict[str, str]:
-    import re
-
-    rows = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', html))
-    rows["headline"] = re.search(r"<strong>(.*?)</strong>", html)[1]  # type: ignore[index]
-    rows |= {name: path for name, path in re.findall(r'<li>(.*?): <a href="[^"]*">(.*?)</a></li>', html.replace("&#58;", ":"))}
-    return {unescape(name): unescape(value) for name, value in rows.items()}
+    """The rows of a completed view's table, its links, and its headline."""
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', html)
+    links = re.findall(r'<li>(\w+): <a href="[^"]*">(.*?)</a></li>', html)
+    headline = re.findall(r"<strong>(.*?)</strong>", html)
+    return {name: unescape(value) for name, value in [*rows, *links, ("headline", headline[0])]}
 
 
 @dataclass(frozen=True)
@@ -100,8 +112,15 @@ class User:
 
     def ask(self, *wanted: dict[str, Any]) -> list[Any]:
         """What the portal's server of this user answers."""
-        places = {"apps": APPS, "clusters": CLUSTERS, "data": f"{self.home}/ondemand/data", "do": wanted}
-        done = self.portal.command(self.name, "ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places), timeout=120)
+        places = {
+            "apps": APPS,
+            "clusters": CLUSTERS,
+            "data": f"{self.home}/ondemand/data",
+            "do": wanted,
+        }
+        done = self.portal.command(
+            self.name, "ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places), timeout=120
+        )
         answers: list[Any] = json.loads(done.ok().out)
         return answers
 
@@ -118,13 +137,18 @@ class User:
 
     def container(self, **values: Any) -> Session:
         """Launch hello-tre with a token, as the form has it."""
-        sent = {"image": IMAGE, "registry_user": SITE["testbed_registry_user"], "registry_token": TOKEN, "memory": "1"}
+        sent = {
+            "image": IMAGE,
+            "registry_user": SITE["testbed_registry_user"],
+            "registry_token": TOKEN,
+            "memory": "1",
+        }
         return self.launch("batch_container_app", **{**sent, **values})
 
 
 @pytest.fixture(scope="session")
 def hosts() -> Iterator[dict[str, Host]]:
-    with logged_in(INVENTORY) as found:
+    with logged_in(INVENTORY, TOP / "molecule/faults/tests/on_host") as found:
         yield found
 
 
@@ -146,3 +170,27 @@ def alice(portal: Host) -> User:
 @pytest.fixture(scope="session")
 def bob(portal: Host) -> User:
     return User(portal, "bob")
+
+
+def playbook(name: str, *options: str) -> Done:
+    """Run one of our playbooks on the scenario's hosts."""
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    inventories = [f"--inventory={INVENTORY}", f"--inventory={TOP}/molecule/ood/inventory.yml"]
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
+        "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(TOP / "build/collections"),
+        "ANSIBLE_HOME": str(TOP / "build/ansible"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_PIPELINING": "true",
+    }
+    done = subprocess.run(
+        [program, *inventories, *options, str(TOP / "playbooks" / name)],
+        capture_output=True,
+        text=True,
+        cwd=TOP,
+        env=environment,
+        timeout=300,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Find what the portal would pass over without a word, and what would let every launch fail.
 
-Runs on the portal: ``python3 check_clusters.py`` with the role's variables as JSON on standard input. Prints
-``{"wrong": [sentences], "unknown": [sentences]}``: what is to be refused, and what could not be looked at.
+Runs on the portal: ``python3 check_clusters.py`` with the role's variables as JSON on standard
+input. Prints ``{"wrong": [sentences], "unknown": [sentences]}``: what is to be refused, and what
+could not be looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import re
 import shutil
-import subprocess  # noqa: S404  Slurm is asked by its own commands
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,14 +23,17 @@ Cluster = dict[str, Any]
 
 RUBIES = ("/opt/ood/ondemand/root/usr/bin/ruby", "/usr/bin/ruby")
 # The portal reads a file so; whatever this complains of makes the cluster vanish.
-READ_YAML = 'require "yaml"; ARGV.each { |f| YAML.safe_load(File.read(f)) rescue puts "#{f}: #{$!.message}" }'
+READ_YAML = """
+require "yaml"
+ARGV.each { |file| YAML.safe_load(File.read(file)) rescue puts "#{file}: #{$!.message}" }
+"""
 
 
 def wrong_name(cluster: Cluster) -> str | None:
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", cluster["id"]):
         return (
-            "its id may have small letters, digits, _ and -, the first a letter: it is the name of a file, and a word"
-            " in forms"
+            "its id may have small letters, digits, _ and -, the first a letter: it is the name of"
+            " a file, and a word in forms"
         )
     return None
 
@@ -51,8 +55,8 @@ def wrong_wrapper(cluster: Cluster) -> str | None:
     rest = wrapper.replace("%%", "")
     if wrapper and (rest.count("%s") != 1 or rest.count("%") != 1):
         return (
-            "script_wrapper must hold %s once, for the job's script, and write every other % as %%: the portal could"
-            " start no job"
+            "script_wrapper must hold %s once, for the job's script, and write every other % as %%:"
+            " the portal could start no job"
         )
     return None
 
@@ -108,8 +112,13 @@ class Slurm:
         conf = self.cluster.get("conf")
         env = {**os.environ, "LC_ALL": "C", **({"SLURM_CONF": conf} if conf else {})}
         try:
-            done = subprocess.run(  # noqa: S603
-                [self.scontrol, "show", *words], env=env, capture_output=True, text=True, timeout=30, check=False
+            done = subprocess.run(
+                [self.scontrol, "show", *words],
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
@@ -123,8 +132,8 @@ class Slurm:
         wanted = self.cluster.get("slurm_cluster") or self.cluster["id"]
         if name != wanted:
             return (
-                f"Slurm calls the cluster {name}: take that as its id, or say slurm_cluster: {name} if the id is to be"
-                " another name (the portal then finds no accounts there)"
+                f"Slurm calls the cluster {name}: take that as its id, or say slurm_cluster: {name}"
+                " if the id is to be another name (the portal then finds no accounts there)"
             )
         return self.wrong_partition()
 
@@ -139,8 +148,8 @@ class Slurm:
         wanted = float(self.cluster.get("wall_time", 6)) * 3600
         if limit is not None and wanted > limit:
             return (
-                f"wall_time is {wanted / 3600:g} h, and the partition {partition} allows {limit / 3600:g} h: jobs would"
-                " wait for ever"
+                f"wall_time is {wanted / 3600:g} h, and the partition {partition} allows"
+                f" {limit / 3600:g} h: jobs would wait for ever"
             )
         return None
 
@@ -160,7 +169,7 @@ def wrong_files(directory: Path, ours: set[str]) -> Iterator[str]:
     files = [str(path) for path in sorted(directory.glob("*.y*ml")) if path.name not in ours]
     if ruby is None or not files:
         return
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [ruby, "-e", READ_YAML, *files], capture_output=True, text=True, timeout=60, check=False
     )
     for line in done.stdout.splitlines():
@@ -173,7 +182,10 @@ def wrong_apps(asked: dict[str, Any]) -> Iterator[str]:
     for what, found in (
         ("ood_apps_installed", names),
         ("ood_apps_overrides", list(asked["overrides"])),
-        ("apps of clusters", [app for cluster in asked["clusters"] for app in cluster.get("apps") or []]),
+        (
+            "apps of clusters",
+            [app for cluster in asked["clusters"] for app in cluster.get("apps") or []],
+        ),
     ):
         for name in found:
             if name not in known:
@@ -181,11 +193,17 @@ def wrong_apps(asked: dict[str, Any]) -> Iterator[str]:
     for app in asked["installed"]:
         group = app.get("group") or ""
         if group and not is_group(group):
-            yield f"The group {group} of the app {app['name']} is not known on the portal: nobody could see it."
+            yield (
+                f"The group {group} of the app {app['name']} is not known on the portal: nobody"
+                " could see it."
+            )
     for app, forms in asked["overrides"].items():
         for name in forms:
             if not re.fullmatch(r"[a-z0-9_]+", name):
-                yield f"ood_apps_overrides has {name} for {app}: such a name has small letters, digits and _."
+                yield (
+                    f"ood_apps_overrides has {name} for {app}: such a name has small letters,"
+                    " digits and _."
+                )
 
 
 def wrong_clusters(asked: dict[str, Any]) -> Iterator[str]:
@@ -205,15 +223,19 @@ def unknown(asked: dict[str, Any]) -> Iterator[str]:
     for cluster in asked["clusters"]:
         if asked["ask"] and Slurm(cluster).ask("config") is None:
             yield (
-                f"Slurm could not be asked about the cluster {cluster['id']} from here; see yourself that its"
-                " ClusterName is that."
+                f"Slurm could not be asked about the cluster {cluster['id']} from here; see"
+                " yourself that its ClusterName is that."
             )
 
 
 def main() -> None:
     asked = json.load(sys.stdin)
     ours = {f"{cluster['id']}.yml" for cluster in asked["clusters"]}
-    wrong = [*wrong_apps(asked), *wrong_clusters(asked), *wrong_files(Path(asked["directory"]), ours)]
+    wrong = [
+        *wrong_apps(asked),
+        *wrong_clusters(asked),
+        *wrong_files(Path(asked["directory"]), ours),
+    ]
     print(json.dumps({"wrong": wrong, "unknown": list(unknown(asked))}))
 
 

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make the portal's directory of apps hold exactly our apps' files, beside those of others.
 
-Runs on the portal: ``python3 install_apps.py compare|install DIRECTORY`` with JSON on standard input:
+Runs on the portal: ``python3 install_apps.py compare|install DIRECTORY`` with JSON on standard
+input:
 
     {"archive": tar in base64, "apps": {NAME: {"group": GROUP or ""}}, "absent": [NAME, ...]}
 
-Prints, as a JSON list, what differs (compare), or what was brought in line (install). Files are root's; the directory of an
-app with a group is 0750 and the group's, so that the portal shows the app to nobody else. Each file is replaced in one step.
+Prints, as a JSON list, what differs (compare), or what was brought in line (install). Files are
+root's; the directory of an app with a group is 0750 and the group's, so that the portal shows the
+app to nobody else. Each file is replaced in one step.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Put apps and what they share together.
 
-Runs on the controller: ``python3 pack_apps.py COLLECTION APP...``; prints a tar archive in base64 in which each app is a
-directory. With ``--to DIRECTORY`` before the names the apps are written there instead, for tests.
+Runs on the controller: ``python3 pack_apps.py COLLECTION APP...``; prints a tar archive in base64
+in which each app is a directory. With ``--to DIRECTORY`` before the names the apps are written
+there instead, for tests.
 The same files make the same archive, wherever and whenever it is made.
 """
 

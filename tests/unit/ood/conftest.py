@@ -29,10 +29,15 @@ def portal(installed_apps: Path, tmp_path: Path) -> Portal:
 
 
 @pytest.fixture(scope="session")
-def forms(installed_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def any_portal(installed_apps: Path, tmp_path_factory: pytest.TempPathFactory) -> Portal:
+    """The same, for tests that change nothing of it."""
+    return usual(Portal(installed_apps, tmp_path_factory.mktemp("portal")))
+
+
+@pytest.fixture(scope="session")
+def forms(any_portal: Portal) -> dict[str, Any]:
     """Each app's form where there are two clusters, by name."""
-    found = usual(Portal(installed_apps, tmp_path_factory.mktemp("portal")))
-    return {app: found.form(app) for app in APPS}
+    return {app: any_portal.form(app) for app in APPS}
 
 
 def usual(portal: Portal) -> Portal:

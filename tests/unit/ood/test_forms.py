@@ -8,12 +8,14 @@ import re
 import subprocess
 
 import pytest
-from ood_support import APPS, FILES, SMALL
+from ood_support import APPS, FILES, ROOT, SMALL
 
-RESERVED = set(
-    "display method partition format count first group_by send class each filter find hash max min select sort sum"
-    " table then zip label help widget value id title".split()
-)
+# what the portal's own objects take it for
+NAMES = """
+display method partition format count first group_by send class each filter find hash max min
+select sort sum table then zip label help widget value id title
+"""
+RESERVED = set(NAMES.split())
 DIRECTIVE = re.compile(r"data-(max|min|hide|set|option-for|exclusive-option-for|label|help)-(.+)")
 
 
@@ -26,7 +28,7 @@ def options_of(attribute):
 
 
 def target_of(kind: str, rest: str, names: list[str]) -> str:
-    """The field that a directive is about: the longest name that it begins with, as the portal's script finds it."""
+    """The field that a directive is about: the longest name that it begins with."""
     found = [name for name in names if f"{rest}-".startswith(f"{name.replace('_', '-')}-")]
     assert found, f"data-{kind}-{rest} is about no field"
     return max(found, key=len)
@@ -60,17 +62,23 @@ def test_what_is_run_is_executable_and_nothing_else(installed_apps, app):
         if file.is_file():
             runs = file.read_bytes().startswith(b"#!")
             assert file.stat().st_mode & 0o7777 == (0o755 if runs else 0o644), file
-    assert (installed_apps / app / "template/script.sh.erb").read_bytes().startswith(b"#!/usr/bin/env bash\n")
+    assert (
+        (installed_apps / app / "template/script.sh.erb")
+        .read_bytes()
+        .startswith(b"#!/usr/bin/env bash\n")
+    )
 
 
 @pytest.mark.parametrize("app", APPS)
 def test_no_field_has_a_name_that_means_something_else(forms, app):
     ruby = (
         'require "ostruct"; require "json"; class B; include Enumerable; end;'
-        "puts JSON.generate((OpenStruct.new.methods + B.new.methods + Object.private_instance_methods"
-        " + [].methods + {}.methods).uniq)"
+        "puts JSON.generate((OpenStruct.new.methods + B.new.methods + [].methods + {}.methods"
+        " + Object.private_instance_methods).uniq)"
     )
-    methods = json.loads(subprocess.run(["ruby", "-e", ruby], capture_output=True, check=True).stdout)
+    methods = json.loads(
+        subprocess.run(["ruby", "-e", ruby], capture_output=True, check=True).stdout
+    )
     for name in forms[app]["form"]:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)
         assert name not in RESERVED | set(methods), f"{name} is a method"
@@ -89,6 +97,13 @@ def test_every_field_says_what_it_is(forms, app):
         attribute = forms[app]["attributes"][name]
         assert attribute["label"]
         assert attribute["help"].strip().endswith((".", "?")), name
+
+
+def test_the_page_for_researchers_has_every_field(forms):
+    rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/web-form.md").read_text(), re.M)
+    documented = {name.strip() for row in rows for name in row.split(",")}
+    form = forms["batch_container_app"]
+    assert {form["attributes"][name]["label"] for name in form["form"]} <= documented
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -130,13 +145,20 @@ def test_no_fields_wait_for_each_other(forms, app):
 def test_a_browser_reads_the_patterns(forms, app):
     patterns = [a["pattern"] for a in forms[app]["attributes"].values() if "pattern" in a]
     script = 'for (const p of JSON.parse(process.argv[1])) new RegExp("^(?:" + p + ")$", "v")'
-    done = subprocess.run(["node", "-e", script, json.dumps(patterns)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["node", "-e", script, json.dumps(patterns)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_a_pattern_that_only_older_browsers_read_would_be_found():
     script = 'new RegExp("^(?:" + process.argv[1] + ")$", "v")'
-    assert subprocess.run(["node", "-e", script, "[a-z0-9./:-]+"], capture_output=True, check=False).returncode != 0
+    assert (
+        subprocess.run(
+            ["node", "-e", script, "[a-z0-9./:-]+"], capture_output=True, check=False
+        ).returncode
+        != 0
+    )
 
 
 IMAGES = {
@@ -161,14 +183,20 @@ IMAGES = {
 def test_browser_and_server_agree_about_images(forms, portal):
     pattern = forms["batch_container_app"]["attributes"]["image"]["pattern"]
     script = (
-        'const [p, all] = JSON.parse(process.argv[1]); const r = new RegExp("^(?:" + p + ")$", "v");'
+        "const [p, all] = JSON.parse(process.argv[1]);"
+        'const r = new RegExp("^(?:" + p + ")$", "v");'
         'console.log(JSON.stringify(all.map(x => x === "" || r.test(x))))'
     )
-    said = subprocess.run(["node", "-e", script, json.dumps([pattern, list(IMAGES)])], capture_output=True, check=True)
+    said = subprocess.run(
+        ["node", "-e", script, json.dumps([pattern, list(IMAGES)])], capture_output=True, check=True
+    )
     assert dict(zip(IMAGES, json.loads(said.stdout))) == IMAGES
     named = [image for image in IMAGES if image]
     answers = portal.ask(
-        *({"check": "batch_container_app", "values": {"cluster": "large", "image": image}} for image in named)
+        *(
+            {"check": "batch_container_app", "values": {"cluster": "large", "image": image}}
+            for image in named
+        )
     )
     assert {image: "error" not in answer for image, answer in zip(named, answers)} == {
         image: IMAGES[image] for image in named
@@ -180,21 +208,35 @@ def test_limits_and_fields_change_with_the_cluster(forms):
     assert [option[:2] for option in cluster["options"]] == [["Large", "large"], ["Small", "small"]]
     large, small = options_of(cluster)
     assert (large["data-max-cores"], large["data-max-memory"], large["data-max-gpus"]) == (8, 16, 2)
-    assert (small["data-max-cores"], small["data-max-memory"], small["data-hide-gpus"]) == (2, 4, True)
+    assert (small["data-max-cores"], small["data-max-memory"], small["data-hide-gpus"]) == (
+        2,
+        4,
+        True,
+    )
     runner = forms["batch_container_app"]["attributes"]["runner"]
     podman, apptainer = options_of(runner)
     assert podman["data-hide-reuse-sif"] and not apptainer["data-hide-reuse-sif"]
-    assert apptainer["data-option-for-cluster-large"] and not apptainer["data-option-for-cluster-small"]
+    assert (
+        apptainer["data-option-for-cluster-large"]
+        and not apptainer["data-option-for-cluster-small"]
+    )
 
 
 def test_one_cluster_is_no_choice_and_what_it_lacks_is_no_field(portal):
     (portal.place / "clusters.d/large.yml").unlink()
     form = portal.form("batch_container_app")
     attributes = form["attributes"]
-    assert (attributes["cluster"]["widget"], attributes["cluster"]["value"]) == ("hidden_field", "small")
+    assert (attributes["cluster"]["widget"], attributes["cluster"]["value"]) == (
+        "hidden_field",
+        "small",
+    )
     assert attributes["runner"]["widget"] == "hidden_field"
     assert {"gpus", "reuse_sif"}.isdisjoint(form["form"])
-    assert (attributes["cores"]["max"], attributes["memory"]["max"], attributes["memory"]["value"]) == (2, 4, 4)
+    assert (
+        attributes["cores"]["max"],
+        attributes["memory"]["max"],
+        attributes["memory"]["value"],
+    ) == (2, 4, 4)
 
 
 def test_without_a_cluster_the_portal_can_say_so(portal):

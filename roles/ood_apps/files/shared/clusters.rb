@@ -2,7 +2,8 @@
 # What the portal knows of a cluster, with our limits, which the role ood_apps writes below "custom: ces:" of clusters.d.
 class Cluster
   DEFAULTS = {
-    max_cores: 1, max_memory: 4, max_gpus: 0, runners: ["podman"], wall_time: 6, partition: nil, shared_home: true, apps: nil
+    max_cores: 1, max_memory: 4, max_gpus: 0, runners: ["podman"], wall_time: 6, partition: nil, shared_home: true, apps: nil,
+    order: 0
   }.freeze
 
   # Apps that a cluster offers only if the site has said something about it below "custom: ces:".
@@ -16,10 +17,11 @@ class Cluster
     @ces = DEFAULTS.merge(cluster.custom_config(:ces))
   end
 
-  # The clusters that this user may use for an app, as the portal lists them.
+  # The clusters that this user may use for an app, in the inventory's order.
   def self.usable(app)
     OodAppkit.clusters.select { |cluster| cluster.job_allow? && !cluster.custom_config(:ces).empty? }
              .map { |cluster| new(cluster) }.select { |cluster| cluster.offers?(app) }
+                     .sort_by { |cluster| [cluster.setting(:order).to_i, cluster.id] }
   end
 
   def offers?(app) = (@ces[:apps].nil? || @ces[:apps].include?(app)) && (!NEEDS.key?(app) || !setting(NEEDS[app]).nil?)

@@ -29,7 +29,8 @@ ces_step() {
     ces_note step "$1"
     shift
     ces_say "$*"
-    ces_log=$(readlink "/proc/$BASHPID/fd/1")
+    # of this shell, not of the one that reads the link
+    ces_log=$(readlink "/proc/$$/fd/1")
     ces_log_size=$(stat -c %s -- "$ces_log" 2>/dev/null || echo 0)
 }
 

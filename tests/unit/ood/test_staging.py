@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A session's directory: what is in it, who can read it, and where the token is."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ood_support import APPS
+
+APP = "batch_container_app"
+TOKEN = 'it\'s a "t0ken" $HOME `id`'  # noqa: S105
+RIGHT = {
+    "cluster": "large",
+    "image": "registry.example.org/project/image:2.1",
+    "registry_user": "ada",
+    "registry_token": TOKEN,
+    "runner": "podman",
+    "cores": "1",
+    "memory": "1",
+    "gpus": "0",
+}
+
+
+def files_with(text: str, place: Path) -> list[str]:
+    spellings = [text, json.dumps(text)[1:-1]]
+    return sorted(
+        str(file.relative_to(place))
+        for file in place.rglob("*")
+        if file.is_file() and any(word in file.read_text(errors="replace") for word in spellings)
+    )
+
+
+def test_the_token_is_in_one_file_that_only_its_owner_can_read(portal):
+    staged = Path(portal.launch(APP, **RIGHT)["directory"])
+    assert files_with(TOKEN, portal.data) == [
+        str((staged / "registry-token").relative_to(portal.data))
+    ]
+    assert (staged / "registry-token").read_text() == TOKEN
+    modes = {
+        name: stat.S_IMODE((staged / name).stat().st_mode)
+        for name in (".", "registry-token", "user_defined_context.json")
+    }
+    assert modes == {".": 0o700, "registry-token": 0o600, "user_defined_context.json": 0o600}
+
+
+def test_what_the_portal_remembers_has_no_token(portal):
+    answer = portal.launch(APP, **RIGHT)
+    context = json.loads((Path(answer["directory"]) / "user_defined_context.json").read_text())
+    assert context["registry_token"] == answer["remembered"]["registry_token"] == ""
+    assert context["registry_user"] == answer["remembered"]["registry_user"] == "ada"
+
+
+def test_without_a_token_there_is_no_file_for_it(portal):
+    staged = Path(
+        portal.launch(APP, **{**RIGHT, "registry_user": "", "registry_token": ""})["directory"]
+    )
+    assert not (staged / "registry-token").exists()
+
+
+def scheduler(portal, tmp_path: Path, script: str) -> None:
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text(f"#!/bin/sh\n{script}\n")
+    sbatch.chmod(0o755)
+    portal.bin_overrides = {"sbatch": str(sbatch)}
+    portal.has_cluster("large", {"max_cores": 1, "max_memory": 1})
+
+
+def test_a_submission_that_fails_leaves_no_token(portal, tmp_path):
+    scheduler(portal, tmp_path, "echo 'no such partition' >&2; exit 1")
+    answer = portal.launch(APP, submit=True, **RIGHT)
+    assert "no such partition" in answer["error"]
+    assert files_with(TOKEN, portal.data) == []
+
+
+def test_slurm_is_given_a_job_and_nothing_of_the_token(portal, tmp_path):
+    scheduler(
+        portal,
+        tmp_path,
+        f'cd {tmp_path}; printf "%s\\n" "$@" >words; cat >script; env >env; echo 7',
+    )
+    answer = portal.launch(APP, submit=True, **RIGHT)
+    assert answer["job"] == "7"
+    for name in ("words", "script", "env"):
+        assert TOKEN not in (tmp_path / name).read_text()
+    assert (Path(answer["directory"]) / "registry-token").exists()
+
+
+def test_tokens_that_no_job_will_read_are_removed_by_the_next_launch(portal, tmp_path):
+    scheduler(portal, tmp_path, "echo 7")
+    lost, waits, over = (
+        portal.launch(APP, submit=submit, **RIGHT) for submit in (False, True, True)
+    )
+    portal.completed(APP, waits["id"])  # which removes the token itself
+    (Path(waits["directory"]) / "registry-token").write_text("x")
+    db = portal.data / "batch_connect/db"
+    (db / over["id"]).write_text(json.dumps({"id": over["id"], "cache_completed": True}))
+    (db / waits["id"]).write_text(json.dumps({"id": waits["id"]}))
+    portal.launch(APP, **RIGHT)
+    kept = [(Path(one["directory"]) / "registry-token").exists() for one in (lost, waits, over)]
+    assert kept == [True, True, False]
+    old = time.time() - 3600
+    os.utime(Path(lost["directory"]) / "registry-token", (old, old))
+    portal.launch(APP, **RIGHT)
+    assert not (Path(lost["directory"]) / "registry-token").exists()
+
+
+def test_the_view_of_a_session_that_is_over_removes_its_token(portal, tmp_path):
+    scheduler(portal, tmp_path, "echo 7")
+    answer = portal.launch(APP, submit=True, **RIGHT)
+    portal.completed(APP, answer["id"])
+    assert files_with(TOKEN, portal.data) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "file"),
+    [
+        ("r.example.org/a/image", "image:latest.sif"),
+        ("r.example.org/a/image:1", "image:1.sif"),
+        ("r.example.org/a/image:1@sha256:" + "0" * 64, "image:1.sif"),
+        ("r.example.org:5000/image@sha256:" + "0" * 64, "image:sha256:000000000000.sif"),
+    ],
+)
+def test_the_image_file_is_called_as_the_commands_call_it(portal, image, file):
+    from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+
+    assert f"{ImageRef.parse(image).short_name}.sif" == file
+    staged = Path(portal.launch(APP, **{**RIGHT, "image": image})["directory"])
+    assert f"ces_image_file={file}\n" in (staged / "settings.sh").read_text()
+
+
+def test_the_container_is_called_after_image_and_session(portal):
+    answer = portal.launch(APP, **RIGHT)
+    assert (
+        f"ces_container_name=image-{answer['id']}\n"
+        in (Path(answer["directory"]) / "settings.sh").read_text()
+    )
+    answer = portal.launch(APP, **{**RIGHT, "container_name": "mine"})
+    assert "ces_container_name=mine\n" in (Path(answer["directory"]) / "settings.sh").read_text()
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_rendered_scripts_are_as_shellcheck_wants_them(portal, forms, app):
+    usual = {"cluster": "large", "image": RIGHT["image"], "cores": "1", "memory": "1", "gpus": "0"}
+    answer = portal.launch(
+        app, **{name: value for name, value in usual.items() if name in forms[app]["form"]}
+    )
+    assert "error" not in answer, answer
+    scripts = sorted(
+        name.name
+        for name in Path(answer["directory"]).glob("*.sh")
+        if name.name != "job_script_content.sh"
+    )
+    assert {"before.sh", "script.sh", "after.sh"} <= set(scripts)
+    # variables come from the portal's job script, and are for it
+    options = [
+        "--shell=bash",
+        "--severity=warning",
+        "--external-sources",
+        "--exclude=SC2034,SC2154",
+    ]
+    done = subprocess.run(
+        ["shellcheck", *options, *scripts],
+        cwd=answer["directory"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_container_gets_travels_in_files_of_the_users_alone(portal):
+    more = {
+        "container_env": "A=1\r\nB='x y'",
+        "container_args": "--name 'Ada'",
+        "engine_args": "--read-only",
+    }
+    staged = Path(portal.launch(APP, **RIGHT, **more)["directory"])
+    found = {
+        name: (staged / name).read_text()
+        for name in ("environment.txt", "arguments.txt", "options.txt")
+    }
+    assert found == {
+        "environment.txt": "A=1\nB='x y'\n",
+        "arguments.txt": "--name 'Ada'\n",
+        "options.txt": "--read-only\n",
+    }
+    assert {stat.S_IMODE((staged / name).stat().st_mode) for name in found} == {0o600}
