@@ -57,7 +57,7 @@ class Lab:
         self.connect(card)
 
     def connect(self, card: str) -> None:
-        """Press the button. The portal's page has the card in it; its address is all that counts here."""
+        """Press the button, on a page that has the portal's address: that is all that counts."""
         self.driver.get(f"https://{PORTAL}/")
         before = set(self.driver.window_handles)
         self.driver.execute_script("document.body.innerHTML = arguments[0]", card)
@@ -77,7 +77,7 @@ class Lab:
     def new_notebook(self) -> None:
         self.find(".jp-LauncherCard[data-category=Notebook]").click()
         self.find(".jp-Notebook .jp-Cell .cm-content").click()
-        # what is typed into a cell before there is a kernel is run later, and what is run then may be lost
+        # a cell that is run before there is a kernel may never be run
         self.find(".jp-Notebook-ExecutionIndicator[data-status=idle]", seconds=60)
 
     def run(self, code: str) -> str:
@@ -86,7 +86,9 @@ class Lab:
         self.find(f".jp-Notebook .jp-Cell:nth-of-type({cells}) .cm-content").click()
         keys = ActionChains(self.driver)
         keys.send_keys(code).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
-        return self.find(f".jp-Notebook .jp-Cell:nth-of-type({cells}) .jp-OutputArea-output pre").text
+        return self.find(
+            f".jp-Notebook .jp-Cell:nth-of-type({cells}) .jp-OutputArea-output pre"
+        ).text
 
     def shut_down(self) -> None:
         """File > Shut Down, and yes."""

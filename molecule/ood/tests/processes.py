@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks at all processes of a host until its input ends, then says which of them had a secret in sight.
+"""Looks at all processes of a host until its input ends, and says which had a secret in sight.
 
     python3 processes.py        says "ready"; the secret is the last line of its input
 
@@ -38,7 +38,9 @@ def main() -> None:
     secret = sys.stdin.read().strip().encode()
     over.set()
     watcher.join()
-    found = [text.decode(errors="replace").replace("\0", " ")[:200] for text in seen if secret in text]
+    found = [
+        text.decode(errors="replace").replace("\0", " ")[:200] for text in seen if secret in text
+    ]
     print(json.dumps({"looked_at": len(seen), "found": found}))
 
 

@@ -196,9 +196,7 @@ SETTINGS = {
 def test_bash_finds_the_values_that_were_sent(any_portal, accepted):
     """Settings are read by bash as the job reads them."""
     assert set(SETTINGS) == {
-        request["launch"]
-        for request, directory in accepted
-        if (directory / "settings.sh").exists()
+        request["launch"] for request, directory in accepted if (directory / "settings.sh").exists()
     }
     for app, settings in SETTINGS.items():
         staged = [

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""await_server.py HOST PORT PATH PID: waits until a page is there; ends with 1 if a process has ended before."""
+"""await_server.py HOST PORT PATH PID: waits until a page is there.
+
+Ends with 1 if the process has ended before, or nothing comes.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""configure.py DIRECTORY BASE_URL SHOWN TERMINALS < PASSWORD: writes what is this session's own of a server's settings.
+"""configure.py DIRECTORY BASE_URL SHOWN TERMINALS < PASSWORD: writes the session's settings.
 
-The rest is in jupyter_server_config.py, which is there already.
+What is the same for all is in jupyter_server_config.py, which is there already.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def hashed(password: str) -> str:
-    """As jupyter_server writes it. The password has 285 random bits: a slow hash would add nothing."""
+    """As jupyter_server has it. With 285 random bits in the password a slow hash adds nothing."""
     salt = secrets.token_hex(16)
     return f"sha256:{salt}:{hashlib.sha256((password + salt).encode()).hexdigest()}"
 

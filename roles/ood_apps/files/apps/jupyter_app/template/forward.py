@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""forward.py PORT SOCKET: leads connections to a port of this host to a Unix socket, byte by byte.
+"""forward.py PORT SOCKET: leads a port of this host to a Unix socket, byte by byte.
 
-The container has no network for the portal to reach it by, and so none for what runs in it either: this is the one way
-in. It prints "bound" when it holds the port, and nothing if it cannot have it.
+The container has no network by which the portal could reach it, and so none for what runs in it
+either: this is the one way in. Prints "bound" when it holds the port, nothing if it cannot.
 """
 
 from __future__ import annotations

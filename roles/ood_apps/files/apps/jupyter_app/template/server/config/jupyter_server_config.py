@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How JupyterLab is served behind the portal. What is a session's own is in the .json file beside it."""
+"""How JupyterLab is served behind the portal. What is the session's own is in the .json file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PortalLogin(LoginFormHandler):
 
     @allow_unauthenticated
     def post(self) -> None:
-        """The portal's address, which pages may be asked for from, is that from which somebody came who knew it."""
+        """Whoever knows it comes from the portal: pages of that origin may ask, no others."""
         super().post()
         if self.get_status() < 400:
             self.settings["allow_origin"] = self.request.headers.get("Origin", "")
