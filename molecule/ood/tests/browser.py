@@ -8,6 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from selenium import webdriver
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -61,29 +67,43 @@ class Lab:
         self.driver.get(f"https://{PORTAL}/")
         before = set(self.driver.window_handles)
         self.driver.execute_script("document.body.innerHTML = arguments[0]", card)
-        self.find("form button[type=submit]").click()
+        self.press("form button[type=submit]")
         self.wait(lambda _: set(self.driver.window_handles) - before)
         (tab,) = set(self.driver.window_handles) - before
         self.driver.switch_to.window(tab)
         self.find(".jp-LauncherCard", seconds=60)
 
     def wait(self, true: object, seconds: float = 20) -> None:
-        WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(true)  # type: ignore[arg-type]
+        # the page draws things anew while one looks at them
+        passing = (StaleElementReferenceException,)
+        wait = WebDriverWait(self.driver, seconds, 0.1, ignored_exceptions=passing)
+        wait.until(true)  # type: ignore[arg-type]
 
     def find(self, css: str, seconds: float = 20) -> WebElement:
         self.wait(expected.element_to_be_clickable((By.CSS_SELECTOR, css)), seconds)
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
+    def press(self, css: str, seconds: float = 20) -> None:
+        """Click, as soon as that can be done."""
+
+        def clicked(driver: webdriver.Chrome) -> bool:
+            driver.find_element(By.CSS_SELECTOR, css).click()
+            return True
+
+        passing = (NoSuchElementException, ElementNotInteractableException)
+        passing += (ElementClickInterceptedException, StaleElementReferenceException)
+        WebDriverWait(self.driver, seconds, 0.1, ignored_exceptions=passing).until(clicked)
+
     def new_notebook(self) -> None:
-        self.find(".jp-LauncherCard[data-category=Notebook]").click()
-        self.find(".jp-Notebook .jp-Cell .cm-content").click()
+        self.press(".jp-LauncherCard[data-category=Notebook]")
+        self.press(".jp-Notebook .jp-Cell .cm-content")
         # a cell that is run before there is a kernel may never be run
         self.find(".jp-Notebook-ExecutionIndicator[data-status=idle]", seconds=60)
 
     def run(self, code: str) -> str:
         """Run a line of code in the last cell, and read what it answers."""
         cells = len(self.driver.find_elements(By.CSS_SELECTOR, ".jp-Notebook .jp-Cell"))
-        self.find(f".jp-Notebook .jp-Cell:nth-of-type({cells}) .cm-content").click()
+        self.press(f".jp-Notebook .jp-Cell:nth-of-type({cells}) .cm-content")
         keys = ActionChains(self.driver)
         keys.send_keys(code).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
         return self.find(
@@ -95,5 +115,5 @@ class Lab:
         for item in self.driver.find_elements(By.CSS_SELECTOR, ".lm-MenuBar-item"):
             if item.text == "File":
                 item.click()
-        self.find('.lm-Menu-item[data-command="filemenu:shutdown"]').click()
-        self.find(".jp-Dialog .jp-mod-accept").click()
+        self.press('.lm-Menu-item[data-command="filemenu:shutdown"]')
+        self.press(".jp-Dialog .jp-mod-accept")
