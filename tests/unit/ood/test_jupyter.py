@@ -87,9 +87,9 @@ def test_what_goes_in_comes_out_in_both_directions(tmp_path, monkeypatch):
 def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path):
     with forwarded(tmp_path) as port:
         for _ in range(3):
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-                with contextlib.suppress(ConnectionResetError):
-                    assert client.recv(1) == b""
+            client = socket.create_connection(("127.0.0.1", port), timeout=5)
+            with client, contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
 
 
 def test_a_port_that_is_taken_is_not_held(tmp_path):
