@@ -15,14 +15,22 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "roles/ood_apps/files"
 APPS = sorted(path.name for path in (FILES / "apps").iterdir() if path.is_dir())
+JUPYTER = {"jupyter_image": "registry.example.org/site/jupyterlab:1.0"}
 LARGE: dict[str, Any] = {
+    **JUPYTER,
     "max_cores": 8,
     "max_memory": 16,
     "max_gpus": 2,
     "runners": ["podman", "apptainer"],
     "partition": "batch",
 }
-SMALL: dict[str, Any] = {"max_cores": 2, "max_memory": 4, "max_gpus": 0, "runners": ["podman"]}
+SMALL: dict[str, Any] = {
+    **JUPYTER,
+    "max_cores": 2,
+    "max_memory": 4,
+    "max_gpus": 0,
+    "runners": ["podman"],
+}
 
 
 @dataclass

@@ -184,20 +184,29 @@ def test_bash_reads_every_script(accepted):
 
 
 SETTINGS = {
-    "ces_image": "image",
-    "ces_user": "registry_user",
-    "ces_credentials_file": "credentials_file",
+    "batch_container_app": {
+        "ces_image": "image",
+        "ces_user": "registry_user",
+        "ces_credentials_file": "credentials_file",
+    },
+    "jupyter_app": {"ces_work_dir": "work_dir", "ces_project": "project"},
 }
 
 
 def test_bash_finds_the_values_that_were_sent(any_portal, accepted):
     """Settings are read by bash as the job reads them."""
-    staged = [
-        (request, directory)
-        for request, directory in accepted
-        if (directory / "settings.sh").exists()
-    ]
-    names = " ".join(f'"${name}"' for name in SETTINGS)
+    assert set(SETTINGS) == {
+        request["launch"] for request, directory in accepted if (directory / "settings.sh").exists()
+    }
+    for app, settings in SETTINGS.items():
+        staged = [
+            (request, directory) for request, directory in accepted if request["launch"] == app
+        ]
+        bash_finds(any_portal, staged, settings)
+
+
+def bash_finds(any_portal, staged, settings):
+    names = " ".join(f'"${name}"' for name in settings)
     script = f'for d; do (cd "$d" && . ./settings.sh && printf "%s\\0" {names}); done'
     done = subprocess.run(
         ["bash", "-c", script, "_", *(str(directory) for _request, directory in staged)],
@@ -209,7 +218,7 @@ def test_bash_finds_the_values_that_were_sent(any_portal, accepted):
     wanted = [
         text_of(request["values"].get(name, ""))
         for request, _directory in staged
-        for name in SETTINGS.values()
+        for name in settings.values()
     ]
     assert found == wanted
     assert done.stderr == b""

@@ -6,6 +6,9 @@ class Cluster
     order: 0
   }.freeze
 
+  # Apps that a cluster offers only if the site has said something about it below "custom: ces:".
+  NEEDS = { "jupyter_app" => :jupyter_image }.freeze
+
   attr_reader :id, :title
 
   def initialize(cluster)
@@ -21,7 +24,7 @@ class Cluster
                      .sort_by { |cluster| [cluster.setting(:order).to_i, cluster.id] }
   end
 
-  def offers?(app) = @ces[:apps].nil? || @ces[:apps].include?(app)
+  def offers?(app) = (@ces[:apps].nil? || @ces[:apps].include?(app)) && (!NEEDS.key?(app) || !setting(NEEDS[app]).nil?)
   def max_cores = Integer(@ces[:max_cores])
   def max_memory = Integer(@ces[:max_memory])
   def max_gpus = Integer(@ces[:max_gpus])

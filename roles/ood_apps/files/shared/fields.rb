@@ -58,6 +58,8 @@ module Fields
               hint: "write them as on a command line, in quotes where there are spaces"),
     Field.new("project", kind: :line, label: "Project", pattern: '[a-zA-Z0-9_][a-zA-Z0-9_.\-]*', longest: 100,
               hint: "it is the name of a directory in /safe_data"),
+    Field.new("work_dir", kind: :line, label: "Working directory", pattern: '~|(?:~\/|\/)[^,:"\'\\\\]*', longest: 1000,
+              hint: "give the whole path, such as ~/analysis, without quotes, commas and colons"),
     Field.new("greeting", kind: :line, label: "Greeting", pattern: '.*')
   ].to_h { |field| [field.name, field] }.freeze
 

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a session of JupyterLab is made of, piece by piece."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import html
+import http.server
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ood_support import FILES, LARGE
+
+PARTS = FILES / "apps/jupyter_app/template"
+PASSWORD = "x" * 20 + "'\"$HOME` \\"
+
+
+def part(name: str, *words: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-I", PARTS / name, *words], text=True, stdout=subprocess.PIPE, **options
+    )
+
+
+def free_port() -> int:
+    with socket.create_server(("", 0)) as held:
+        return int(held.getsockname()[1])
+
+
+def test_the_configuration_has_a_hash_and_is_the_users_alone(tmp_path):
+    words = (str(tmp_path), "/node/n1/2000/", "/home/ada", "")
+    done = part("configure.py", *words, stdin=subprocess.PIPE)
+    done.communicate(PASSWORD)
+    file = tmp_path / "jupyter_server_config.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    said = json.loads(file.read_text())
+    assert said["ServerApp"] == {
+        "base_url": "/node/n1/2000/",
+        "root_dir": "/home/ada",
+        "terminals_enabled": False,
+    }
+    kind, salt, digest = said["PasswordIdentityProvider"]["hashed_password"].split(":")
+    # as jupyter_server checks it
+    assert digest == hashlib.new(kind, PASSWORD.encode() + salt.encode()).hexdigest()
+    assert len(salt) >= 16 and PASSWORD not in file.read_text()
+
+
+@contextmanager
+def forwarded(place: Path) -> Iterator[int]:
+    """A port of this machine that leads to ``place/socket``."""
+    port = free_port()
+    child = part("forward.py", str(port), "socket", cwd=place)
+    try:
+        assert child.stdout.readline() == "bound\n"
+        yield port
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def test_what_goes_in_comes_out_in_both_directions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sent = bytes(range(256)) * 4000
+    with socket.socket(socket.AF_UNIX) as server, forwarded(tmp_path) as port:
+        server.bind("socket")
+        server.listen()
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            inside = server.accept()[0]
+            threading.Thread(target=lambda: (client.sendall(sent), client.shutdown(1))).start()
+            # to the end, which is passed on while the other direction stays open
+            with inside.makefile("rb") as got:
+                assert got.read() == sent
+            inside.sendall(b"answer")
+            inside.close()
+            with client.makefile("rb") as got:
+                assert got.read() == b"answer"
+
+
+def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path):
+    with forwarded(tmp_path) as port:
+        for _ in range(3):
+            client = socket.create_connection(("127.0.0.1", port), timeout=5)
+            with client, contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
+
+
+def test_a_port_that_is_taken_is_not_held(tmp_path):
+    with socket.create_server(("0.0.0.0", 0)) as other:  # noqa: S104  as a server of somebody else
+        child = part("forward.py", str(other.getsockname()[1]), "socket", cwd=tmp_path)
+        assert child.communicate(timeout=20)[0] == ""
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """A server that needs some time."""
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Page.asked += 1
+        self.send_response(200 if self.path == "/login" and Page.asked > 2 else 503)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(("path", "rc"), [("/login", 0), ("/elsewhere", 1)])
+def test_it_waits_for_the_page_and_no_longer_than_the_process(path, rc):
+    server = http.server.HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with subprocess.Popen(["sleep", "3" if rc else "60"]) as process:
+        words = ("127.0.0.1", str(server.server_port), path, str(process.pid))
+        assert part("await_server.py", *words).wait(timeout=20) == rc
+        process.kill()
+    server.shutdown()
+
+
+def test_the_button_posts_the_password(portal):
+    session = portal.launch("jupyter_app", cluster="large")
+    Path(session["directory"], "connection.yml").write_text(
+        "host: n1.example.org\nport: 2000\npassword: Abc123\n"
+    )
+    (card,) = portal.ask({"card": session["id"], "app": "jupyter_app"})
+    form = re.search(r'<form action="([^"]*)" method="post".*</form>', card["view"])
+    server = "/node/n1.example.org/2000"
+    assert html.unescape(form[1]) == f"{server}/login?next={server.replace('/', '%2F')}%2Flab"
+    assert 'type="hidden" name="password" value="Abc123"' in form[0]
+    assert card["view"].count("Abc123") == 1
+
+
+def test_a_cluster_without_an_image_does_not_offer_it(portal):
+    plain = {name: value for name, value in LARGE.items() if name != "jupyter_image"}
+    portal.has_cluster("plain", plain)
+    assert "plain" not in portal.form("jupyter_app")["cluster"]
+    assert "plain" in portal.form("batch_container_app")["cluster"]
+    refused = portal.check("jupyter_app", cluster="plain")
+    assert "it is none that you may use for this" in refused["error"]
+
+
+def test_a_site_can_keep_the_home_and_terminals_back(portal):
+    portal.has_cluster("shut", {**LARGE, "jupyter_home": False, "jupyter_terminals": False})
+    session = portal.launch("jupyter_app", cluster="shut")
+    settings = Path(session["directory"], "settings.sh").read_text()
+    assert "\nces_home=\n" in settings and "\nces_terminals=\n" in settings
