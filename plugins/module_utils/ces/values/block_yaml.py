@@ -15,7 +15,7 @@ from ..errors import CesError
 from ..typed import Any
 
 _KEY = re.compile(
-    r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'&*!|>%@`{}\[\],#?-][^#]*?):(?:\s+|$)"""
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'&*!|>%@`{}\[\],#?-](?:[^#]|(?<!\s)#)*?):(?:\s+|$)"""
 )
 _REFUSED = "&*!|>%@`{["
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
@@ -120,7 +120,7 @@ class _Reader:
         text = re.sub(r"\s+#.*", "", text).strip()
         if text in _EMPTY:
             return type(_EMPTY[text])()
-        if text[:1] in _REFUSED and text:
+        if text and (text[:1] in _REFUSED or re.search(r":(\s|$)", text)):
             raise self.refused(f"{text} is of a form that programs do not write")
         if text in _WORDS:
             return _WORDS[text]
