@@ -41,7 +41,7 @@ lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
 
 unit: tools ## Unit tests, in seconds
-	@pytest tests/unit $(ARGS)
+	@pytest tests/unit --numprocesses=auto --dist=loadfile $(ARGS)
 
 sanity: tools ## ansible-test sanity, on what git would commit
 	@tests/sanity/run $(ARGS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from ces_remote import ssh
@@ -22,6 +24,13 @@ echo "good morning"
 exec sh -c "${@: -1}"
 """
 SECRET = "t0ken $(id) 'x'"  # noqa: S105
+
+
+@pytest.fixture
+def tmp_path():
+    """A short one: the path of a socket may have 108 characters."""
+    with tempfile.TemporaryDirectory(prefix="ces-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
