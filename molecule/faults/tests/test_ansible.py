@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import ANSIBLE_ENVIRONMENT, SITE, TOP, Host, User, ansible_playbook, playbook
+from remote import wait_until
 
 BACKEND = TOP / "playbooks/backend.yml"
 PASSWORD = {
@@ -181,6 +182,9 @@ def test_an_async_limit_ends_the_run_and_the_next_clears_away(bob, play):
     assert done.rc != 0
     assert time.monotonic() - begun < 40
     number = bob.last_number()
+    # Ansible's watcher on the host looks every five seconds
+    pid = bob.record(number)["pid"]
+    wait_until(lambda: bob.run(f"kill -0 {pid}").rc != 0, "the module to be killed")
     bob.command("ces-clean").ok()
     bob.command("ces-run", "podman", "--project", "proj2", bob.image).ok()
     assert bob.record(number)["state"] == "CANCELLED"
