@@ -269,7 +269,7 @@ def test_other_commands_are_passed_on(alice: Traveller) -> None:
     assert f"JobId={job.id} " in alice.slurm("scontrol", "show", "job", job.id).ok().out
     alice.slurm("scontrol", "release", job.id).ok()
     job.end()
-    assert alice.slurm("sinfo", "-aho", "%F/%C").ok().out.count("/") == 6
+    assert alice.slurm("sinfo", "-aho", "%F/%C").ok().out.count("/") == 7
     done = alice.slurm("sacct", "-j", job.id)
     assert (done.rc, done.out) == (1, "")
     assert "accounting storage is disabled" in done.err
