@@ -119,10 +119,12 @@ def island(hosts: dict[str, Host]) -> Host:
 
 
 @pytest.fixture(scope="module")
-def alice(portal: Host, island: Host) -> Traveller:
+def carol(portal: Host, island: Host) -> Traveller:
     """A researcher who has done what the check says."""
-    user = Traveller("alice", portal, island)
+    user = Traveller("carol", portal, island)
     make_key(user)
+    # she is in no project
+    user.there("mkdir -p safe_data").ok()
     user.here("ces-remote check").ok()
     return user
 
@@ -147,7 +149,7 @@ def make_key(user: Traveller, *, accepted: bool = True, passphrase: str = "") ->
 def stop_ssh(user: Traveller) -> None:
     """The island is not to be reached by its users, and their connections are gone."""
     user.island.root(
-        "systemctl stop ssh.socket ssh.service 2>/dev/null; pkill -KILL -u alice sshd; true"
+        "systemctl stop ssh.socket ssh.service 2>/dev/null; pkill -KILL -u carol sshd; true"
     )
 
 
@@ -157,17 +159,17 @@ def start_ssh(user: Traveller) -> None:
 
 
 @pytest.fixture
-def cut(alice: Traveller) -> Iterator[None]:
+def cut(carol: Traveller) -> Iterator[None]:
     """Whatever happens, the island is there again for the next."""
     yield
-    start_ssh(alice)
+    start_ssh(carol)
 
 
 # --- a launch from the form to the card ----------------------------------------------------------
 
 
-def test_a_container_runs_there_and_how_it_ended_is_seen_here(alice: Traveller) -> None:
-    user = User(alice.portal, "alice")
+def test_a_container_runs_there_and_how_it_ended_is_seen_here(carol: Traveller) -> None:
+    user = User(carol.portal, "carol")
     login = {"registry_user": SITE["testbed_registry_user"], "registry_token": TOKEN}
     answer = user.try_launch(
         "batch_container_app",
@@ -178,7 +180,7 @@ def test_a_container_runs_there_and_how_it_ended_is_seen_here(alice: Traveller) 
         **login,
     )
     assert "error" not in answer, answer
-    job = Job(alice, answer["job"], answer["directory"])
+    job = Job(carol, answer["job"], answer["directory"])
     session = Session(user, "batch_container_app", answer["id"], answer["directory"], int(job.id))
     assert "registry-token" not in session.files(), "it is there now, and was here"
     job.end()
@@ -187,19 +189,19 @@ def test_a_container_runs_there_and_how_it_ended_is_seen_here(alice: Traveller) 
     assert outcome["Exit code"] == "0"
     assert "Goodbye Ada!" in session.log()
     # what the container wrote, in this side's home, where the card leads
-    assert outcome["Outputs"] == f"/home/alice/outputs-{session.id}"
-    assert "This text is in" in alice.here(f"cat {outcome['Outputs']}/safe_outputs.txt").ok().out
+    assert outcome["Outputs"] == f"/home/carol/outputs-{session.id}"
+    assert "This text is in" in carol.here(f"cat {outcome['Outputs']}/safe_outputs.txt").ok().out
     assert not job.is_open()
-    assert alice.traces(TOKEN) == ""
+    assert carol.traces(TOKEN) == ""
     # what the container was given is no one's business either, on this side as on the other
     gone = {"registry-token", "options.txt", "environment.txt", "arguments.txt"}
     assert not gone & session.files()
-    there = alice.there(f"ls {shlex.quote(session.directory)}").ok().out.split()
+    there = carol.there(f"ls {shlex.quote(session.directory)}").ok().out.split()
     assert not gone & set(there)
 
 
-def test_a_container_that_fails_there_is_seen_to_have_failed_here(alice: Traveller) -> None:
-    user = User(alice.portal, "alice")
+def test_a_container_that_fails_there_is_seen_to_have_failed_here(carol: Traveller) -> None:
+    user = User(carol.portal, "carol")
     answer = user.try_launch(
         "batch_container_app",
         cluster="island",
@@ -208,7 +210,7 @@ def test_a_container_that_fails_there_is_seen_to_have_failed_here(alice: Travell
         container_args="--nonsense",
     )
     assert "error" not in answer, answer
-    job = Job(alice, answer["job"], answer["directory"])
+    job = Job(carol, answer["job"], answer["directory"])
     job.end()
     session = Session(user, "batch_container_app", answer["id"], answer["directory"], int(job.id))
     outcome = session.outcome()
@@ -220,18 +222,18 @@ def test_a_container_that_fails_there_is_seen_to_have_failed_here(alice: Travell
 
 
 def test_log_and_connection_are_here_while_it_runs_and_a_cancelled_job_is_seen_to(
-    alice: Traveller,
+    carol: Traveller,
 ) -> None:
-    job = alice.submit(
+    job = carol.submit(
         "echo one; printf 'host: %s\\nport: 1\\n' $(hostname) >connection.yml; sleep 2; echo two;"
         " mkdir left; echo kept >left/behind; sleep 300",
     )
     job.wait_for("R")
     wait_until(lambda: job.state() == "R" and job.file("output.log") == "one\n", "the first line")
     assert job.file("connection.yml") == "host: island\nport: 1\n"
-    assert alice.here(f"stat -c %a {job.directory}/connection.yml").out == "600\n"
+    assert carol.here(f"stat -c %a {job.directory}/connection.yml").out == "600\n"
     wait_until(lambda: job.state() == "R" and job.file("output.log") == "one\ntwo\n", "the next")
-    alice.slurm("scancel", job.id).ok()
+    carol.slurm("scancel", job.id).ok()
     # the portal does not ask any more
     wait_until(lambda: not job.is_open(), "the files of a cancelled job")
     assert job.file("left/behind") == "kept\n"
@@ -239,41 +241,41 @@ def test_log_and_connection_are_here_while_it_runs_and_a_cancelled_job_is_seen_t
     assert job.state() == "CA"
 
 
-def test_files_that_options_name_and_variables(alice: Traveller) -> None:
-    directory = alice.stage("mkdir sub")
+def test_files_that_options_name_and_variables(carol: Traveller) -> None:
+    directory = carol.stage("mkdir sub")
     words = ["-e", f"{directory}/sub/errors.log", "--export", "GREETING,ABSENT"]
-    done = alice.try_submit(
+    done = carol.try_submit(
         directory,
         'echo "$GREETING"; env | grep -c UNNAMED; echo oh >&2; pwd',
         *words,
         before="export GREETING='a \"$b\" '\"'\"'c'\"'\"'' UNNAMED=x;",
     ).ok()
-    job = Job(alice, done.out.strip(), directory)
+    job = Job(carol, done.out.strip(), directory)
     job.end()
     assert job.file("output.log") == f"a \"$b\" 'c'\n0\n{directory}\n"
     assert job.file("sub/errors.log") == "oh\n"
 
 
-def test_what_sbatch_there_says_is_said_here(alice: Traveller) -> None:
-    directory = alice.stage(alice.with_secret())
-    done = alice.try_submit(directory, "true", "-p", "nonesuch")
+def test_what_sbatch_there_says_is_said_here(carol: Traveller) -> None:
+    directory = carol.stage(carol.with_secret())
+    done = carol.try_submit(directory, "true", "-p", "nonesuch")
     assert done.rc == 1
     assert "sbatch: error: invalid partition specified: nonesuch" in done.err
     assert done.out == ""
-    assert alice.traces(SECRET) == ""
-    assert alice.there(f"test -e {directory}").rc != 0, "nothing of it stays"
+    assert carol.traces(SECRET) == ""
+    assert carol.there(f"test -e {directory}").rc != 0, "nothing of it stays"
 
 
-def test_other_commands_are_passed_on(alice: Traveller) -> None:
-    job = alice.submit("true", "-H")
-    assert f"JobId={job.id} " in alice.slurm("scontrol", "show", "job", job.id).ok().out
-    alice.slurm("scontrol", "release", job.id).ok()
+def test_other_commands_are_passed_on(carol: Traveller) -> None:
+    job = carol.submit("true", "-H")
+    assert f"JobId={job.id} " in carol.slurm("scontrol", "show", "job", job.id).ok().out
+    carol.slurm("scontrol", "release", job.id).ok()
     job.end()
-    assert alice.slurm("sinfo", "-aho", "%F/%C").ok().out.count("/") == 6
-    done = alice.slurm("sacct", "-j", job.id)
+    assert carol.slurm("sinfo", "-aho", "%F/%C").ok().out.count("/") == 7
+    done = carol.slurm("sacct", "-j", job.id)
     assert (done.rc, done.out) == (1, "")
     assert "accounting storage is disabled" in done.err
-    done = alice.slurm("scancel", "4000000000")
+    done = carol.slurm("scancel", "4000000000")
     assert "Invalid job id" in done.err
 
 
@@ -282,68 +284,68 @@ def test_other_commands_are_passed_on(alice: Traveller) -> None:
 NAMES = ["a\nb", "-rf", "$(touch caught)", 'it\'s "quoted"', "\udcff\udcfe", " ", "*", "..."]
 
 
-def test_names_and_links_lead_nowhere(alice: Traveller) -> None:
+def test_names_and_links_lead_nowhere(carol: Traveller) -> None:
     make = "; ".join(f"printf x >./{shlex.quote(name)}" for name in NAMES)
     links = (
         "ln -s /etc/passwd passwd; ln -s .. up; ln -s ~/.ssh keys; mkfifo pipe; ln -s ~/.bashrc rc;"
         " mkdir -m 500 closed; mkdir -p deep/er; ln -s ../../.. deep/er/top"
     )
-    job = alice.submit(
+    job = carol.submit(
         f"mkdir made; cd made; {make}; {links}; cd ..; rm -rf sent; ln -s ~/.ssh sent;"
         " ln -s ~/.ssh/authorized_keys output.txt; find . -type l | sort >links.txt",
         prepare=f"mkdir sent; cd sent; {make}; {links}; cd ..; ln -s ~/.ssh other",
     )
-    arrived = alice.there(f"cd {job.directory}; find . -type l").out
+    arrived = carol.there(f"cd {job.directory}; find . -type l").out
     assert "other" not in arrived, "links stay where they are"
     job.end()
     look = f"cd {job.directory}/made && find . -mindepth 1 -maxdepth 1 -printf '%f\\0'"
-    here = set(alice.here(look).ok().out.rstrip("\0").split("\0"))
+    here = set(carol.here(look).ok().out.rstrip("\0").split("\0"))
     assert here == {*NAMES, "closed", "deep"}
     assert "sent" in job.file("links.txt"), "it had become a link there"
-    assert alice.here(f"test -d {job.directory}/sent -a ! -L {job.directory}/sent").rc == 0
-    assert alice.here(f"find {job.directory} -name caught -o -name output.txt").out == ""
-    assert alice.here("find ~/.ssh -newer ~/.ssh/id_ed25519.pub -name '*x*'").out == ""
+    assert carol.here(f"test -d {job.directory}/sent -a ! -L {job.directory}/sent").rc == 0
+    assert carol.here(f"find {job.directory} -name caught -o -name output.txt").out == ""
+    assert carol.here("find ~/.ssh -newer ~/.ssh/id_ed25519.pub -name '*x*'").out == ""
 
 
-def test_what_is_no_jobs_directory_is_not_copied(alice: Traveller) -> None:
-    for directory in ("/home/alice", "/home/alice/.ssh", "/home", "/tmp", "relative"):
-        done = alice.try_submit(directory, "true")
+def test_what_is_no_jobs_directory_is_not_copied(carol: Traveller) -> None:
+    for directory in ("/home/carol", "/home/carol/.ssh", "/home", "/tmp", "relative"):
+        done = carol.try_submit(directory, "true")
         assert (done.rc, done.out) == (1, "")
         assert "directory of the job" in done.err
-    large = alice.stage("truncate -s 101M large")
-    done = alice.try_submit(large, "true")
+    large = carol.stage("truncate -s 101M large")
+    done = carol.try_submit(large, "true")
     assert done.rc == 1
     assert "at most 100 MiB" in done.err
-    alice.here(f"rm -rf {large}")
+    carol.here(f"rm -rf {large}")
 
 
-def test_more_than_the_site_allows_stays_there_and_the_log_says_so(alice: Traveller) -> None:
-    job = alice.submit("echo first; head -c 101M /dev/zero >much; echo small >few")
+def test_more_than_the_site_allows_stays_there_and_the_log_says_so(carol: Traveller) -> None:
+    job = carol.submit("echo first; head -c 101M /dev/zero >much; echo small >few")
     job.end()
     log = job.file("output.log")
     assert log.startswith("first\n")
     assert "at most 100.0 MiB are brought here: it is on island" in log
-    assert alice.here(f"ls {job.directory}").out.split() == ["output.log"]
-    alice.there(f"rm -rf {job.directory}")
+    assert carol.here(f"ls {job.directory}").out.split() == ["output.log"]
+    carol.there(f"rm -rf {job.directory}")
 
 
-def test_where_the_site_wants_it_nothing_stays_there(alice: Traveller) -> None:
+def test_where_the_site_wants_it_nothing_stays_there(carol: Traveller) -> None:
     settings = "/etc/ces/remote/island.json"
     change = (
         "import json,sys; s=json.load(open(sys.argv[1])); s['remove']=True; print(json.dumps(s))"
     )
     keep = f"cp {settings} /root/kept && python3 -c {shlex.quote(change)} /root/kept >{settings}"
-    alice.portal.root(keep)
+    carol.portal.root(keep)
     try:
-        job, other = alice.submit("echo all >of-it"), alice.submit(
+        job, other = carol.submit("echo all >of-it"), carol.submit(
             "ln -s /etc own; echo most >of-it"
         )
         job.end()
         other.end()
     finally:
-        alice.portal.root(f"mv /root/kept {settings}")
+        carol.portal.root(f"mv /root/kept {settings}")
     assert job.file("of-it") == "all\n"
-    assert alice.there(f"test -e {job.directory}").rc != 0
+    assert carol.there(f"test -e {job.directory}").rc != 0
     assert other.file("of-it") == "most\n"
 
 
@@ -351,27 +353,27 @@ def test_where_the_site_wants_it_nothing_stays_there(alice: Traveller) -> None:
 
 
 @pytest.mark.usefixtures("cut")
-def test_a_back_end_that_is_down_at_submission(alice: Traveller) -> None:
-    directory = alice.stage(alice.with_secret())
-    stop_ssh(alice)
-    done = alice.try_submit(directory, "true")
+def test_a_back_end_that_is_down_at_submission(carol: Traveller) -> None:
+    directory = carol.stage(carol.with_secret())
+    stop_ssh(carol)
+    done = carol.try_submit(directory, "true")
     assert (done.rc, done.out) == (1, "")
     assert "island does not answer" in done.err
     assert "ces-remote check island" in done.err
-    assert alice.traces(SECRET) == ""
-    check = alice.here("ces-remote check island")
+    assert carol.traces(SECRET) == ""
+    check = carol.here("ces-remote check island")
     assert check.rc == 1
     assert "does not answer" in check.out
-    start_ssh(alice)
-    alice.here("ces-remote fetch").ok()
-    assert alice.here(f"ls {TICKETS} | grep lost").out == ""
+    start_ssh(carol)
+    carol.here("ces-remote fetch").ok()
+    assert carol.here(f"ls {TICKETS} | grep lost").out == ""
 
 
 @pytest.mark.usefixtures("cut")
-def test_a_back_end_that_goes_down_while_a_job_runs_and_when_it_ends(alice: Traveller) -> None:
-    job = alice.submit("echo begun; sleep 3; echo ended")
+def test_a_back_end_that_goes_down_while_a_job_runs_and_when_it_ends(carol: Traveller) -> None:
+    job = carol.submit("echo begun; sleep 3; echo ended")
     job.wait_for("R")
-    stop_ssh(alice)
+    stop_ssh(carol)
     done = job.poll()
     assert (done.rc, done.out) == (1, "")
     assert "does not answer" in done.err
@@ -379,37 +381,37 @@ def test_a_back_end_that_goes_down_while_a_job_runs_and_when_it_ends(alice: Trav
     assert job.poll().rc == 1
     assert time.monotonic() - begin < 1, "the next cards do not wait for it once more"
     wait_until(
-        lambda: "JobState=COMPLETED" in alice.island.root(f"scontrol show job {job.id}"), "its end"
+        lambda: "JobState=COMPLETED" in carol.island.root(f"scontrol show job {job.id}"), "its end"
     )
     assert job.state() == ""
-    start_ssh(alice)
+    start_ssh(carol)
     job.end()
     assert job.file("output.log") == "begun\nended\n"
 
 
 @pytest.mark.usefixtures("cut")
-def test_an_ended_job_is_undetermined_until_its_files_are_here(alice: Traveller) -> None:
-    job = alice.submit("echo done")
+def test_an_ended_job_is_undetermined_until_its_files_are_here(carol: Traveller) -> None:
+    job = carol.submit("echo done")
     wait_until(
-        lambda: "JobState=COMPLETED" in alice.island.root(f"scontrol show job {job.id}"), "its end"
+        lambda: "JobState=COMPLETED" in carol.island.root(f"scontrol show job {job.id}"), "its end"
     )
     # nothing can be written where the files are to come
-    alice.here(f"chmod 500 {job.directory}").ok()
+    carol.here(f"chmod 500 {job.directory}").ok()
     done = job.poll()
     assert (done.rc, done.out) == (1, "")
     assert "is being brought here" in done.err
-    alice.here(f"chmod 700 {job.directory}").ok()
+    carol.here(f"chmod 700 {job.directory}").ok()
     job.end()
     assert job.file("output.log") == "done\n"
 
 
-def test_what_nobody_asks_for_is_brought_with_the_next_look(alice: Traveller) -> None:
-    job = alice.submit("echo forgotten")
+def test_what_nobody_asks_for_is_brought_with_the_next_look(carol: Traveller) -> None:
+    job = carol.submit("echo forgotten")
     wait_until(
-        lambda: "JobState=COMPLETED" in alice.island.root(f"scontrol show job {job.id}"), "its end"
+        lambda: "JobState=COMPLETED" in carol.island.root(f"scontrol show job {job.id}"), "its end"
     )
-    alice.here(f"rm -f {TICKETS}/swept")
-    alice.slurm("squeue", "--all").ok()
+    carol.here(f"rm -f {TICKETS}/swept")
+    carol.slurm("squeue", "--all").ok()
     wait_until(lambda: not job.is_open(), "the sweep")
     assert job.file("output.log") == "forgotten\n"
 
@@ -417,56 +419,56 @@ def test_what_nobody_asks_for_is_brought_with_the_next_look(alice: Traveller) ->
 # --- secrets -------------------------------------------------------------------------------------
 
 
-def test_a_job_that_never_began_leaves_no_token(alice: Traveller) -> None:
-    job = alice.submit("true", "-H", prepare=alice.with_secret())
-    assert alice.there(f"cat {job.directory}/registry-token").ok().out == SECRET
+def test_a_job_that_never_began_leaves_no_token(carol: Traveller) -> None:
+    job = carol.submit("true", "-H", prepare=carol.with_secret())
+    assert carol.there(f"cat {job.directory}/registry-token").ok().out == SECRET
     assert (
-        alice.there(f"stat -c %a {job.directory} {job.directory}/registry-token").out
+        carol.there(f"stat -c %a {job.directory} {job.directory}/registry-token").out
         == "700\n600\n"
     )
-    assert alice.here(f"test -e {job.directory}/registry-token").rc != 0
-    assert alice.traces(SECRET) == f"{job.directory}/registry-token\n"
-    assert alice.processes(SECRET) == ""
-    alice.slurm("scancel", job.id).ok()
+    assert carol.here(f"test -e {job.directory}/registry-token").rc != 0
+    assert carol.traces(SECRET) == f"{job.directory}/registry-token\n"
+    assert carol.processes(SECRET) == ""
+    carol.slurm("scancel", job.id).ok()
     wait_until(lambda: not job.is_open(), "the end of a job that never began")
-    assert alice.traces(SECRET) == ""
+    assert carol.traces(SECRET) == ""
 
 
-def test_a_session_that_its_user_has_removed_leaves_no_token_there(alice: Traveller) -> None:
-    job = alice.submit("true", "-H", prepare=alice.with_secret())
-    alice.here(f"rm -rf {job.directory}").ok()
-    alice.slurm("scancel", job.id).ok()
+def test_a_session_that_its_user_has_removed_leaves_no_token_there(carol: Traveller) -> None:
+    job = carol.submit("true", "-H", prepare=carol.with_secret())
+    carol.here(f"rm -rf {job.directory}").ok()
+    carol.slurm("scancel", job.id).ok()
     wait_until(lambda: not job.is_open(), "the end of it")
-    assert alice.traces(SECRET) == ""
+    assert carol.traces(SECRET) == ""
 
 
-def test_a_submission_that_is_killed_leaves_no_token_and_no_job(alice: Traveller) -> None:
+def test_a_submission_that_is_killed_leaves_no_token_and_no_job(carol: Traveller) -> None:
     directories = []
     for pause in (0.15, 0.4, 0.8, 1.2):
-        directory = alice.stage(f"{alice.with_secret()}; head -c 90M /dev/urandom >large")
+        directory = carol.stage(f"{carol.with_secret()}; head -c 90M /dev/urandom >large")
         words = [f"{COMMANDS}/sbatch", "-D", directory, "--parsable"]
         line = f"{shlex.join(words)} >out 2>&1 & sleep {pause}; kill -KILL $!; wait; cat out"
-        said = alice.here(f"cd {directory}; {line}", stdin="#!/bin/sh\ntrue\n")
+        said = carol.here(f"cd {directory}; {line}", stdin="#!/bin/sh\ntrue\n")
         assert said.out == "", "it was killed before it could say the job's number"
         directories.append(directory)
     # whatever had arrived by then: the next look sees to both sides
-    alice.here("sleep 1; ces-remote fetch").ok()
-    assert alice.traces(SECRET) == ""
-    known = alice.island.root("squeue --noheader --format=%Z").split()
+    carol.here("sleep 1; ces-remote fetch").ok()
+    assert carol.traces(SECRET) == ""
+    known = carol.island.root("squeue --noheader --format=%Z").split()
     assert not set(directories) & set(known)
-    assert alice.here(f"ls {TICKETS} | grep -E 'lost|submitting'").out == ""
-    alice.here(f"rm -rf {shlex.join(directories)}")
-    alice.there(f"rm -rf {shlex.join(directories)}")
+    assert carol.here(f"ls {TICKETS} | grep -E 'lost|submitting'").out == ""
+    carol.here(f"rm -rf {shlex.join(directories)}")
+    carol.there(f"rm -rf {shlex.join(directories)}")
 
 
 # --- many ----------------------------------------------------------------------------------------
 
 
-def test_twenty_submissions_at_once(alice: Traveller) -> None:
+def test_twenty_submissions_at_once(carol: Traveller) -> None:
     def one(number: int) -> Job:
-        directory = alice.stage(f"{alice.with_secret()}; echo {number} >number")
-        done = alice.try_submit(directory, "cat number; rm registry-token").ok()
-        return Job(alice, done.out.strip(), directory)
+        directory = carol.stage(f"{carol.with_secret()}; echo {number} >number")
+        done = carol.try_submit(directory, "cat number; rm registry-token").ok()
+        return Job(carol, done.out.strip(), directory)
 
     begin = time.monotonic()
     with ThreadPoolExecutor(10) as pool:
@@ -477,10 +479,10 @@ def test_twenty_submissions_at_once(alice: Traveller) -> None:
     print(f"and until all of them were seen to have ended: {time.monotonic() - begin:.1f} s")
     assert [job.file("output.log") for job in jobs] == [f"{number}\n" for number in range(20)]
     assert not any(job.is_open() for job in jobs)
-    assert alice.traces(SECRET) == ""
+    assert carol.traces(SECRET) == ""
 
 
-def test_the_connection_is_kept_between_polls(alice: Traveller) -> None:
+def test_the_connection_is_kept_between_polls(carol: Traveller) -> None:
     script = (
         "import subprocess, sys, time, glob, os\n"
         f"squeue = ['{COMMANDS}/squeue', '--all', '-j', '1']\n"
@@ -497,14 +499,14 @@ def test_the_connection_is_kept_between_polls(alice: Traveller) -> None:
         "took()\n"
         "print(*[took() for _ in range(8)])\n"
     )
-    said = alice.here(f"python3 -c {shlex.quote(script)}", timeout=60).ok().out
+    said = carol.here(f"python3 -c {shlex.quote(script)}", timeout=60).ok().out
     alone, kept = (statistics.median(map(float, line.split())) for line in said.splitlines())
     print(
         f"\nsqueue: {alone:.0f} ms with a new connection, {kept:.0f} ms with the one that is there"
     )
     assert kept < alone
-    sockets = alice.here("stat -c '%a %U' /run/user/$(id -u)/ces-remote /tmp/ces-remote-$(id -u)")
-    assert set(sockets.out.splitlines()) == {"700 alice"}
+    sockets = carol.here("stat -c '%a %U' /run/user/$(id -u)/ces-remote /tmp/ces-remote-$(id -u)")
+    assert set(sockets.out.splitlines()) == {"700 carol"}
 
 
 # --- the way there -------------------------------------------------------------------------------
@@ -541,21 +543,21 @@ def test_a_key_that_is_of_no_use(dave: Traveller, passphrase: str, said: str, wa
     assert way in check.out
 
 
-def test_a_host_key_that_nobody_vouches_for(alice: Traveller) -> None:
+def test_a_host_key_that_nobody_vouches_for(carol: Traveller) -> None:
     keys = "/etc/ces/remote/known_hosts"
-    alice.portal.root(f"mv {keys} {keys}.away")
+    carol.portal.root(f"mv {keys} {keys}.away")
     try:
         # a connection that is there already proves nothing
-        check = alice.here("rm -rf /run/user/$(id -u)/ces-remote; ces-remote check island")
+        check = carol.here("rm -rf /run/user/$(id -u)/ces-remote; ces-remote check island")
         assert check.rc == 1
         assert "the host key of island is not known here" in check.out
         assert "ood_apps_remote_host_keys" in check.out
         other = "umask 077; ssh-keygen -q -t ed25519 -N '' -f other; cut -d' ' -f1,2 other.pub"
-        key = alice.here(f"{other}; rm -f other other.pub").ok().out.strip()
-        alice.portal.root(f"echo island {key} >{keys}")
-        check = alice.here("ces-remote check island")
+        key = carol.here(f"{other}; rm -f other other.pub").ok().out.strip()
+        carol.portal.root(f"echo island {key} >{keys}")
+        check = carol.here("ces-remote check island")
         assert check.rc == 1
         assert "shows another host key than it used to" in check.out
     finally:
-        alice.portal.root(f"mv {keys}.away {keys}")
-    assert "all is well" in alice.here("ces-remote check island").ok().out
+        carol.portal.root(f"mv {keys}.away {keys}")
+    assert "all is well" in carol.here("ces-remote check island").ok().out
