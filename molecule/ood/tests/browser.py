@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from selenium import webdriver
 from selenium.common.exceptions import (
@@ -13,6 +14,7 @@ from selenium.common.exceptions import (
     ElementNotInteractableException,
     NoSuchElementException,
     StaleElementReferenceException,
+    TimeoutException,
 )
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
@@ -22,6 +24,14 @@ from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.ui import WebDriverWait
 
 PORTAL = "portal.tre.test"
+PASSING = (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
+# what was to be seen when something did not come
+FAILED = Path(__file__).resolve().parents[3] / "build/browser-failed.png"
 # it asks nobody but the portal for anything
 QUIET = (
     "--headless=new",
@@ -38,6 +48,13 @@ QUIET = (
     "--ignore-certificate-errors",
     "--window-size=1100,700",
 )
+
+KERNELS = """
+const request = new XMLHttpRequest();
+request.open("GET", location.pathname.replace(/[/]lab.*/, "/api/kernels"), false);
+request.send();
+return JSON.parse(request.responseText);
+"""
 
 
 @contextmanager
@@ -71,34 +88,41 @@ class Lab:
         self.wait(lambda _: set(self.driver.window_handles) - before)
         (tab,) = set(self.driver.window_handles) - before
         self.driver.switch_to.window(tab)
-        self.find(".jp-LauncherCard", seconds=60)
+        self.find(".jp-LauncherCard")
 
-    def wait(self, true: object, seconds: float = 20) -> None:
+    def wait(self, true: Callable[[webdriver.Chrome], Any], seconds: float = 60) -> None:
         # the page draws things anew while one looks at them
-        passing = (StaleElementReferenceException,)
-        wait = WebDriverWait(self.driver, seconds, 0.1, ignored_exceptions=passing)
-        wait.until(true)  # type: ignore[arg-type]
+        waiting = WebDriverWait(self.driver, seconds, 0.1, ignored_exceptions=PASSING)
+        try:
+            waiting.until(true)
+        except TimeoutException:
+            self.driver.save_screenshot(str(FAILED))
+            raise
 
-    def find(self, css: str, seconds: float = 20) -> WebElement:
-        self.wait(expected.element_to_be_clickable((By.CSS_SELECTOR, css)), seconds)
+    def find(self, css: str) -> WebElement:
+        self.wait(expected.visibility_of_element_located((By.CSS_SELECTOR, css)))
         return self.driver.find_element(By.CSS_SELECTOR, css)
 
-    def press(self, css: str, seconds: float = 20) -> None:
+    def press(self, css: str) -> None:
         """Click, as soon as that can be done."""
 
         def clicked(driver: webdriver.Chrome) -> bool:
             driver.find_element(By.CSS_SELECTOR, css).click()
             return True
 
-        passing = (NoSuchElementException, ElementNotInteractableException)
-        passing += (ElementClickInterceptedException, StaleElementReferenceException)
-        WebDriverWait(self.driver, seconds, 0.1, ignored_exceptions=passing).until(clicked)
+        self.wait(clicked)
 
     def new_notebook(self) -> None:
         self.press(".jp-LauncherCard[data-category=Notebook]")
         self.press(".jp-Notebook .jp-Cell .cm-content")
-        # a cell that is run before there is a kernel may never be run
-        self.find(".jp-Notebook-ExecutionIndicator[data-status=idle]", seconds=60)
+        # JupyterLab may start a second kernel and end the first one: what was run there has no end
+        self.wait(self.has_its_kernel)
+        self.find(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+
+    @staticmethod
+    def has_its_kernel(driver: webdriver.Chrome) -> bool:
+        kernels = driver.execute_script(KERNELS)
+        return [(k["connections"], k["execution_state"]) for k in kernels] == [(1, "idle")]
 
     def run(self, code: str) -> str:
         """Run a line of code in the last cell, and read what it answers."""
