@@ -275,8 +275,9 @@ def test_other_commands_are_passed_on(carol: Traveller) -> None:
     done = carol.slurm("sacct", "-j", job.id)
     assert (done.rc, done.out) == (1, "")
     assert "accounting storage is disabled" in done.err
-    done = carol.slurm("scancel", "4000000000")
-    assert "Invalid job id" in done.err
+    done = carol.slurm("scancel", "nonsense")
+    assert (done.rc, done.out) == (1, "")
+    assert "Invalid job id nonsense" in done.err
 
 
 # --- hostile contents ----------------------------------------------------------------------------
@@ -444,10 +445,13 @@ def test_a_session_that_its_user_has_removed_leaves_no_token_there(carol: Travel
 
 def test_a_submission_that_is_killed_leaves_no_token_and_no_job(carol: Traveller) -> None:
     directories = []
-    for pause in (0.15, 0.4, 0.8, 1.2):
+    for pause in (0, 0.2, 0.5):
         directory = carol.stage(f"{carol.with_secret()}; head -c 90M /dev/urandom >large")
         words = [f"{COMMANDS}/sbatch", "-D", directory, "--parsable"]
-        line = f"{shlex.join(words)} >out 2>&1 & sleep {pause}; kill -KILL $!; wait; cat out"
+        begun = f"until ls ~/{TICKETS}/submitting-* >/dev/null 2>&1; do sleep 0.01; done"
+        line = (
+            f"{shlex.join(words)} >out 2>&1 & {begun}; sleep {pause}; kill -KILL $!; wait; cat out"
+        )
         said = carol.here(f"cd {directory}; {line}", stdin="#!/bin/sh\ntrue\n")
         assert said.out == "", "it was killed before it could say the job's number"
         directories.append(directory)
@@ -475,6 +479,7 @@ def test_twenty_submissions_at_once(carol: Traveller) -> None:
         jobs = list(pool.map(one, range(20)))
         print(f"\n20 submissions at once: {time.monotonic() - begin:.1f} s")
         assert len({job.id for job in jobs}) == 20
+        time.sleep(2)
         list(pool.map(Job.end, jobs))
     print(f"and until all of them were seen to have ended: {time.monotonic() - begin:.1f} s")
     assert [job.file("output.log") for job in jobs] == [f"{number}\n" for number in range(20)]
@@ -495,9 +500,9 @@ def test_the_connection_is_kept_between_polls(carol: Traveller) -> None:
         "        argv = ['ssh', '-Oexit', f'-oControlPath={path}', 'island']\n"
         "        subprocess.run(argv, capture_output=True)\n"
         "    return took()\n"
-        "print(*[alone() for _ in range(8)])\n"
+        "print(*[alone() for _ in range(5)])\n"
         "took()\n"
-        "print(*[took() for _ in range(8)])\n"
+        "print(*[took() for _ in range(5)])\n"
     )
     said = carol.here(f"python3 -c {shlex.quote(script)}", timeout=60).ok().out
     alone, kept = (statistics.median(map(float, line.split())) for line in said.splitlines())
