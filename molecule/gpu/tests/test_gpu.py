@@ -39,7 +39,7 @@ def test_two_jobs_side_by_side_see_different_ones(alice: User, runner: str) -> N
     body = f"#!/bin/sh\nces-run {runner} --gpu registry.tre.test:5000/tre/shell:1.0 '{script}'\n"
     jobs = [
         alice.run("sbatch --parsable --gres=gpu:1 --output=gpu-%j.log", body).ok().out.strip()
-        for _ in range(2)
+        for _number in range(2)
     ]
     logs = [f"gpu-{job}.log" for job in jobs]
     # both at once: neither has ended when the other has looked

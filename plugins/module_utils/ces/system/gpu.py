@@ -16,7 +16,6 @@ from ..runners.table import Runner
 from ..values.cdi import AMD, KINDS, NVIDIA, Spec
 from ..values.gpu_listing import numbers, parse_listing
 from ..values.gpus import (
-    REFRESH,
     TRIED,
     Allocated,
     Gpus,
@@ -170,6 +169,3 @@ def _check(found: Gpus, specs: Sequence[Spec], root: str) -> None:
                 said=f"you may not use {node.host}",
                 hint="the administrator lets you: gpu_device_mode, or its group (role gpu)",
             )
-
-
-__all__ = ["LIST", "REFRESH", "allocated_here", "gpus_for"]
