@@ -35,7 +35,7 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 ## Test
 
 test: setup ## Lint, sanity, unit tests, molecule's scenarios but for the slow vm (ALSO='+ test-vm')
-	@testbed/run-all lint sanity unit molecule faults + slurm gpu ood $(ALSO)
+	@testbed/run-all lint sanity unit molecule faults + slurm gpu + ood $(ALSO)
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
