@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from remote import Done, Host, logged_in, wait_until
+from remote import Done, Host, Person, logged_in, wait_until
 
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars/all.yml").read_text())
@@ -42,7 +42,7 @@ class Session:
 
     def facts(self) -> dict[str, str]:
         """What Slurm knows of the job; it forgets some minutes after the end."""
-        said = self.user.portal.root(f"scontrol show --oneliner job {self.job}")
+        said = self.user.host.root(f"scontrol show --oneliner job {self.job}")
         return dict(word.partition("=")[::2] for word in said.split() if "=" in word)
 
     def wait_for(self, *states: str, seconds: float = 90) -> dict[str, str]:
@@ -57,9 +57,7 @@ class Session:
         """Wait until the job is over, and all that belongs to it."""
         self.wait_for(*OVER)
         wait_until(
-            lambda: not self.user.portal.root(
-                f"squeue -h -j {self.job} 2>/dev/null || true"
-            ).strip(),
+            lambda: not self.user.host.root(f"squeue -h -j {self.job} 2>/dev/null || true").strip(),
             "its end",
         )
         return self
@@ -95,20 +93,13 @@ def read_card(html: str) -> dict[str, str]:
     return {name: unescape(value) for name, value in [*rows, *links, ("headline", headline[0])]}
 
 
-@dataclass(frozen=True)
-class User:
-    """Somebody who uses the portal."""
+class User(Person):
+    """Somebody who uses the portal; they log in on its host."""
 
-    portal: Host
-    name: str
-
-    @property
-    def home(self) -> str:
-        return f"/home/{self.name}"
-
-    def run(self, script: str, stdin: str = "", timeout: float = 120) -> Done:
-        """A line of shell in a login session on the portal's host."""
-        return self.portal.run(self.name, script, stdin, timeout)
+    @classmethod
+    def named(cls, name: str, portal: Host) -> User:
+        (uid,) = (person["uid"] for person in SITE["testbed_people"] if person["name"] == name)
+        return cls(portal, name, uid, IMAGE)
 
     def ask(self, *wanted: dict[str, Any]) -> list[Any]:
         """What the portal's server of this user answers."""
@@ -118,9 +109,7 @@ class User:
             "data": f"{self.home}/ondemand/data",
             "do": wanted,
         }
-        done = self.portal.command(
-            self.name, "ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places), timeout=120
-        )
+        done = self.command("ruby", "-W0", "-e", PORTAL, stdin=json.dumps(places))
         answers: list[Any] = json.loads(done.ok().out)
         return answers
 
@@ -164,12 +153,12 @@ def node(hosts: dict[str, Host]) -> Host:
 
 @pytest.fixture(scope="session")
 def alice(portal: Host) -> User:
-    return User(portal, "alice")
+    return User.named("alice", portal)
 
 
 @pytest.fixture(scope="session")
 def bob(portal: Host) -> User:
-    return User(portal, "bob")
+    return User.named("bob", portal)
 
 
 def playbook(name: str, *options: str) -> Done:

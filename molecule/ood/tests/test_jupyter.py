@@ -212,7 +212,7 @@ def test_a_notebook_in_a_browser(
     address: str,
     chromium: webdriver.Chrome,
 ) -> None:
-    user = User(portal, who)
+    user = User.named(who, portal)
     user.run("mkdir -p ~/analysis").ok()
     watch = begin_to_look(node)
     session = launch(user, **values)

@@ -169,7 +169,7 @@ def cut(carol: Traveller) -> Iterator[None]:
 
 
 def test_a_container_runs_there_and_how_it_ended_is_seen_here(carol: Traveller) -> None:
-    user = User(carol.portal, "carol")
+    user = User.named("carol", carol.portal)
     login = {"registry_user": SITE["testbed_registry_user"], "registry_token": TOKEN}
     answer = user.try_launch(
         "batch_container_app",
@@ -201,7 +201,7 @@ def test_a_container_runs_there_and_how_it_ended_is_seen_here(carol: Traveller) 
 
 
 def test_a_container_that_fails_there_is_seen_to_have_failed_here(carol: Traveller) -> None:
-    user = User(carol.portal, "carol")
+    user = User.named("carol", carol.portal)
     answer = user.try_launch(
         "batch_container_app",
         cluster="island",
@@ -519,7 +519,7 @@ def test_the_connection_is_kept_between_polls(carol: Traveller) -> None:
 
 def test_without_a_key_the_page_says_what_to_do(dave: Traveller) -> None:
     dave.here("rm -f .ssh/id_*")
-    answer = User(dave.portal, "dave").try_launch("greetings_app", cluster="island")
+    answer = User.named("dave", dave.portal).try_launch("greetings_app", cluster="island")
     assert "you have no ssh key" in answer["error"]
     assert "ssh-keygen -t ed25519 -N '' -f ~/.ssh/id_ed25519" in answer["error"]
     assert "ssh-copy-id -i ~/.ssh/id_ed25519.pub dave@island" in answer["error"]
