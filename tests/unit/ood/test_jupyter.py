@@ -86,7 +86,7 @@ def test_what_goes_in_comes_out_in_both_directions(tmp_path, monkeypatch):
 
 def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path):
     with forwarded(tmp_path) as port:
-        for _ in range(3):
+        for _turn in range(3):
             client = socket.create_connection(("127.0.0.1", port), timeout=5)
             with client, contextlib.suppress(ConnectionResetError):
                 assert client.recv(1) == b""

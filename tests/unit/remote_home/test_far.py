@@ -61,7 +61,7 @@ def test_a_poll_brings_what_is_new(there):
     job = there / "home" / "job"
     (job / "log").write_text("0123456789abcdef")
     (job / "connection.yml").write_text("host: x")
-    said, _ = ask(
+    said, _more = ask(
         there, "poll", argv=["squeue", "-j", "77"], jobs=["77"], place="job", offset=4, **LIVE
     )
     assert (said["rc"], said["out"], said["states"]) == (0, "asked: -j 77\n", {"77": "RUNNING"})
@@ -69,7 +69,7 @@ def test_a_poll_brings_what_is_new(there):
     assert said["small"] == {"connection.yml": None}, "its last line is not whole"
     (job / "connection.yml").write_text("host: x\n")
     (job / "log").write_text("new")
-    said, _ = ask(there, "poll", argv=[], jobs=["77"], place="job", offset=16, **LIVE)
+    said, _more = ask(there, "poll", argv=[], jobs=["77"], place="job", offset=16, **LIVE)
     assert said["log"] == {"start": 0, "size": 3, "text": "new"}
     assert said["small"] == {"connection.yml": "host: x\n"}
 
@@ -78,7 +78,7 @@ def test_a_poll_follows_no_link(there):
     (there / "secret").write_text("secret\n")
     for name in ("log", "connection.yml"):
         (there / "home" / "job" / name).symlink_to(there / "secret")
-    said, _ = ask(there, "poll", argv=[], jobs=[], place="job", offset=0, **LIVE)
+    said, _more = ask(there, "poll", argv=[], jobs=[], place="job", offset=0, **LIVE)
     assert (said["log"], said["small"]) == (None, {"connection.yml": None})
 
 
@@ -257,12 +257,12 @@ def test_a_lost_submission_is_cancelled_and_its_secret_removed(there):
 
 
 def test_a_home_that_is_not_there_is_told(there):
-    said, _ = ask(there, "look", base="/nonexistent/{user}")
+    said, _more = ask(there, "look", base="/nonexistent/{user}")
     assert "there is no directory /nonexistent/" in said["failed"]
 
 
 def test_a_command_that_is_not_there_is_told(there):
-    said, _ = ask(there, "run", argv=["nonesuch"])
+    said, _more = ask(there, "run", argv=["nonesuch"])
     assert said["rc"] == 127
     assert "nonesuch: command not found on" in said["err"]
 

@@ -197,7 +197,7 @@ def test_places_are_kept_for_polls(home, monkeypatch):
     (home / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", f"{home}/run")
     one = runtime.Runtime("island")
-    held = [one.place(0, copying=True) for _ in range(runtime.PLACES // 2 + 1)]
+    held = [one.place(0, copying=True) for _turn in range(runtime.PLACES // 2 + 1)]
     assert [place.__enter__() for place in held] == [True] * (runtime.PLACES // 2) + [False]
     with one.place(0) as place:
         assert place

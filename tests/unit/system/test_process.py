@@ -35,6 +35,16 @@ def sh(script, **more):
     return Command(("/bin/sh", "-c", script), **more)
 
 
+@pytest.fixture(autouse=True)
+def _signals_are_heard():
+    """What runs in the background of a script or under nohup has signals ignored, and so do we."""
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def process():
     return SystemProcess()

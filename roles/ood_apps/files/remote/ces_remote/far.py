@@ -217,7 +217,7 @@ def forget(request: Request, stdin: IO[bytes]) -> Answer:
     directory = session(request)
     said = call(request, ["squeue", "--noheader", "--me", "--format=%A %Z"])
     lines = [line.partition(" ") for line in said["out"].splitlines()]
-    jobs = [job for job, _, place in lines if place == directory]
+    jobs = [job for job, _space, place in lines if place == directory]
     if jobs:
         call(request, ["scancel", *jobs])
     remove_one_shot(directory, request["one_shot"])

@@ -120,7 +120,8 @@ def from_dict(raw: Any, path: str) -> Site:
             raise InvalidValue("setting", key, f"{path} has it, and there is none of that name")
         default = _DEFAULTS.get(key, "")
         wanted = list if isinstance(default, tuple) else type(default)
-        if type(value) is not wanted:
+        # a truth value would do for a number
+        if not isinstance(value, wanted) or isinstance(value, bool) is not (wanted is bool):
             raise InvalidValue(key, value, f"{path}: it must be {_WORDS[wanted]}")
         given[key] = tuple(str(item) for item in value) if wanted is list else value
     for key in ("cluster", "host"):

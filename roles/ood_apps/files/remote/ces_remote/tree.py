@@ -164,7 +164,7 @@ def unpack(
             source = tar.extractfile(member)
             notes[member.name](source.read() if source else b"")
             continue
-        prefix, _, rest = member.name.partition("/")
+        prefix, _slash, rest = member.name.partition("/")
         parts = rest.split("/")
         plain = member.isreg() or member.isdir()
         safe = not any(part in ("", ".", "..") for part in parts)
