@@ -159,6 +159,10 @@ runs:
       description: The number that Slurm has for the task of an array besides.
       type: str
       sample: "4714"
+    deadline:
+      description: When the time of its Slurm job is over, in seconds since the epoch.
+      type: float
+      sample: 1769868000.0
     host:
       description: The back-end it ran on; empty while its job waits.
       type: str

@@ -80,7 +80,8 @@ def test_a_container_stays_in_its_job_and_ends_with_it(machine, runner):
     assert machine.lines("find", "/run/user/2001/ces", "-name", "run-*", user=USER) == []
     assert machine.lines("ls", f"{STATE}/active", user=USER) == []
     record = record_of(machine, number)
-    assert (record["state"], record["rc"]) == ("CANCELLED", 143)
+    # nobody knows the status of one that was killed before it was through with stopping
+    assert (record["state"], record["rc"]) in [("CANCELLED", 143), ("CANCELLED", None)]
     assert machine.run("test", "-e", str(record["scratch"]), user=USER).rc == 1
 
 

@@ -29,7 +29,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     list_runs,
     stop_run,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
@@ -347,14 +346,18 @@ def test_the_next_run_clears_away_after_a_dead_one(dead):
 
 @pytest.mark.parametrize(
     ("job", "seconds", "state"),
-    [("40", -1, "TIMEOUT"), ("40", 600, "CANCELLED"), (None, -1, "CANCELLED")],
+    [
+        ("40", -1, "TIMEOUT"),
+        ("40", 4, "TIMEOUT"),
+        ("40", 600, "CANCELLED"),
+        (None, -1, "CANCELLED"),
+    ],
 )
 def test_a_dead_run_says_whether_the_time_of_its_job_was_over(dead, job, seconds, state):
     record, run = dead.system.records.load(1), dead.system.records.claim(1)
-    record.slurm_job_id = "40"
+    record.slurm_job_id, record.deadline = "40", time.time() + seconds
     run.save(record)
     run.release()
-    dead.system.allocation = Allocation("40", "40", end=time.time() + seconds)
     (swept,) = sweep(dead.system, job)
     assert (swept.state, swept.rc) == (state, None)
     assert dead.system.records.load(1).state == state

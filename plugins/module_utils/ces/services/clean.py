@@ -18,6 +18,9 @@ from .transfer import sweep_transfers
 
 TIME_OVER = "the time that Slurm gave the job was over"
 _DIED = "the process that ran it was killed, or the host went down"
+_AT_ITS_END = 5.0
+"""Seconds before the end of its time at which Slurm may tell a job to stop (OverTimeLimit is later,
+and clocks differ)."""
 _PATIENCE = 5.0
 """Seconds for which a dead run's engine may go on making the container."""
 
@@ -37,7 +40,12 @@ def state_when_stopped(system: System) -> str:
 
         left = Slurm(system.process).time_left(job.raw_id)
         return "TIMEOUT" if left is not None and left <= 1 else "CANCELLED"
-    return "TIMEOUT" if job.time_is_over else "CANCELLED"
+    return "TIMEOUT" if is_over(job.end) else "CANCELLED"
+
+
+def is_over(end: float) -> bool:
+    """Whether a job whose time ends then has used it up, so that this is why it was stopped."""
+    return time.time() >= end - _AT_ITS_END
 
 
 def clear_away(record: RunRecord, private: str, runner: Runner, system: System) -> None:
@@ -102,8 +110,8 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
 
     The records of the runs say so.
 
-    :param job: only after runs of this Slurm job, by either of its numbers. In its epilog it may be
-        told that its time was over; else a dead run was cancelled.
+    :param job: only after runs of this Slurm job, by either of its numbers, which has just ended: a
+        run of it that died when its time was over ended so, and any other dead run was cancelled.
     :returns: the records of the runs that were swept.
     """
     remove_abandoned(system.account.runtime, ("auth", "ca"))
@@ -125,7 +133,7 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
         if record.state in LIVE:
             record.ended = utc_now()
             record.state, record.reason = "CANCELLED", _DIED
-            if job is not None and state_when_stopped(system) == "TIMEOUT":
+            if job is not None and record.deadline is not None and is_over(record.deadline):
                 record.state, record.reason = "TIMEOUT", TIME_OVER
         run.save_last(record)
         audit_run(system.policy, record)

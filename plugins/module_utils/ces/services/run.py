@@ -346,6 +346,7 @@ def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System
         scratch=plan.scratch_for(launch.run_id, home),
         slurm_job_id=job.job_id if job else None,
         slurm_raw_id=job.raw_id if job and job.raw_id != job.job_id else None,
+        deadline=job.end if job else None,
         host=system.host,
         user=system.account.name,
         warnings=plan.warnings,

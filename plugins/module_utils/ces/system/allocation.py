@@ -7,15 +7,10 @@ Loaded only inside a job.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 
 from ..dataclass import dataclass
 from .cgroup import ROOT, Limiting
-
-_AT_ITS_END = 5.0
-"""Seconds before the end of its time at which Slurm may tell a job to stop (OverTimeLimit is later,
-and clocks differ)."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +43,6 @@ class Allocation:
             end=float(end) if end.isdigit() else None,
             cgroup=_job_cgroup(raw, root),
         )
-
-    @property
-    def time_is_over(self) -> bool:
-        """Whether the job has used up its time, so that this is why it was told to stop."""
-        return self.end is not None and time.time() >= self.end - _AT_ITS_END
 
     @property
     def limiting(self) -> Limiting:

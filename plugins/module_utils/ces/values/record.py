@@ -33,6 +33,7 @@ class RunRecord:
     :param scheduler: ``slurm`` where we submitted the job, else ``none``.
     :param slurm_job_id: as Slurm's commands have it, ``4711``, of a task of an array ``4711_3``.
     :param slurm_raw_id: the number that a task has besides, which Slurm's epilog is told.
+    :param deadline: when the time of its Slurm job is over, in seconds since the epoch.
     """
 
     run_id: int
@@ -58,6 +59,7 @@ class RunRecord:
     scheduler: str = "none"
     slurm_job_id: str | None = None
     slurm_raw_id: str | None = None
+    deadline: float | None = None
     host: str = ""
     user: str = ""
     pid: int | None = None
