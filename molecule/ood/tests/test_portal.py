@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from conftest import APPS, CLUSTERS, User, playbook
+from conftest import APPS, CLUSTERS, SITE, User, playbook
 from remote import Host
 
 BATCH = f"{APPS}/batch_container_app"
@@ -45,6 +45,7 @@ def test_a_cluster_is_a_file_with_our_limits(portal):
         "order": 0,
         "runners": ["podman", "apptainer"],
         "partition": "batch",
+        "jupyter_image": f"{SITE['testbed_registry']}/tre/jupyterlab:1.0",
     }
 
 
