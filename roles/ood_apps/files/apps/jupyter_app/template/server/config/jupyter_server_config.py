@@ -21,7 +21,8 @@ class PortalLogin(LoginFormHandler):
             self.settings["allow_origin"] = self.request.headers.get("Origin", "")
 
 
-c = get_config()  # type: ignore[name-defined]  # noqa: F821
+# Jupyter has it ready where it reads this
+c = get_config()  # type: ignore[name-defined] # noqa: F821 # pylint: disable=undefined-variable
 
 c.ServerApp.sock = "/jupyter/socket"
 c.ServerApp.sock_mode = "0600"
