@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ..dataclass import asdict, dataclass
 from ..system.gpu_host import GpuHost
@@ -266,8 +266,3 @@ CHECKS = (
     Check("no_legacy_hook", BOTH, _no_hooks),
 )
 """In the order in which causes come before their effects. A new check is a new row."""
-
-
-def failed(findings: list[Finding]) -> Iterator[Finding]:
-    """Those that say what is wrong."""
-    return (finding for finding in findings if not finding.ok)
