@@ -31,8 +31,8 @@ options:
   image:
     description:
       - The image, C(registry.example.org/project/image:tag), with C(@sha256:...) instead of or
-        after the tag to name
-        exact content. The registry is always named; without tag and digest the tag is C(latest).
+        after the tag to name exact content. The registry is always named; without tag and digest
+        the tag is C(latest).
     type: str
     required: true
   runner:

@@ -17,20 +17,18 @@ description:
   - The container's output is streamed to the run's log; the task returns its end.
   - When the task is ended by a signal, the container is stopped and its scratch directory removed.
   - With O(scheduler=slurm) the container runs as a Slurm job, on whatever node Slurm chooses. The
-    home directory must be shared
-    between this host and the nodes. The job's script, its environment and Slurm's accounting hold
-    nothing of the run but its
-    number and its image's name; everything else travels in a private file in the home directory,
-    which the job removes when
-    it has read it.
+    home directory must be shared between this host and the nodes. The job's script, its environment
+    and Slurm's accounting hold nothing of the run but its number and its image's name; everything
+    else travels in a private file in the home directory, which the job removes when it has read it.
   - When a task that waits for a job is ended, the job goes on. M(tre.ces.ces_run_info) finds it by
-    its run id, and
-    C(ces-stop) ends it.
+    its run id, and C(ces-stop) ends it.
   - Runs as the user whose data it works on, so use C(become_user).
 extends_documentation_fragment:
   - tre.ces.attributes
   - tre.ces.attributes.action_group
   - tre.ces.credentials
+  - tre.ces.container
+  - tre.ces.slurm_job
 attributes:
   check_mode:
     support: full
@@ -44,8 +42,7 @@ options:
   image:
     description:
       - The image, C(registry.example.org/project/image:tag) or C(...@sha256:...); for
-        O(runner=apptainer) also the
-        absolute path of an image file (SIF).
+        O(runner=apptainer) also the absolute path of an image file (SIF).
     type: str
     required: true
   runner:
@@ -63,15 +60,14 @@ options:
     description:
       - Environment of the container. Numbers and booleans are spelled V(1.5), V(true), V(false).
       - The values reach the container by a private file and never appear in a process list. Like
-        all options they do
-        appear in Ansible's verbose output; set C(no_log) on the task when one is secret.
+        all options they do appear in Ansible's verbose output; set C(no_log) on the task when one
+        is secret.
     type: dict
     default: {}
   options:
     description:
       - Options for the engine, one word each, C(--volume=/home/alice/models:/models:ro) for
-        example. Only those that the
-        policy allows are accepted.
+        example. Only those that the policy allows are accepted.
     type: list
     elements: str
     default: []
@@ -82,16 +78,15 @@ options:
   memory:
     description:
       - Memory, V(8) or V(8GiB) or V(512MiB); a bare number is in GiB. By default the policy's,
-        which is V(4GiB) where the
-        site says nothing.
+        which is V(4GiB) where the site says nothing.
       - A limit that the back-end cannot enforce is a warning or a failure, as the policy's
         C(limits) has it.
     type: str
   gpu:
     description:
       - Give the container GPUs, V(true) for all that it may have, or as many as the number says.
-      - In a Slurm job it may have the job's, else those of C(CUDA_VISIBLE_DEVICES), else all of
-        the host. Under O(scheduler=slurm) the job asks for as many, for one with V(true).
+      - In a Slurm job it may have the job's, else those of C(CUDA_VISIBLE_DEVICES), else all of the
+        host. Under O(scheduler=slurm) the job asks for as many, for one with V(true).
     type: raw
     default: false
   home:
@@ -102,26 +97,14 @@ options:
   name:
     description:
       - Name of the container; by default C(ces-NUMBER). No two containers that run have the same
-        under podman;
-        apptainer's have none, and it stands in the record alone.
+        under podman; apptainer's have none, and it stands in the record alone.
     type: str
   network:
     description:
       - Network of the container, one that the policy allows; by default the policy's, which is
-        V(none) where the site
-        says nothing.
+        V(none) where the site says nothing.
     type: str
     choices: [none, pasta, slirp4netns, bridge, host]
-  project:
-    description:
-      - The project whose data are mounted at C(/safe_data); needed when the user belongs to
-        several.
-    type: str
-  read_only:
-    description:
-      - Mount C(/safe_data) read-only, whatever the policy allows.
-    type: bool
-    default: false
   safe_data:
     description:
       - Directory to mount at C(/safe_data) instead. It must lie below one of the policy's
@@ -135,92 +118,13 @@ options:
   scratch:
     description:
       - Directory to mount at C(/scratch), made if it is missing and kept; by default a new
-        C(~/scratch-NUMBER) that is
-        removed when the run ends.
+        C(~/scratch-NUMBER) that is removed when the run ends.
     type: path
   timeout:
     description:
       - Stop the container after this time, V(90s), V(5m), V(1h30m), V(HH:MM:SS) or a number of
         seconds.
     type: str
-  pull:
-    description:
-      - Whether to pull the image first.
-    type: str
-    choices: [missing, always, never]
-    default: missing
-  scheduler:
-    description:
-      - Run the container on this host (V(none)), or as a job of this host's Slurm cluster
-        (V(slurm)).
-      - Under V(slurm) O(cpus) (rounded up) and O(memory), or the policy's defaults, are what the
-        job asks for, and
-        O(runner) must be there on the nodes.
-    type: str
-    choices: [none, slurm]
-    default: none
-  partition:
-    description:
-      - The job's partition; by default the cluster's. For O(scheduler=slurm), as are the options
-        below.
-    type: str
-  account:
-    description:
-      - The account that the job is charged to.
-    type: str
-  qos:
-    description:
-      - The job's quality of service.
-    type: str
-  time_limit:
-    description:
-      - How long the job may take, pulling included; V(30m), V(6h), V(HH:MM:SS) or a number of
-        seconds, rounded up to
-        minutes. By default the partition's.
-      - When it is over the container gets SIGTERM and the state is C(TIMEOUT).
-    type: str
-  nodes:
-    description:
-      - Number of nodes. The container runs on the first.
-    type: int
-  gpus:
-    description:
-      - GPUs for the job, a number or C(TYPE:NUMBER). The container sees those and no others.
-        Implies O(gpu).
-    type: str
-  array:
-    description:
-      - Run the container once for each of these task numbers, V(0-9), V(1,3,7), V(0-99:10), and at
-        most N at once with C(%N) behind
-        them.
-      - Each task is a run of its own. Its container has its number in C(CES_ARRAY_INDEX) and
-        C(SLURM_ARRAY_TASK_ID). The
-        task fails if one of them does.
-    type: str
-  dependency:
-    description:
-      - What must happen before the job may start, V(afterok:4711) for example, as C(sbatch) has it.
-    type: str
-  extra:
-    description:
-      - Further options for C(sbatch), V(--reservation=course) for example, one each. Those that
-        would change what is run, as whom or with
-        what environment are refused.
-    type: list
-    elements: str
-    default: []
-  wait:
-    description:
-      - Wait until the job is over. Otherwise the task ends when Slurm has taken the job on.
-    type: bool
-    default: true
-  poll_interval:
-    description:
-      - Seconds between two questions to Slurm while waiting. The end of a run is seen in the shared
-        home directory, mostly
-        sooner.
-    type: float
-    default: 5
 seealso:
   - module: tre.ces.ces_pull
   - module: tre.ces.ces_run_info
@@ -383,11 +287,9 @@ mounts:
     - {source: /safe_data/cohort1, target: /safe_data, access: rw}
 resources:
   description:
-    - What the container was to have, memory in bytes; its C(enforced) is false where the
-      back-end cannot hold it
-      to that. In a Slurm job C(enforced_by) is C(slurm). With O(gpu) its C(gpus) are the names of
-      those that it got,
-      as the host's CDI specification has them.
+    - What the container was to have, memory in bytes; its C(enforced) is false where the back-end
+      cannot hold it to that. In a Slurm job C(enforced_by) is C(slurm). With O(gpu) its C(gpus) are
+      the names of those that it got, as the host's CDI specification has them.
   returned: when the container was, or would be, started
   type: dict
   sample: {cpus: 4, memory: 17179869184, gpu: false, enforced: true}
@@ -443,8 +345,7 @@ slurm:
 runs:
   description:
     - With O(array), the run of each task with the values above and its C(task). The values outside
-      are then those of the
-      first that failed, or of the first.
+      are then those of the first that failed, or of the first.
   returned: with O(array)
   type: list
   elements: dict

@@ -25,6 +25,7 @@ extends_documentation_fragment:
   - tre.ces.attributes
   - tre.ces.attributes.action_group
   - tre.ces.credentials
+  - tre.ces.container
 attributes:
   check_mode:
     support: full
@@ -61,15 +62,6 @@ options:
         read.
     type: dict
     default: {}
-  project:
-    description:
-      - The project whose data are at C(/safe_data), for members of several.
-    type: str
-  read_only:
-    description:
-      - Mount C(/safe_data) read-only, whatever the policy allows.
-    type: bool
-    default: false
   outputs:
     description:
       - Directory for C(/safe_outputs); made if it is missing. Without it none is mounted.
@@ -83,12 +75,6 @@ options:
       - Network of the container, V(none) or V(host), if the policy allows it; by default the
         policy's.
     type: str
-  pull:
-    description:
-      - When to pull the image first.
-    type: str
-    choices: [missing, always, never]
-    default: missing
 seealso:
   - module: tre.ces.ces_run
   - module: tre.ces.ces_pull
