@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Put together what the portal has for back-ends with homes of their own.
 
-Runs on the controller: ``python3 pack_remote.py COLLECTION COMMAND,... CLUSTER...``; prints a tar
-archive in base64: the programs, what they use of the collection's core, and for each cluster its
-commands. The same files make the same archive.
+Runs on the controller: ``python3 pack_remote.py COLLECTION COMMAND,... CLUSTER...``; prints
+an archive: the programs, what they use of the collection's core, and for each cluster its commands.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from pack_apps import Entry, packed  # beside this file
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ces_tools/files"))
+from archive import Entry, packed
 
 CORE = ("__init__", "dataclass", "errors", "typed", "system/__init__", "system/files")
 
@@ -33,4 +32,4 @@ def entries(collection: Path, commands: list[str], clusters: list[str]) -> Itera
 
 
 if __name__ == "__main__":
-    print(packed(list(entries(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:]))))
+    print(packed(entries(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:])))
