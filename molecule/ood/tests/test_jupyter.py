@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 from browser import PORTAL, Lab, browser
-from conftest import SITE, TOKEN, Session, User
 from remote import Host, wait_until
 from selenium import webdriver
+from users import SITE, TOKEN, Session, User
 
 HERE = Path(__file__).resolve().parent
 PICTURE = HERE.parents[2] / "build/jupyterlab.png"

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from conftest import APPS, CLUSTERS, SITE, User, playbook
 from remote import Host
+from users import APPS, CLUSTERS, SITE, User, playbook
 
 BATCH = f"{APPS}/batch_container_app"
 NGINX_STAGE = "/opt/ood/nginx_stage/sbin/nginx_stage"

@@ -7,8 +7,8 @@ import base64
 import json
 
 import pytest
-from conftest import IMAGE, SITE, TOKEN, User
 from remote import Host, answer_of
+from users import IMAGE, SITE, TOKEN, User
 
 USER = SITE["testbed_registry_user"]
 PLACES = [

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from html import unescape
 
 import pytest
-from conftest import IMAGE, OVER, SITE, TOKEN, User
 from remote import Host, wait_until
+from users import IMAGE, OVER, SITE, TOKEN, User
 
 DATED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
