@@ -148,6 +148,8 @@ def run(launch: Launch) -> Command:
     In a Slurm job podman itself is told to stop as well: it passes that on instead of ending with
     what the container still says. And it makes no cgroup there: its own would be the user's
     session's, where neither the job's limits nor ``scancel`` reach.
+    podman and what it starts to clear away collect garbage less often (``GOGC``): that is a tenth
+    of their time, for 3 MB more.
     """
     return Command(
         (
@@ -171,7 +173,8 @@ def run(launch: Launch) -> Command:
             "--",
             launch.image,
             *launch.args,
-        )
+        ),
+        env={"GOGC": "400"},
     )
 
 
