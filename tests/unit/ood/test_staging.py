@@ -117,6 +117,29 @@ def test_the_view_of_a_session_that_is_over_removes_its_token(portal, tmp_path):
     assert files_with(TOKEN, portal.data) == []
 
 
+@pytest.mark.parametrize("by", ["its view", "the next launch"])
+def test_what_a_killed_job_could_not_remove_goes_when_the_session_is_over(portal, tmp_path, by):
+    scheduler(portal, tmp_path, "echo 7")
+    over, runs = (portal.launch(APP, submit=True, **RIGHT) for _ in range(2))
+    db = portal.data / "batch_connect/db"
+    for one, completed in ((over, True), (runs, False)):
+        staged = Path(one["directory"])
+        (staged / "server/config").mkdir(parents=True)
+        for name in ("server/config/x.json", "connection.yml", "environment.txt", "output.log"):
+            (staged / name).write_text("password: x")
+        (db / one["id"]).write_text(json.dumps({"id": one["id"], "cache_completed": completed}))
+    if by == "its view":
+        portal.completed(APP, over["id"])
+    else:
+        portal.launch(APP, **RIGHT)
+    passing = {"registry-token", "server", "connection.yml", "environment.txt"}
+    left = {
+        one["id"]: {path.name for path in Path(one["directory"]).iterdir()} for one in (over, runs)
+    }
+    assert not left[over["id"]] & passing and "output.log" in left[over["id"]]
+    assert passing <= left[runs["id"]]
+
+
 @pytest.mark.parametrize(
     ("image", "file"),
     [

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A secret's way from the form to the job. The portal writes whatever was typed into user_defined_context.json before it
 # renders a template, so a template is the first that can take it out again: it goes into a file of mode 0600 that the job
-# reads and removes first thing. Where no job will, the file is removed here.
+# reads and removes first thing. Where no job will, the file is removed here, and so is what a job removes at its end if it
+# comes to that: one that does not end in time is killed.
 module OneShot
   FILE = "registry-token"
+  # Names that a session has as long as it runs, in whatever app.
+  PASSING = [FILE, "connection.yml", "server", "options.txt", "environment.txt", "arguments.txt"].freeze
   # Seconds after which a launch that the portal does not know has failed.
   LOST = 600
 
@@ -22,7 +25,7 @@ module OneShot
 
   # For the views of a session that is over.
   def self.forget(session)
-    FileUtils.rm_f("#{session.staged_root}/#{FILE}")
+    PASSING.each { |name| FileUtils.rm_rf("#{session.staged_root}/#{name}") }
   end
 
   # A file of the user's alone, new.
@@ -50,13 +53,13 @@ module OneShot
     end
   end
 
-  # What launches left that failed otherwise, or jobs that were cancelled while they waited.
+  # What launches left that failed otherwise, or jobs that were cancelled while they waited or were killed.
   def self.sweep(session)
     known = session.db_file.dirname
-    Dir.glob("#{session.staged_root.parent}/*/#{FILE}").each do |path|
+    Dir.glob("#{session.staged_root.parent}/*/{#{PASSING.join(",")}}").each do |path|
       entry = known.join(File.basename(File.dirname(path)))
       over = entry.file? ? JSON.parse(entry.read)["cache_completed"] : Time.now - File.mtime(path) > LOST
-      FileUtils.rm_f(path) if over
+      FileUtils.rm_rf(path) if over
     rescue JSON::ParserError, SystemCallError
       next
     end
