@@ -156,7 +156,9 @@ def answer_of(child: subprocess.Popen[str]) -> Any:
 
 
 def wait_until(true: Callable[[], Any], what: str, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
+    begin = time.monotonic()
     while not true():
-        assert time.monotonic() < end, f"waited {seconds:g} s for {what}"
-        time.sleep(0.05)
+        waited = time.monotonic() - begin
+        assert waited < seconds, f"waited {seconds:g} s for {what}"
+        # who looks costs time too, which what is waited for may lack
+        time.sleep(min(max(0.05, waited / 10), 0.5))
