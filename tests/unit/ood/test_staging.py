@@ -120,7 +120,7 @@ def test_the_view_of_a_session_that_is_over_removes_its_token(portal, tmp_path):
 @pytest.mark.parametrize("by", ["its view", "the next launch"])
 def test_what_a_killed_job_could_not_remove_goes_when_the_session_is_over(portal, tmp_path, by):
     scheduler(portal, tmp_path, "echo 7")
-    over, runs = (portal.launch(APP, submit=True, **RIGHT) for _ in range(2))
+    over, runs = (portal.launch(APP, submit=True, **RIGHT) for _turn in range(2))
     db = portal.data / "batch_connect/db"
     for one, completed in ((over, True), (runs, False)):
         staged = Path(one["directory"])
