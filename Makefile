@@ -35,7 +35,7 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 ## Test
 
 test: setup ## Lint, sanity, unit tests, all of molecule's scenarios, in lanes side by side
-	@testbed/run-all lint sanity unit molecule faults + slurm + ood gpu + test-vm
+	@testbed/run-all lint sanity unit molecule faults + slurm + ood + test-vm gpu
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
