@@ -103,7 +103,6 @@ def test_nothing_is_left_but_what_a_user_may_want(done):
         "progress",
         "run",
         "user_defined_context.json",
-        "connection.yml",
         "ces",
         "ces/steps.sh",
     }
@@ -115,6 +114,8 @@ def test_nothing_is_left_but_what_a_user_may_want(done):
         "job_script_content.sh",
         "job_script_options.json",
     }
+    # the portal has shown its end, and seen to the rest
+    done.outcome()
     assert done.files() == kept
 
 
