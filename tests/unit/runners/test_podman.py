@@ -53,7 +53,7 @@ END = ("--", "registry.example.org/app:1")
 
 
 def test_a_run_is_exactly_these_words():
-    assert podman.run(LAUNCH).argv == (*BEFORE_OPTIONS, *END)
+    assert podman.run(LAUNCH) == Command((*BEFORE_OPTIONS, *END), env={"GOGC": "400"})
 
 
 def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
