@@ -208,7 +208,7 @@ def test_messages_that_researchers_look_up_exist(message):
 
 @pytest.mark.parametrize("message", told(ADMINISTRATOR))
 def test_messages_that_administrators_look_up_exist(message):
-    text = sources("roles/*/tasks/*.yml", "plugins/module_utils/ces/**/*.py")
+    text = sources("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "plugins/module_utils/ces/**/*.py")
     assert all(part in text for part in literal_parts(message))
 
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file systems of this host, and which one a path lies on."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from ...dataclass import dataclass
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mounted file system.
+
+    :param point: the directory that it is mounted on.
+    :param kind: its type, as the kernel names it: ``ext4``, ``nfs4``.
+    :param options: of this mount: ``rw``, ``noexec``.
+    """
+
+    point: str
+    kind: str
+    options: tuple[str, ...]
+
+
+def mounts(table: str = "/proc/self/mountinfo") -> Iterator[Mount]:
+    """All mounts, in the order in which they were made (proc_pid_mountinfo(5))."""
+    with open(table, encoding="utf-8", errors="surrogateescape") as stream:
+        for line in stream:
+            left, _dash, right = line.partition(" - ")
+            fields = left.split()
+            yield Mount(_unescaped(fields[4]), right.split()[0], tuple(fields[5].split(",")))
+
+
+def mount_of(path: str, table: str = "/proc/self/mountinfo") -> Mount:
+    """The file system that holds a path, or would hold it.
+
+    Of two file systems on one mount point the later one counts.
+    """
+    real = os.path.realpath(path)
+    found = Mount("/", "unknown", ())
+    for mount in mounts(table):
+        below = real == mount.point or real.startswith(mount.point.rstrip("/") + "/")
+        # an automounter's own entry lies below the file system that it mounts
+        if below and mount.kind != "autofs" and len(mount.point) >= len(found.point):
+            found = mount
+    return found
+
+
+def nearest_directory(path: str) -> str:
+    """The path, or the nearest directory above it that is there."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _unescaped(field: str) -> str:
+    """The kernel writes a space in a mount point as ``\\040``."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users of this host: accounts, sessions that last, and directories of their own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+
+from ...typed import Any
+
+
+def account(name: str) -> pwd.struct_passwd | None:
+    """The account of a name, from wherever the name service has it."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
+    """What roles need to know of a user.
+
+    :param directories: that the user should own, 0700; ``{uid}`` stands for the user's number.
+    """
+    own = [directory.replace("{uid}", str(user.pw_uid)) for directory in directories]
+    return {
+        "name": user.pw_name,
+        "uid": user.pw_uid,
+        "gid": user.pw_gid,
+        "home": user.pw_dir,
+        "lingers": lingers(user),
+        "directories_wrong": [directory for directory in own if not is_private(directory, user)],
+    }
+
+
+def lingers(user: pwd.struct_passwd, root: str = "") -> bool:
+    """Whether systemd keeps a session for the user, and its message bus is there."""
+    return os.path.exists(f"{root}/var/lib/systemd/linger/{user.pw_name}") and os.path.exists(
+        f"{root}/run/user/{user.pw_uid}/bus"
+    )
+
+
+def is_private(directory: str, user: pwd.struct_passwd) -> bool:
+    """Whether it is a directory, no link to one, that only this user may enter."""
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return False
+    right = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700
+    return right and (status.st_uid, status.st_gid) == (user.pw_uid, user.pw_gid)

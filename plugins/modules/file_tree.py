@@ -1,0 +1,300 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: file_tree
+short_description: Make a directory hold exactly what an archive holds
+version_added: 0.2.0
+author: The tre.ces contributors (@tre-ces)
+description:
+  - Installs many files in one task. A file that is as the archive has it is left alone, another is
+    replaced in one step, and one that the archive does not have is removed.
+  - Files and directories belong to root.
+extends_documentation_fragment:
+  - tre.ces.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details:
+      - Names the paths that change, not what is in them.
+options:
+  path:
+    description: The directory. Must be absolute.
+    type: path
+    required: true
+  archive:
+    description: A tar archive in base64. Owners in it do not count, modes of files do.
+    type: str
+    required: true
+  exact:
+    description:
+      - Directories below O(path), relative to it, that hold nothing but the files of the archive.
+        V(.) is O(path) itself.
+    type: list
+    elements: str
+    default: [.]
+  absent:
+    description: Directories below O(path), relative to it, that are removed.
+    type: list
+    elements: str
+    default: []
+  groups:
+    description:
+      - For directories of the archive, relative to O(path), the group whose members alone may enter
+        them (mode C(0750)). All others have mode C(0755).
+    type: dict
+    default: {}
+  links:
+    description:
+      - Symbolic links to make, from the link's path to what it leads to, relative to O(path).
+      - Other links in the same directories that lead into O(path) are removed.
+    type: dict
+    default: {}
+  links_below:
+    description:
+      - For directories of the archive, relative to O(path), another directory in which each file of
+        theirs gets a symbolic link, at the same place.
+    type: dict
+    default: {}
+  byte_code:
+    description:
+      - Whether Python sources are compiled for the Python that runs this module, where their byte
+        code is missing or older (PEP 552).
+    type: bool
+    default: false
+seealso:
+  - module: tre.ces.file_set
+"""
+
+EXAMPLES = r"""
+- name: Install the commands
+  tre.ces.file_tree:
+    path: /usr/local/lib/example
+    archive: "{{ lookup('ansible.builtin.pipe', 'tar -cC files . | base64 --wrap=0') }}"
+    links: {/usr/local/bin/example: launcher}
+"""
+
+RETURN = r"""
+changed_paths:
+  description: What was brought in line, or would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [/usr/local/lib/example/launcher, /usr/local/lib/example/old (stale)]
+"""
+
+import base64
+import binascii
+import grp
+import importlib.util
+import io
+import os
+import py_compile
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+Change = tuple[str, Callable[[], None]]
+"""What differs, and how to mend it."""
+Tree = dict[str, tuple[bytes, int]]
+"""Content and mode of each file, by its name below the directory."""
+
+
+def wanted(archive: str) -> Tree:
+    """The files of the archive."""
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive))) as tar:
+        streams = ((member, tar.extractfile(member)) for member in tar.getmembers())
+        return {member.name: (stream.read(), member.mode) for member, stream in streams if stream}
+
+
+def changes(asked: dict[str, Any]) -> Iterator[Change]:
+    """All that is not as it should be, in the order in which it is mended."""
+    root, tree = Path(asked["path"]), wanted(asked["archive"])
+    above = directories(list(tree), itself="." in asked["exact"])
+    for name in above:
+        group = asked["groups"].get(name, "")
+        mode, gid = (0o750, grp.getgrnam(group).gr_gid) if group else (0o755, 0)
+        path = root / name
+        if path.is_symlink() or not path.is_dir() or not right(path, mode, gid):
+            yield str(path), partial(make, path, mode, gid)
+    for name, (content, mode) in tree.items():
+        if not same(root / name, content, mode):
+            yield str(root / name), partial(write, root / name, content, mode)
+    sources = [root / name for name in tree if name.endswith(".py")] if asked["byte_code"] else []
+    for source in sources:
+        if not is_compiled(source):
+            yield f"{source} (byte code)", partial(compile_file, source)
+    kept = {root / name for name in (*tree, *above)} | {compiled(source) for source in sources}
+    yield from removals(root, kept | {path.parent for path in kept}, asked)
+    yield from link_changes(root, links(root, list(tree), asked))
+
+
+def directories(names: list[str], itself: bool) -> list[str]:
+    """All that are above the files, the upper ones first.
+
+    :param itself: with the directory that is above all, as ``.``.
+    """
+    found = {str(parent) for name in names for parent in Path(name).parents}
+    return sorted(found if itself else found - {"."})
+
+
+def links(root: Path, names: list[str], asked: dict[str, Any]) -> dict[Path, Path]:
+    """All links that are wanted, and what each one leads to."""
+    found = {Path(path): root / to for path, to in asked["links"].items()}
+    for directory, place in asked["links_below"].items():
+        inside = (name for name in names if name.startswith(f"{directory}/"))
+        found.update(
+            {Path(place, Path(name).relative_to(directory)): root / name for name in inside}
+        )
+    return found
+
+
+def right(path: Path, mode: int, gid: int = 0) -> bool:
+    status = path.lstat()
+    return (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, gid, mode)
+
+
+def same(file: Path, content: bytes, mode: int) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    return right(file, mode) and file.read_bytes() == content
+
+
+def make(directory: Path, mode: int, gid: int) -> None:
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        directory.unlink()
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chown(directory, 0, gid)
+    os.chmod(directory, mode)
+
+
+def write(file: Path, content: bytes, mode: int) -> None:
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chown(temporary, 0, 0)
+        os.chmod(temporary, mode)
+        os.replace(temporary, file)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def compiled(source: Path) -> Path:
+    return Path(importlib.util.cache_from_source(str(source)))
+
+
+def is_compiled(source: Path) -> bool:
+    """Whether this Python's byte code is there and made from this source (see PEP 552)."""
+    try:
+        header = compiled(source).read_bytes()[:16]
+        status = source.stat()
+    except OSError:
+        return False
+    times = (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    recorded = (int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little"))
+    return header[:4] == importlib.util.MAGIC_NUMBER and recorded == times
+
+
+def compile_file(source: Path) -> None:
+    py_compile.compile(str(source), doraise=True)
+
+
+def removals(root: Path, kept: set[Path], asked: dict[str, Any]) -> Iterator[Change]:
+    """Files of earlier versions, and byte code whose source is gone or that another Python made."""
+    for name in asked["exact"]:
+        # what is in a directory comes before it
+        for path in sorted((root / name).rglob("*"), reverse=True):
+            if path not in kept:
+                yield f"{path} (stale)", partial(remove, path)
+    for name in asked["absent"]:
+        if (root / name).is_dir():
+            yield f"{root / name} (not wanted)", partial(remove, root / name)
+
+
+def remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def link_changes(root: Path, links: dict[Path, Path]) -> Iterator[Change]:
+    ours = {
+        path: Path(os.readlink(path))
+        for parent in sorted({path.parent for path in links})
+        if parent.is_dir()
+        for path in parent.iterdir()
+        if path.is_symlink() and Path(os.readlink(path)).is_relative_to(root)
+    }
+    for path, target in links.items():
+        if ours.get(path) != target:
+            yield str(path), partial(link, path, target)
+    for path in sorted(set(ours).difference(links)):
+        yield f"{path} (stale)", path.unlink
+
+
+def link(path: Path, target: Path) -> None:
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    temporary = path.with_name(f".new-{path.name}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    os.replace(temporary, path)
+
+
+def work(module: AnsibleModule) -> dict[str, Any]:
+    # a hardened umask does not count: users run what is installed
+    os.umask(0o022)
+    found = []
+    for what, mend in changes(module.params):
+        found.append(what)
+        if not module.check_mode:
+            mend()
+    diff = {"before": "", "after": "".join(f"{what}\n" for what in found)}
+    return {"changed": bool(found), "changed_paths": found, "diff": diff}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            # hundreds of kilobytes: not for the system's log
+            "archive": {"type": "str", "required": True, "no_log": True},
+            "exact": {"type": "list", "elements": "str", "default": ["."]},
+            "absent": {"type": "list", "elements": "str", "default": []},
+            "groups": {"type": "dict", "default": {}},
+            "links": {"type": "dict", "default": {}},
+            "links_below": {"type": "dict", "default": {}},
+            "byte_code": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    path = module.params["path"]
+    if not os.path.isabs(path):
+        module.fail_json(msg=f"path: {path} is not absolute.")
+    try:
+        module.exit_json(**work(module))
+    except (
+        OSError,
+        KeyError,
+        tarfile.TarError,
+        binascii.Error,
+        py_compile.PyCompileError,
+    ) as error:
+        module.fail_json(msg=f"install the files below {path}: {error}")
+
+
+if __name__ == "__main__":
+    main()

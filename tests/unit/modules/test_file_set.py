@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module file_set: every state, four times; what it refuses; what it leaves behind."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.modules import file_set
+
+OWNER = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
+
+
+@pytest.fixture
+def bring(run):
+    """Bring entries to their states, as files of whoever runs the tests."""
+
+    def bring_entries(*entries, check=False):
+        return run(file_set, check=check, files=[{**OWNER, **entry} for entry in entries])
+
+    return bring_entries
+
+
+def four_times(bring, *entries):
+    """Check mode predicts, the real run does it, the last two have nothing to do."""
+    answers = [bring(*entries, check=check) for check in (True, False, True, False)]
+    assert [answer["changed"] for answer in answers] == [True, True, False, False]
+    assert answers[0]["changed_paths"] == answers[1]["changed_paths"]
+    assert answers[0]["diff"] == answers[1]["diff"]
+    assert answers[2]["diff"] == answers[3]["diff"] == []
+    return answers[1]
+
+
+def test_a_file_is_written_below_directories_that_are_not_there(bring, tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    answer = four_times(bring, {"path": str(path), "content": "text\n"})
+    assert path.read_text() == "text\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+    assert answer["changed_paths"] == [str(path)]
+    assert answer["diff"][0]["after"] == "text\n"
+
+
+def test_check_mode_writes_nothing(bring, tmp_path):
+    bring({"path": str(tmp_path / "a" / "file"), "content": "text"}, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parents_are_for_all_whatever_the_umask(bring, tmp_path):
+    before = os.umask(0o077)
+    try:
+        bring({"path": str(tmp_path / "a" / "b" / "file"), "content": "text"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+
+
+def test_a_file_with_another_mode_only_gets_its_mode(bring, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("text")
+    path.chmod(0o600)
+    answer = four_times(bring, {"path": str(path), "content": "text", "mode": "0640"})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert "0640" in answer["diff"][0]["after"]
+
+
+def test_the_diff_shows_what_was_there(bring, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old\n")
+    path.chmod(0o644)
+    answer = four_times(bring, {"path": str(path), "content": "new\n"})
+    assert (answer["diff"][0]["before"], answer["diff"][0]["after"]) == ("old\n", "new\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (
+            {"b": 1, "a": [True, None]},
+            '{\n    "a": [\n        true,\n        null\n    ],\n    "b": 1\n}\n',
+        ),
+        ([], "[]\n"),
+        ("", ""),
+    ],
+)
+def test_anything_but_a_text_is_written_as_json(bring, tmp_path, content, text):
+    path = tmp_path / "file"
+    four_times(bring, {"path": str(path), "content": content})
+    assert path.read_text() == text
+
+
+def test_bytes_that_are_no_text_are_replaced(bring, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"\xff\xfe")
+    path.chmod(0o644)
+    assert bring({"path": str(path), "content": "text"})["changed"]
+    assert path.read_text() == "text"
+
+
+def test_nobody_can_read_a_secret_before_it_has_its_mode(bring, tmp_path, monkeypatch):
+    modes = []
+    replace = os.replace
+
+    def watch(source, target):
+        modes.append(stat.S_IMODE(os.stat(source).st_mode))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", watch)
+    bring({"path": str(tmp_path / "secret"), "content": "s", "mode": "0600"})
+    assert modes == [0o600]
+
+
+def test_a_directory(bring, tmp_path):
+    path = tmp_path / "a" / "b"
+    four_times(bring, {"path": str(path), "state": "directory", "mode": "0750"})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_absent_is_removed_and_nothing_behind_a_link(bring, tmp_path, kind):
+    kept, path = tmp_path / "kept", tmp_path / "gone"
+    kept.mkdir()
+    (kept / "file").write_text("text")
+    if kind == "file":
+        path.write_text("text")
+    elif kind == "directory":
+        (path / "below").mkdir(parents=True)
+    else:
+        path.symlink_to(kept)
+    four_times(bring, {"path": str(path), "state": "absent"})
+    assert not path.is_symlink()
+    assert not path.exists()
+    assert (kept / "file").exists()
+
+
+def test_what_is_unmanaged_stays_as_it_is(bring, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("the site's own")
+    assert not bring({"path": str(path), "state": "unmanaged", "content": "ours"})["changed"]
+    assert path.read_text() == "the site's own"
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"path": "relative", "content": ""}, "not an absolute path"),
+        ({"path": "DIRECTORY", "content": ""}, "is a directory"),
+        ({"path": "FILE", "state": "directory"}, "there is a file of that name"),
+        ({"path": "FILE"}, "content"),
+    ],
+)
+def test_it_refuses_with_the_path(bring, tmp_path, entry, said):
+    (tmp_path / "DIRECTORY").mkdir()
+    (tmp_path / "FILE").write_text("text")
+    path = entry["path"] if entry["path"] == "relative" else str(tmp_path / entry["path"])
+    answer = bring({**entry, "path": path})
+    assert answer["failed"]
+    assert said in answer["msg"]
+
+
+def test_a_program_that_refuses_a_file_keeps_the_old_one(bring, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    refusing = ["sh", "-c", 'cat "$0" >&2; exit 1', "%s"]
+    answer = bring({"path": str(path), "content": "new words", "validate": refusing})
+    assert answer["failed"]
+    assert "sh refuses it: new words" in answer["msg"]
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_program_that_accepts_a_file_lets_it_through(bring, tmp_path):
+    path = tmp_path / "file"
+    bring({"path": str(path), "content": "new", "validate": ["grep", "new", "%s"]})
+    assert path.read_text() == "new"

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Module file_tree: a directory holds what the archive holds, whatever was there."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import stat
+import tarfile
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.modules import file_tree
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="what it installs belongs to root")
+FILES = {
+    "launcher": (b"#!/bin/sh\n", 0o755),
+    "app/main.py": (b"value = 1\n", 0o644),
+    "share/man/page": (b".TH\n", 0o644),
+}
+
+
+def archive(files=FILES):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, (content, mode) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode, entry.uid = len(content), mode, 1234
+            tar.addfile(entry, io.BytesIO(content))
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+@pytest.fixture
+def install(run, tmp_path):
+    def install_tree(check=False, files=FILES, **options):
+        return run(
+            file_tree, check=check, path=str(tmp_path / "tree"), archive=archive(files), **options
+        )
+
+    return install_tree
+
+
+def four_times(install, **options):
+    answers = [install(check=check, **options) for check in (True, False, True, False)]
+    assert [answer["changed"] for answer in answers] == [True, True, False, False]
+    assert answers[0]["changed_paths"] == answers[1]["changed_paths"]
+    return answers[1]["changed_paths"]
+
+
+def test_everything_is_installed_for_root(install, tmp_path):
+    four_times(install)
+    tree = tmp_path / "tree"
+    for name, (content, mode) in FILES.items():
+        assert (tree / name).read_bytes() == content
+        assert stat.S_IMODE((tree / name).stat().st_mode) == mode
+        assert (tree / name).stat().st_uid == 0
+    assert stat.S_IMODE((tree / "app").stat().st_mode) == 0o755
+
+
+def test_check_mode_installs_nothing(install, tmp_path):
+    install(check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("spoil", ["content", "mode", "owner", "link", "missing"])
+def test_what_differs_is_brought_in_line_alone(install, tmp_path, spoil):
+    install()
+    file = tmp_path / "tree/launcher"
+    if spoil == "content":
+        file.write_bytes(b"other")
+    elif spoil == "mode":
+        file.chmod(0o777)
+    elif spoil == "owner":
+        os.chown(file, 1234, 0)
+    else:
+        file.unlink()
+    if spoil == "link":
+        file.symlink_to("/bin/true")
+    assert four_times(install) == [str(file)]
+    assert file.read_bytes() == FILES["launcher"][0]
+    assert not file.is_symlink()
+
+
+def test_what_the_archive_does_not_have_goes(install, tmp_path):
+    install()
+    old = tmp_path / "tree/old/deep"
+    old.mkdir(parents=True)
+    (old / "file").write_text("text")
+    assert len(four_times(install)) == 3
+    assert not (tmp_path / "tree/old").exists()
+
+
+def test_beside_exact_directories_others_keep_theirs(install, tmp_path):
+    foreign, stale = tmp_path / "tree/foreign", tmp_path / "tree/app/stale"
+    (tmp_path / "tree/app").mkdir(parents=True)
+    foreign.write_text("text")
+    stale.write_text("text")
+    (tmp_path / "tree").chmod(0o700)
+    install(exact=["app"])
+    assert foreign.exists()
+    assert not stale.exists()
+    assert stat.S_IMODE((tmp_path / "tree").stat().st_mode) == 0o700
+
+
+def test_what_is_not_wanted_any_more_goes(install, tmp_path):
+    (tmp_path / "tree/unwanted").mkdir(parents=True)
+    assert f"{tmp_path}/tree/unwanted (not wanted)" in four_times(
+        install, exact=["app"], absent=["unwanted", "never-there"]
+    )
+
+
+def test_a_directory_of_a_group_is_closed_to_others(install, tmp_path):
+    four_times(install, groups={"app": "nogroup", "share": ""})
+    assert stat.S_IMODE((tmp_path / "tree/app").stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "tree/share").stat().st_mode) == 0o755
+
+
+def test_a_group_that_is_not_there_is_named(install):
+    answer = install(groups={"app": "no-such-group"})
+    assert answer["failed"]
+    assert "no-such-group" in answer["msg"]
+
+
+def test_links_lead_into_it_and_older_ones_go(install, tmp_path):
+    commands, pages = tmp_path / "bin", tmp_path / "man"
+    commands.mkdir()
+    (commands / "old").symlink_to(tmp_path / "tree/launcher")
+    (commands / "foreign").symlink_to("/bin/true")
+    changed = four_times(
+        install, links={f"{commands}/new": "launcher"}, links_below={"share": str(pages)}
+    )
+    assert os.readlink(commands / "new") == f"{tmp_path}/tree/launcher"
+    assert os.readlink(pages / "man/page") == f"{tmp_path}/tree/share/man/page"
+    assert f"{commands}/old (stale)" in changed
+    assert sorted(path.name for path in commands.iterdir()) == ["foreign", "new"]
+
+
+def test_byte_code_is_made_and_follows_its_source(install, tmp_path):
+    four_times(install, byte_code=True)
+    cache = tmp_path / "tree/app/__pycache__"
+    assert len(list(cache.iterdir())) == 1
+    changed = install(byte_code=True, files={**FILES, "app/main.py": (b"value = 22\n", 0o644)})
+    assert any("(byte code)" in path for path in changed["changed_paths"])
+    files = {name: entry for name, entry in FILES.items() if name != "app/main.py"}
+    install(byte_code=True, files=files)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("broken", ["no base64!", base64.b64encode(b"no archive").decode()])
+def test_a_broken_archive_is_refused_with_the_path(run, tmp_path, broken):
+    answer = run(file_tree, path=str(tmp_path / "tree"), archive=broken)
+    assert answer["failed"]
+    assert str(tmp_path / "tree") in answer["msg"]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What roles decide by: facts of a host, from files and programs that look like a host's."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sqlite3
+import time
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import (
+    kernel,
+    mounts,
+    namespaces,
+    packages,
+    people,
+    podman_databases,
+    storage,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
+
+ME = pwd.getpwuid(os.geteuid())
+TABLE = """\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+30 22 0:40 / /srv rw - autofs systemd-1 rw,fd=47
+31 30 0:41 / /srv rw,nosuid - nfs4 server:/srv rw,vers=4.2
+40 22 254:1 / /data rw,noexec - xfs /dev/vdb rw
+41 22 254:2 / /with\\040space ro - ext4 /dev/vdc ro
+"""
+
+
+@pytest.fixture
+def table(tmp_path):
+    file = tmp_path / "mountinfo"
+    file.write_text(TABLE)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "kind"),
+    [
+        ("/", "/", "ext4"),
+        ("/srv/home/alice", "/srv", "nfs4"),
+        ("/srvx", "/", "ext4"),
+        ("/data/not/there/yet", "/data", "xfs"),
+        ("/with space/x", "/with space", "ext4"),
+    ],
+)
+def test_a_path_lies_on_the_file_system_that_is_mounted_last_above_it(table, path, point, kind):
+    mount = mounts.mount_of(path, table)
+    assert (mount.point, mount.kind) == (point, kind)
+
+
+def test_options_of_a_mount(table):
+    assert mounts.mount_of("/data/x", table).options == ("rw", "noexec")
+
+
+def test_the_nearest_directory(tmp_path):
+    assert mounts.nearest_directory(f"{tmp_path}/a/b/c") == str(tmp_path)
+
+
+def test_settings_of_the_kernel_and_the_files_that_make_them(tmp_path):
+    (tmp_path / "proc/sys/user").mkdir(parents=True)
+    (tmp_path / "proc/sys/user/max_net_namespaces").write_text("0\n")
+    (tmp_path / "etc/sysctl.d").mkdir(parents=True)
+    by = tmp_path / "etc/sysctl.d/90-hard.conf"
+    by.write_text("# user.max_net_namespaces = 1\n -user.max_net_namespaces=0\n")
+    (tmp_path / "etc/sysctl.d/91-other.conf").write_text("#user.max_net_namespaces = 1\n")
+    assert kernel.sysctl("user.max_net_namespaces", str(tmp_path)) == 0
+    assert kernel.sysctl("user.max_user_namespaces", str(tmp_path)) is None
+    assert kernel.configured_in("user.max_net_namespaces", str(tmp_path)) == [str(by)]
+
+
+@pytest.mark.parametrize(
+    ("files", "version", "controllers"),
+    [
+        ({"cgroup.controllers": "cpu memory pids\n"}, "v2", ["cpu", "memory", "pids"]),
+        ({"unified/x": ""}, "hybrid", []),
+        ({"memory/x": ""}, "v1", []),
+    ],
+)
+def test_versions_of_cgroups(tmp_path, files, version, controllers):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert kernel.cgroups(str(tmp_path)) == {"version": version, "controllers": controllers}
+
+
+def test_programs_that_map_ids_and_are_not_there(tmp_path):
+    assert namespaces.id_mapper_faults(str(tmp_path)) == [
+        f"{tmp_path}/newuidmap is missing",
+        f"{tmp_path}/newgidmap is missing",
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the programs belong to root")
+def test_programs_that_map_ids_need_their_bit(tmp_path):
+    for name, mode in (("newuidmap", 0o4755), ("newgidmap", 0o755)):
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(mode)
+    assert namespaces.id_mapper_faults(str(tmp_path)) == [
+        f"{tmp_path}/newgidmap is neither setuid root nor has cap_setgid"
+    ]
+
+
+def test_the_device_of_fuse(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert namespaces.fuse_said(f"{tmp_path}/none") == f"{tmp_path}/none is missing"
+    assert namespaces.fuse_said(f"{tmp_path}/file") == f"{tmp_path}/file is not a device"
+    assert namespaces.fuse_said("/dev/null") == ""
+
+
+def test_a_directory_is_private_or_not(tmp_path):
+    own = tmp_path / str(ME.pw_uid)
+    pattern = f"{tmp_path}/{{uid}}"
+    assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
+    own.mkdir(mode=0o700)
+    os.chown(own, ME.pw_uid, ME.pw_gid)
+    assert people.person(ME, [pattern])["directories_wrong"] == []
+    own.chmod(0o755)
+    assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
+    own.rmdir()
+    own.symlink_to(tmp_path)
+    assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
+
+
+def test_an_account_that_is_none():
+    assert people.account("no-such-user") is None
+
+
+def test_the_age_of_package_lists(tmp_path):
+    lists = tmp_path / "var/lib/apt/lists"
+    lists.mkdir(parents=True)
+    assert packages.lists_age(str(tmp_path)) is None
+    (lists / "mirror_dists_stable_main_binary-amd64_Packages").write_text("")
+    then = time.time() - 5000
+    os.utime(lists, (then, then))
+    assert 5000 <= packages.lists_age(str(tmp_path)) < 5100
+
+
+def test_packages_that_are_missing_are_those_that_were_named():
+    wanted = ["no-such-package-1", "dpkg", "rpm-that-is-not-there"]
+    missing = packages.missing(SystemProcess(), wanted)
+    assert missing[0] == "no-such-package-1"
+    assert set(missing) >= {"no-such-package-1", "rpm-that-is-not-there"}
+    assert packages.missing(SystemProcess(), []) == []
+
+
+def database(path, **columns):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        names = ", ".join(columns)
+        marks = ", ".join("?" for _name in columns)
+        connection.execute(f"CREATE TABLE DBConfig ({names})")
+        insert = f"INSERT INTO DBConfig VALUES ({marks})"  # noqa: S608 - marks are question marks
+        connection.execute(insert, tuple(columns.values()))
+    connection.close()
+
+
+def recorded(root, **others):
+    return {
+        "StaticDir": f"{root}/libpod",
+        "GraphRoot": str(root),
+        "RunRoot": f"/run/user/{ME.pw_uid}/containers",
+        "GraphDriver": "overlay",
+        "VolumeDir": f"{root}/volumes",
+        **others,
+    }
+
+
+def test_a_database_that_says_the_same(tmp_path):
+    database(tmp_path / "db.sql", **recorded(tmp_path))
+    assert list(podman_databases.contradictions(str(tmp_path), ME.pw_uid)) == []
+
+
+def test_a_database_that_says_otherwise(tmp_path):
+    database(tmp_path / "db.sql", **recorded(tmp_path, GraphDriver="vfs"))
+    (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
+    assert sentence == f"{tmp_path}/db.sql records GraphDriver vfs, the configuration says overlay"
+
+
+@pytest.mark.parametrize("name", ["db.sql", "libpod/bolt_state.db"])
+def test_a_database_that_is_none(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"x" * 9000)
+    (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
+    assert f"{tmp_path}/{name} cannot be read" in sentence
+
+
+def person_at(home):
+    return pwd.struct_passwd((ME.pw_name, "x", ME.pw_uid, ME.pw_gid, "", str(home), "/bin/sh"))
+
+
+def test_files_of_a_user_that_contradict_the_site(tmp_path):
+    own = tmp_path / "home/.config/containers/storage.conf"
+    left = tmp_path / "home/.local/share/containers/storage"
+    own.parent.mkdir(parents=True)
+    own.write_text("[storage]\n")
+    left.mkdir(parents=True)
+    found = storage.look_at_storage(person_at(tmp_path / "home"), str(tmp_path / "root"))
+    assert found == {
+        "unreadable": "",
+        "own_configuration": str(own),
+        "left_behind": str(left),
+        "contradictions": [],
+    }
+
+
+def test_files_that_never_answer_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_SECONDS", 1)
+    monkeypatch.setattr(storage, "contradictions", lambda _root, _uid: time.sleep(60))
+    found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
+    assert found["unreadable"] == "their files did not answer within 1 s"
