@@ -15,6 +15,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 BIN := build/venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# without it every run of the tests compiles them anew
+unexport PYTHONDONTWRITEBYTECODE
 export ANSIBLE_HOME := $(CURDIR)/build/ansible
 export MOLECULE_EPHEMERAL_DIRECTORY := $(CURDIR)/build/molecule/$(SCENARIO)
 export MOLECULE_COMMAND_BORDERS := false
@@ -41,7 +43,7 @@ lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
 
 unit: tools ## Unit tests, in seconds
-	@pytest tests/unit --numprocesses=auto --dist=loadfile $(ARGS)
+	@pytest tests/unit --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 sanity: tools ## ansible-test sanity, on what git would commit
 	@tests/sanity/run $(ARGS)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ def _make_importable() -> None:
 
 
 _make_importable()
+
+# Tests leave few cycles behind, and Python looks for cycles a tenth of the time.
+gc.set_threshold(20_000, 50, 1_000)
 
 set_hypothesis_home_dir(ROOT / "build" / "hypothesis")
 

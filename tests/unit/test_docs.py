@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import json
 import re
@@ -178,6 +179,7 @@ def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do():
     assert re.findall(r"`(\w+)`", rows["`--network`"]) == list(runner.networks)
 
 
+@functools.cache
 def sources(*patterns: str) -> str:
     """Text of source files, with the seams of strings closed that lie on several lines."""
     texts = [
@@ -238,11 +240,17 @@ def test_every_promise_names_tests_and_nothing_else(promise, tests):
     assert re.fullmatch(rf"{NAMED_TEST}(, {NAMED_TEST})*", tests)
 
 
+@functools.cache
+def functions(path: Path) -> set[str]:
+    """The functions of a module, outside classes."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    return {item.name for item in module.body if isinstance(item, ast.FunctionDef)}
+
+
 @pytest.mark.parametrize(("place", "file", "name"), sorted(set(re.findall(NAMED_TEST, PROMISES))))
 def test_every_test_that_holds_a_promise_exists(place, file, name):
     folders = dict(re.findall(r"^\| `(\w+)/` \| `([\w/]+)/` \|", PROMISES, re.M))
-    module = ast.parse((ROOT / folders[place] / file).read_text(encoding="utf-8"))
-    assert name in {item.name for item in module.body if isinstance(item, ast.FunctionDef)}
+    assert name in functions(ROOT / folders[place] / file)
 
 
 def test_the_page_for_contributors_has_every_target_of_make():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ood_support import APPS, LARGE, ROOT, SMALL, Portal, pack_program
+from ood_support import APPS, LARGE, ROOT, RUBY, SMALL, Portal, pack_program
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ruby_ends() -> Iterator[None]:
+    """Other tests of this process look for children that were left behind."""
+    yield
+    RUBY.end()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Apps as they are installed, rendered by Ruby on this machine; see tests/ood/portal.rb."""
+"""Apps as they are installed, rendered by Ruby on this machine; see portal_server.rb."""
 
 from __future__ import annotations
 
@@ -33,6 +33,36 @@ SMALL: dict[str, Any] = {
 }
 
 
+class Ruby:
+    """Ruby with the portal loaded. It starts at the first request and answers until its end."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def answers(self, request: dict[str, Any]) -> list[Any]:
+        process = self._process = self._process or subprocess.Popen(
+            ["ruby", "-W0", Path(__file__).with_name("portal_server.rb")],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin and process.stdout
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        answers: list[Any] | None = json.loads(process.stdout.readline() or "null")
+        assert answers is not None, "Ruby failed, and said why on its standard error"
+        return answers
+
+    def end(self) -> None:
+        if self._process:
+            self._process.communicate()
+            self._process = None
+
+
+RUBY = Ruby()
+
+
 @dataclass
 class Portal:
     """A portal with its apps, clusters and one user's data."""
@@ -64,16 +94,7 @@ class Portal:
             "data": str(self.data),
             "do": wanted,
         }
-        done = subprocess.run(
-            ["ruby", "-W0", ROOT / "tests/ood/portal.rb"],
-            input=json.dumps(request),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        answers: list[Any] = json.loads(done.stdout)
-        return answers
+        return RUBY.answers(request)
 
     def form(self, app: str) -> dict[str, Any]:
         (form,) = self.ask({"form": app})

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from ood_support import FILES, LARGE
+from support import eventually
 
 PARTS = FILES / "apps/jupyter_app/template"
 PASSWORD = "x" * 20 + "'\"$HOME` \\"
@@ -99,7 +100,7 @@ def test_a_port_that_is_taken_is_not_held(tmp_path):
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """A server that needs some time."""
+    """A server that has its page at the third request."""
 
     asked = 0
 
@@ -114,11 +115,17 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(("path", "rc"), [("/login", 0), ("/elsewhere", 1)])
 def test_it_waits_for_the_page_and_no_longer_than_the_process(path, rc):
+    Page.asked = 0
     server = http.server.HTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with subprocess.Popen(["sleep", "3" if rc else "60"]) as process:
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with subprocess.Popen(["sleep", "60"]) as process:
         words = ("127.0.0.1", str(server.server_port), path, str(process.pid))
-        assert part("await_server.py", *words).wait(timeout=20) == rc
+        waiting = part("await_server.py", *words)
+        eventually(lambda: Page.asked > 2, seconds=20)
+        if path == "/elsewhere":
+            assert waiting.poll() is None
+            process.kill()
+        assert waiting.wait(timeout=20) == rc
         process.kill()
     server.shutdown()
 

@@ -99,11 +99,11 @@ def test_a_connection_that_breaks_may_have_carried_the_request(back_end, monkeyp
 def test_a_request_that_takes_too_long_is_given_up(back_end, tmp_path):
     (tmp_path / "slurm" / "squeue").write_text("#!/bin/sh\nsleep 30\n")
     with pytest.raises(Unreachable, match="login does not answer"):
-        back_end.ask("run", argv=["squeue"], timeout=1.0)
+        back_end.ask("run", argv=["squeue"], timeout=0.2)
     # Slurm that does not answer is another thing: the back-end does
     (tmp_path / "slurm" / "squeue").write_text("#!/bin/sh\nexec sleep 30\n")
-    said = back_end.ask("run", argv=["squeue"], timeout=4.0)
-    assert "no answer from Slurm in 2 s" in said["err"]
+    said = back_end.ask("run", argv=["squeue"], timeout=3.0)
+    assert "no answer from Slurm in 1 s" in said["err"]
 
 
 def test_only_what_a_verb_needs_is_sent():

@@ -336,7 +336,9 @@ def test_a_recorded_process_is_killed_with_all_of_its_session(process, tmp_path)
     script = f"set -m; sleep 60 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait"
 
     def killer():
-        eventually(pids.exists)
+        # the program may write its file before we have written ours, or half of it
+        eventually(lambda: pids.exists() and pid_file.exists())
+        eventually(lambda: pid_file.read_text().endswith("\n"))
         assert stat.S_IMODE(pid_file.stat().st_mode) == 0o600
         kill_recorded(str(pid_file))
 

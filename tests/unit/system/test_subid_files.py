@@ -21,7 +21,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.subids import (
 
 @pytest.fixture
 def host(tmp_path: Path) -> SubidHost:
-    return SubidHost(str(tmp_path), patience=0.3)
+    return SubidHost(str(tmp_path), patience=0.1)
 
 
 def dead_pid() -> int:
@@ -145,7 +145,7 @@ def test_locks_are_given_back_after_an_error(host: SubidHost) -> None:
 def test_who_waits_too_long_is_told(host: SubidHost) -> None:
     with (
         somebody_holding(host.etc),
-        pytest.raises(Busy, match=r"\.pwd\.lock.* held it for 0\.3 s"),
+        pytest.raises(Busy, match=r"\.pwd\.lock.* held it for 0\.1 s"),
         host.locked(),
     ):
         pass
