@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..dataclass import dataclass, field
-from ..typed import TYPE_CHECKING
+from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.resources import Resources
 

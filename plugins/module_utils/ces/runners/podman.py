@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from .command import Command, Launch, bind

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 
 from ..errors import CesError, NotFound
+from ..json_text import dumps
 from ..runners import bundle, seccomp
 from ..runners.command import Launch
 from ..runners.oci import chosen
@@ -34,7 +34,7 @@ def bundle_for_run(
     ground = survey(launch, rootfs, room, not chosen(launch.options).read_only)
     with explained("put the container's root together"):
         lay_out(ground, launch, room)
-    return json.dumps(configuration(launch, image, ground, account), ensure_ascii=False)
+    return dumps(configuration(launch, image, ground, account), ascii=False)
 
 
 def configuration(

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue, RefusedByPolicy
 from ..runners.command import Launch
@@ -12,7 +10,7 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
-from ..typed import TYPE_CHECKING, Any
+from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
