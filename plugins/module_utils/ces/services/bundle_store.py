@@ -103,7 +103,7 @@ class BundleStore:
 
     @contextmanager
     def lend(self, image: LocalImage, launch: Launch) -> Iterator[None]:
-        """A bundle in the run's own directory, and a place on disk for what its container writes.
+        """A bundle in the run's own directory, and a room on disk for what its container writes.
 
         The container is gone when the block ends: what it is made of cannot be removed before.
         """
@@ -125,8 +125,9 @@ class BundleStore:
                 if os.path.exists(launch.cid_file):
                     self._system.process.run(oci.remove(launch.cid_file))
                 _take_apart(room.directory)
-                for path in (f"{launch.private}/config.json", launch.aside_file):
-                    remove_quietly(path)
+                _take_apart(f"{launch.private}/root")
+                for name in ("config.json", "hosts", "aside"):
+                    remove_quietly(f"{launch.private}/{name}")
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
@@ -210,18 +211,22 @@ def config_in(directory: str) -> ImageConfig:
 
 
 def _take_apart(directory: str) -> None:
-    """Remove a room as most containers leave it; the rest is the transfer's to see to.
+    """Remove a directory of few files, as most containers leave one; what is left, others remove.
 
-    It has a few directories, which the standard library would take 5 ms more to remove.
+    The standard library would take 5 ms more.
     """
-    with suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)  # an overlay's own directory is closed
-                _take_apart(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
+    with suppress(OSError):
+        os.rmdir(directory)
+        return
+    with suppress(OSError):
+        os.chmod(directory, 0o700)  # an overlay's own directory is closed
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    _take_apart(entry.path)
+                else:
+                    os.unlink(entry.path)
+        os.rmdir(directory)
 
 
 @contextmanager
