@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measure what we cost beside what a user would use instead, in one run, as ratios.
 
-Prints a table and writes ``build/bench.json``: a list of ``{"name", "ours", "peer", "ratio",
-"target"}``; ours and peer are medians in seconds, ratio is ours / peer, target the largest ratio we
-are content with (None where the row shows how a cost grows). Exits with 1 when a target is missed.
+Prints a table and writes ``build/bench.json``: rows as rows.py has them; ours and peer are
+medians in seconds, ratio is ours / peer, target the largest ratio we are content with (None where
+the row shows how a cost grows). Exits with 1 when a target is missed. ``bench.py PART...`` measures
+only those parts.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import statistics
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rows import Row, Times, row, settled, table
 
 TOP = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -30,7 +32,6 @@ REPEATS = int(os.environ.get("BENCH_REPEATS", "15"))
 SUBID_USERS = (100, 1000, 10000)
 LINES = 50
 
-Row = dict[str, Any]
 SETTINGS = yaml.safe_load((TOP / "testbed/group_vars/all.yml").read_text())
 IMAGE = "registry.tre.test:5000/tre/hello-tre:1.0"
 LARGE = "registry.tre.test:5000/tre/large:1.0"
@@ -47,23 +48,37 @@ APPTAINER_RUN = [
     *MOUNTS,
 ]
 """What a user types for the same mounts, who makes, numbers and removes the directories by hand."""
+CRUN_RUN = "crun --cgroup-manager=disabled run --bundle by-hand/bundle bench-$$"
+BEFORE = "006ea41"
+"""The commit that memory is compared with: a run loaded much more of the standard library then."""
+INSTALL_BEFORE = """
+rm -rf before && mkdir before && cd before && base64 -d | tar -x &&
+mv plugins/module_utils/ces roles/ces_tools/files/* . && ln -s launcher ces-run &&
+python3 -m compileall -q ces ces_commands
+"""
+PSS = """
+{program} {runner} {image} -d 2 >/dev/null 2>&1 & ours=$!; sleep 1.5
+sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$ours/smaps_rollup; wait
+"""
 LOGIN = {
     "username": SETTINGS["testbed_registry_user"],
     "password": SETTINGS["testbed_registry_password"],
 }
 
 
-def main() -> None:
+def main(wanted: list[str]) -> None:
     prepare()
     rows: list[Row] = []
-    for part in (commands, tasks, jobs, subids, growth):
+    for part in (commands, many, memory, tasks, jobs, subids, growth):
+        if wanted and part.__name__ not in wanted:
+            continue
+        say(part.__name__)
         rows += part()
         # what was measured is not lost if the next part fails
-        (TOP / "build/bench.json").write_text(json.dumps(rows, indent=1) + "\n")
-    show(rows)
-    missed = [
-        row["name"] for row in rows if row["target"] is not None and row["ratio"] > row["target"]
-    ]
+        text = json.dumps([found.as_dict() for found in rows], indent=1)
+        (TOP / "build/bench.json").write_text(f"{text}\n")
+    print(f"\n{table(rows)}")
+    missed = [found.name for found in rows if found.missed and not found.busy]
     if missed:
         sys.exit(f"targets missed: {', '.join(missed)}")
 
@@ -84,6 +99,8 @@ def prepare() -> None:
         LOGIN["password"],
     )
     on_host("mkdir -p by-hand/outputs by-hand/scratch")
+    program = shlex.quote((HERE / "bundle_by_hand.py").read_text())
+    on_host(f"cd by-hand && python3 -c {program} {IMAGE}")
     on_host(
         "mkdir -p large && cd large && dd if=/dev/urandom of=noise bs=1M count=64 status=none && "
         f"printf 'FROM {IMAGE}\\nCOPY noise /\\n' >Containerfile && "
@@ -95,38 +112,98 @@ def prepare() -> None:
 
 
 def commands() -> Iterator[Row]:
-    say("commands")
     sif = on_host("readlink -f hello-tre:1.0.sif").strip()
+    limits = enforced_limits()
+    podman = "podman run with its limits" if limits else "podman run"
     # pulls apart from runs: podman writes its list of images anew, which ours notice
-    runs = measure(
-        {
-            "ces-run": ["ces-run", "podman", IMAGE],
-            "podman run": [*PODMAN_RUN, IMAGE],
-            "ces-run apptainer": ["ces-run", "apptainer", IMAGE],
-            "apptainer run": [*APPTAINER_RUN, sif],
-            "ces-run oci": ["ces-run", "oci", IMAGE],
-        }
+    runs = {
+        "ces-run": ["ces-run", "podman", IMAGE],
+        podman: [*PODMAN_RUN, *limits, IMAGE],
+        "ces-run apptainer": ["ces-run", "apptainer", IMAGE],
+        "apptainer run": [*APPTAINER_RUN, sif],
+        "ces-run oci": ["ces-run", "oci", IMAGE],
+        "crun run": ["sh", "-c", CRUN_RUN],
+    }
+    yield from compared(
+        runs,
+        ("ces-run", podman),
+        ("ces-run oci", podman),
+        ("ces-run oci", "crun run"),
+        ("ces-run apptainer", "apptainer run"),
     )
-    pulls = measure(
-        {
-            "ces-pull": ["ces-pull", "podman", IMAGE],
-            "podman pull": ["podman", "pull", "--quiet", IMAGE],
-            "ces-pull apptainer": ["ces-pull", "apptainer", LARGE],
-        }
+    pulls = {
+        "repeat ces-pull": ["ces-pull", "podman", IMAGE],
+        "podman pull": ["podman", "pull", "--quiet", IMAGE],
+    }
+    yield from compared(pulls, ("repeat ces-pull", "podman pull"))
+    large = {
+        "repeat ces-pull apptainer": ["ces-pull", "apptainer", LARGE],
+        "apptainer pull --force (64 MB)": apptainer_pull(),
+    }
+    pair = ("repeat ces-pull apptainer", "apptainer pull --force (64 MB)")
+    yield from compared(large, pair, repeats=3)
+
+
+def compared(
+    commands: dict[str, list[str]], *pairs: tuple[str, str], repeats: int = REPEATS
+) -> Iterator[Row]:
+    """Rows of commands that are timed in turns; one that misses is timed again beside its peer."""
+    first = measure(commands, repeats)
+    for ours, peer in pairs:
+        both = {name: commands[name] for name in (ours, peer)}
+
+        def again(both: dict[str, list[str]] = both) -> tuple[list[float], list[float]]:
+            mine, other = measure(both, repeats).values()
+            return mine, other
+
+        yield settled(f"{ours} / {peer}", (first[ours], first[peer]), again)
+
+
+def enforced_limits() -> list[str]:
+    """What ``podman run`` must be told to have the limits that ours enforces here by default."""
+    record = json.loads(on_host(f"ces-run podman --json {IMAGE}"))
+    memory = record["resources"]["memory"]
+    return [f"--memory={memory}b"] if record["resources"]["enforced"] and memory else []
+
+
+def many() -> Iterator[Row]:
+    """Two hundred containers that do nothing, four at once."""
+    on_host("echo --entrypoint=/bin/true >opt")
+    by_hand = "podman run --rm --network=none --entrypoint=/bin/true"
+    each = {
+        "200 ces-run oci": f"ces-run oci --opt-file opt {IMAGE}",
+        "200 ces-run podman": f"ces-run podman --opt-file opt {IMAGE}",
+        "podman run, four at once": f"{by_hand} {IMAGE}",
+    }
+    at_once = {
+        name: ["sh", "-c", f"seq 200 | xargs -P 4 -I N {line} >/dev/null"]
+        for name, line in each.items()
+    }
+    peer = "podman run, four at once"
+    yield from compared(at_once, ("200 ces-run oci", peer), ("200 ces-run podman", peer), repeats=3)
+
+
+def memory() -> Iterator[Row]:
+    """What ces-run holds beside a container, in MB, and what it held before (commit 006ea41)."""
+    earlier = subprocess.run(
+        ["git", "archive", BEFORE, "plugins/module_utils/ces", "roles/ces_tools/files"],
+        cwd=TOP,
+        capture_output=True,
+        check=False,
     )
-    forced = measure({"apptainer pull": apptainer_pull()}, 3)["apptainer pull"]
-    yield row("ces-run / podman run", runs["ces-run"], runs["podman run"], 1.25)
-    yield row("ces-run oci / podman run", runs["ces-run oci"], runs["podman run"], 0.5)
-    yield row(
-        "ces-run apptainer / apptainer run", runs["ces-run apptainer"], runs["apptainer run"], 1.3
-    )
-    yield row("repeat ces-pull / podman pull", pulls["ces-pull"], pulls["podman pull"], 0.8)
-    yield row(
-        "repeat ces-pull apptainer / apptainer pull --force (64 MB)",
-        pulls["ces-pull apptainer"],
-        forced,
-        0.1,
-    )
+    if earlier.returncode != 0:
+        say(f"no memory: commit {BEFORE} is not in this checkout")
+        return
+    on_host(INSTALL_BEFORE, b64encode(earlier.stdout).decode())
+    programs = {"now": "ces-run", "before": "before/ces-run"}
+    for runner in ("podman", "oci"):
+        held: Times = {name: [] for name in programs}
+        for _turn in range(max(3, REPEATS // 3)):
+            for name, program in programs.items():
+                look = PSS.format(program=program, runner=runner, image=IMAGE)
+                held[name].append(int(on_host(look)) / 1024)
+        name = f"MB of ces-run {runner} beside a container / before"
+        yield row(name, held["now"], held["before"])
 
 
 def apptainer_pull() -> list[str]:
@@ -137,38 +214,43 @@ def apptainer_pull() -> list[str]:
 
 
 def tasks() -> Iterator[Row]:
-    say("tasks")
     repeats = max(3, REPEATS // 2) + 1
-    timed = task_times(str(HERE / "tasks.yml"), f"--extra-vars=bench_repeats={repeats}")
-    warm = {name: seconds[1:] for name, seconds in timed.items()}
+
+    def turns() -> Times:
+        timed = task_times(str(HERE / "tasks.yml"), f"--extra-vars=bench_repeats={repeats}")
+        return {name: seconds[1:] for name, seconds in timed.items()}
+
+    def again() -> tuple[list[float], list[float]]:
+        timed = turns()
+        return timed["Run with ces_run"], timed["Run with podman_container"]
+
+    warm = turns()
     run, pull = warm["Run with ces_run"], warm["Pull with ces_pull"]
-    yield row("ces_run / podman_container", run, warm["Run with podman_container"], 0.7)
-    yield row("ces_run / command: podman run", run, warm["Run with podman as a command"], None)
+    first = run, warm["Run with podman_container"]
+    yield settled("ces_run / podman_container", first, again)
+    yield row("ces_run / command: podman run", run, warm["Run with podman as a command"])
     plain = warm["Pull with podman as a command"]
-    yield row("repeat ces_pull / command: podman pull", pull, plain, None)
+    yield row("repeat ces_pull / command: podman pull", pull, plain)
 
 
 def jobs() -> Iterator[Row]:
-    say("jobs")
     repeats = max(3, REPEATS // 2) + 1
     timed = task_times(str(HERE / "jobs.yml"), f"--extra-vars=bench_repeats={repeats}")
     ours, peer = (timed[f"Submit with {name}"][1:] for name in ("ces_run", "sbatch"))
-    yield row("ces_run with scheduler: slurm / sbatch --wait", ours, peer, 1.15)
+    yield row("ces_run with scheduler: slurm / sbatch --wait", ours, peer)
 
 
 def subids() -> Iterator[Row]:
-    say("subordinate ids")
     many = json.dumps({"bench_users": SUBID_USERS, "bench_lines": LINES})
     timed = task_times(str(HERE / "subid.yml"), f"--extra-vars={many}")
     # a loop of 10,000 would take an hour: each turn costs the same, so 50 are enough to know
     for users in SUBID_USERS:
         scaled = [sum(timed["A line for each in a loop"]) / LINES * users]
         name = f"subid, {users} users / lineinfile loop (scaled from {LINES})"
-        yield row(name, timed[f"Users at once, {users}"], scaled, None)
+        yield row(name, timed[f"Users at once, {users}"], scaled)
 
 
 def growth() -> Iterator[Row]:
-    say("growth")
     state = "~/.local/state/ces/runs"
     few = None
     for count in (1, 10, 1000):
@@ -178,7 +260,7 @@ def growth() -> Iterator[Row]:
         )
         seconds = measure({"ces-run": ["ces-run", "podman", IMAGE]}, 7)["ces-run"]
         few = few or seconds
-        yield row(f"ces-run with {count} old records / with 1", seconds, few, None)
+        yield row(f"ces-run with {count} old records / with 1", seconds, few)
     on_host(f"rm -rf {state}")
     yield listing("1 image")
     # built, since the site's policy has no imports
@@ -193,14 +275,14 @@ def growth() -> Iterator[Row]:
 def listing(what: str) -> Row:
     timed = measure({"ces-images": ["ces-images"], "podman images": ["podman", "images"]}, 7)
     name = f"ces-images / podman images, {what}"
-    return row(name, timed["ces-images"], timed["podman images"], None)
+    return row(name, timed["ces-images"], timed["podman images"])
 
 
-def measure(jobs: dict[str, list[str]], repeats: int = REPEATS) -> dict[str, list[float]]:
+def measure(jobs: dict[str, list[str]], repeats: int = REPEATS) -> Times:
     """Times of commands on the host, each once a turn."""
     job = json.dumps({"repeats": repeats, "commands": jobs})
     program = shlex.quote((HERE / "on_host.py").read_text())
-    answer: dict[str, list[float]] = json.loads(on_host(f"python3 -c {program}", job))
+    answer: Times = json.loads(on_host(f"python3 -c {program}", job))
     return answer
 
 
@@ -221,28 +303,6 @@ def task_times(*words: str) -> dict[str, list[float]]:
 def seconds_between(start: str, end: str) -> float:
     first, last = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (start, end))
     return (last - first).total_seconds()
-
-
-def row(name: str, ours: list[float], peer: list[float], target: float | None) -> Row:
-    mine, other = statistics.median(ours), statistics.median(peer)
-    return {
-        "name": name,
-        "ours": round(mine, 4),
-        "peer": round(other, 4),
-        "ratio": round(mine / other, 3),
-        "target": target,
-    }
-
-
-def show(rows: list[Row]) -> None:
-    width = max(len(row["name"]) for row in rows)
-    print(f"\n{'ours / peer':<{width}}  {'ours s':>8}  {'peer s':>8}  {'ratio':>7}  target")
-    for item in rows:
-        verdict = "" if item["target"] is None else f"<= {item['target']:g}"
-        if item["target"] is not None and item["ratio"] > item["target"]:
-            verdict += "  MISSED"
-        figures = f"{item['ours']:8.3f}  {item['peer']:8.3f}  {item['ratio']:7.3f}"
-        print(f"{item['name']:<{width}}  {figures}  {verdict}")
 
 
 def on_host(line: str, stdin: str = "") -> str:
@@ -275,4 +335,4 @@ def say(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -90,21 +88,3 @@ def outcome(attempt: str, library: Any) -> str:
 def test_factories_are_called_each_time() -> None:
     deep = classes(ours)[1]
     assert deep(1).names is not deep(1).names
-
-
-def test_what_is_slow_stays_unloaded() -> None:
-    """Nothing else that ces-run loads at its start may bring the standard library's in."""
-    program = (
-        "import sys; from ansible_collections.tre.ces.plugins.module_utils.ces.services import run;"
-        "print(*sorted({'dataclasses', 'typing', 'http.client', 'ssl'} & set(sys.modules)));"
-        "print(*(name for name in sys.modules if 'slurm' in name or 'job' in name or"
-        " 'allocation' in name or 'gpu' in name or 'cdi' in name))"
-    )
-    loaded = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONPATH": ":".join(sys.path)},
-    )
-    assert loaded.stdout.split() == []

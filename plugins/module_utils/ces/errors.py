@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from .typed import Any
+from .typed import Any, Sequence
 
 EXIT_OURS = 125
 """Exit status when we failed, not the container; ``docker run`` and ``podman run`` use the same."""

@@ -14,7 +14,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ces_tools/files"))
 from archive import Entry, packed
 
-CORE = ("__init__", "dataclass", "errors", "typed", "system/__init__", "system/files")
+CORE = (
+    *("__init__", "blocks", "dataclass", "errors", "json_text", "typed"),
+    *("system/__init__", "system/files"),
+)
 
 
 def entries(collection: Path, commands: list[str], clusters: list[str]) -> Iterator[Entry]:

@@ -45,6 +45,7 @@ BEFORE_OPTIONS = (
     "--cidfile=/run/user/1000/ces/run-7/cid",
     "--env-file=/run/user/1000/ces/run-7/env",
     "--network=none",
+    "--cgroups=no-conmon",
     "--mount=type=bind,src=/safe_data/p,dst=/safe_data,ro",
     "--mount=type=bind,src=/home/ada l/outputs-7,dst=/safe_outputs",
     "--mount=type=bind,src=/home/ada l/scratch-7,dst=/scratch",
@@ -149,7 +150,12 @@ def test_in_a_job_podman_makes_no_cgroup_sets_no_limit_and_passes_signals_on():
     argv = podman.run(replace(LAUNCH, in_job=True)).argv
     assert "--cgroups=disabled" in argv
     assert "--sig-proxy=true" in argv
-    assert "--cgroups=disabled" not in podman.run(LAUNCH).argv
+
+
+def test_where_nothing_can_be_limited_podman_makes_no_cgroup():
+    argv = podman.run(replace(LAUNCH, limitable=False)).argv
+    assert [word for word in argv if word.startswith("--cgroups")] == ["--cgroups=disabled"]
+    assert "--sig-proxy=false" in argv
 
 
 @pytest.mark.parametrize(

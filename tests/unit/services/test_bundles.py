@@ -233,8 +233,10 @@ def seen_by_crun(site):
         seen["cid"] = (private / "cid").read_text()
         root = Path(seen["config"]["root"]["path"])
         seen["root"] = sorted(path.name for path in root.iterdir())
-        seen["room"] = root.parent
-        seen["layers"] = sorted(path.name for path in root.parent.iterdir())
+        layer = seen["config"]["mounts"][0]["options"]
+        (upper,) = [word.partition("=")[2] for word in layer if word.startswith("upperdir=")]
+        seen["room"], seen["layers"] = Path(upper).parent, sorted(os.listdir(Path(upper).parent))
+        seen["private"] = {"root", "hosts"} <= set(os.listdir(private)) and private / "root" == root
         with pytest.raises(Busy, match="a run uses it"):
             remove_image(IMAGE, site.system, "oci")
         return Finished(command.argv, 0)
@@ -253,10 +255,12 @@ def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site):
     assert seen["mode"] == 0o600
     places = {"proc", "sys", "dev", "safe_data", "safe_outputs", "scratch"}
     assert places < set(seen["root"]) and "lib" in seen["root"]
-    assert seen["layers"] == ["hosts", "root", "upper", "work"]
+    assert (seen["private"], seen["layers"]) == (True, ["upper", "work"])
+    assert seen["room"].parent == store(site)
     assert seen["config"]["process"]["user"] == {"uid": 1000, "gid": 100}
     assert "TOKEN=s3cret" in seen["config"]["process"]["env"]
     assert not seen["room"].exists()
+    assert not list((site.place / "run/ces").glob("run-*"))
     assert sorted(str(path) for path in unpacked(site).rglob("*")) == before
     assert "s3cret" not in site.everything_written()
     assert site.process.told("crun --root=") == [tuple(ran.record.command)]

@@ -79,6 +79,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         "--group-add=keep-groups",
         *("--name=ces-1", "--label=ces.run=1"),
         *(f"--cidfile={private}/cid", f"--env-file={private}/env", "--network=none"),
+        "--cgroups=no-conmon",
         *("--cpus=2", "--memory=1073741824b", "--memory-swap=1073741824b"),
         f"--mount=type=bind,src={ready.place}/safe_data/p1,dst=/safe_data",
         f"--mount=type=bind,src={home}/outputs-1,dst=/safe_outputs",
@@ -288,6 +289,7 @@ def test_limits_that_the_kernel_cannot_hold_are_left_out_with_a_warning_or_refus
     assert list(record.warnings) == ([warned] if warned else [])
     assert any(warned in line for line in ready.said) if warned else True
     assert record.resources["enforced"] is (warned is None)
+    assert f"--cgroups={'no-conmon' if controllers else 'disabled'}" in argv
     ready.system.policy = replace(ready.system.policy, limits="required")
     if warned:
         with pytest.raises(RefusedByPolicy, match="this site requires limits"):

@@ -115,14 +115,17 @@ def test_engines_data_is_where_the_role_made_a_place_unless_the_user_decides_on_
     (tmp_path / "said.json").write_text(json.dumps({"storage_root": str(tmp_path)}))
     place = (("XDG_DATA_HOME", str(tmp_path / "said.json"), "data"),)
     monkeypatch.setattr(account_module, "LOCAL_DIRECTORIES", place)
-    ada = account(str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
-    data = tmp_path / str(ada.uid) / "data"
-    assert "XDG_DATA_HOME" not in ada.engine_environ
+
+    def ada():
+        return account(str(tmp_path), XDG_RUNTIME_DIR=str(tmp_path))
+
+    data = tmp_path / str(ada().uid) / "data"
+    assert "XDG_DATA_HOME" not in ada().engine_environ
     data.mkdir(parents=True)
     if own_storage:
         (tmp_path / ".config/containers").mkdir(parents=True)
         (tmp_path / ".config/containers/storage.conf").touch()
-    assert ada.engine_environ.get("XDG_DATA_HOME") == (None if own_storage else str(data))
+    assert ada().engine_environ.get("XDG_DATA_HOME") == (None if own_storage else str(data))
 
 
 def test_the_accounts_facts_win_over_the_environment_in_references(tmp_path):

@@ -373,7 +373,7 @@ def _signal_when(there, number):
     return thread
 
 
-@pytest.mark.parametrize("number", STOP_SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", STOP_SIGNALS, ids=STOP_SIGNALS.get)
 def test_a_stop_signal_stops_what_may_be_interrupted(process, tmp_path, number):
     begun = tmp_path / "begun"
     with StopSignals() as process.signals:
@@ -382,7 +382,11 @@ def test_a_stop_signal_stops_what_may_be_interrupted(process, tmp_path, number):
         finished = process.run(sh(f"touch {begun}; exec sleep 60"), streams)
         thread.join()
         received = process.signals.received
-    assert (finished.rc, finished.stopped_by, received) == (143, number.name, number.name)
+    assert (finished.rc, finished.stopped_by, received) == (
+        143,
+        STOP_SIGNALS[number],
+        STOP_SIGNALS[number],
+    )
 
 
 def test_a_stop_signal_does_not_stop_cleaning_up_but_is_noted(process, tmp_path):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -261,3 +263,36 @@ def test_one_character_put_anywhere_never_moves_the_image_to_a_registry_that_is_
     except InvalidValue:
         return
     assert mutated.lower().startswith(f"{image.registry}/")
+
+
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+GRAMMAR = re.compile(
+    rf"(?P<registry>{_REGISTRY})/(?P<path>{_PATH}(?:/{_PATH})*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+    r"(?:@(?P<digest>sha(?:256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})))?",
+    re.ASCII,
+)
+"""As distribution/reference has it, with a registry and the digests that engines know."""
+
+
+@given(
+    st.from_regex(GRAMMAR, fullmatch=True)
+    | st.text("aZ09._-:/@[]%\n\u00e9\u0660", max_size=30)
+    | st.tuples(
+        st.sampled_from(sorted(VALID)), st.integers(0, 90), st.sampled_from("aZ0._-:/@[]\n\u0660 ")
+    ).map(lambda made: made[0][: made[1]] + made[2] + made[0][made[1] :])
+)
+def test_what_is_a_reference_is_what_the_grammar_says(text):
+    match = GRAMMAR.fullmatch(text)
+    host = match["registry"] if match else ""
+    named = any(mark in host for mark in ".:[") or host == "localhost"
+    if match is None or not named or len(f"{host}/{match['path']}") > 255:
+        with pytest.raises(InvalidValue):
+            ImageRef.parse(text)
+        return
+    found = ImageRef.parse(text)
+    assert (found.registry, found.digest) == (host.lower(), match["digest"])
+    assert found.path.removeprefix("library/") == match["path"].removeprefix("library/")
+    assert found.tag == (match["tag"] or (None if match["digest"] else "latest"))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +240,22 @@ def test_asking_for_more_than_the_maximum_is_refused_with_both_amounts(what, max
     with pytest.raises(RefusedByPolicy) as caught:
         Limits(maximum=maximum).settle(wanted, what)
     assert said in str(caught.value)
+
+
+AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\s*(?:|[kmgt](?:|b|ib))", re.I | re.ASCII)
+
+
+@given(
+    st.from_regex(AMOUNT, fullmatch=True) | st.text("0123456789.kMgTiB \t-+e\u0664", max_size=12)
+)
+def test_what_is_an_amount_of_memory_is_what_the_form_says(text):
+    try:
+        memory_bytes(text)
+    except InvalidValue as error:
+        understood = "it is no amount" not in str(error)
+    else:
+        understood = True
+    assert understood is (AMOUNT.fullmatch(text.strip()) is not None)
 
 
 @pytest.mark.parametrize(

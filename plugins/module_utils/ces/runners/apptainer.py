@@ -6,10 +6,8 @@ Its containers are ordinary processes below its own: a signal to its process gro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..errors import EXIT_OURS
-from ..typed import TYPE_CHECKING
+from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from .command import Command, Launch, bind

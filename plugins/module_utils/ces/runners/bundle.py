@@ -6,10 +6,8 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 from ..errors import CesError, InvalidValue
-from ..typed import Any
+from ..typed import Any, Iterator, Mapping
 from ..values.bundle import Ground, ImageConfig, Owner
 from ..values.mounts import Mount
 from ..values.resources import Resources

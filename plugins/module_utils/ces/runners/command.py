@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..dataclass import dataclass, field
-from ..typed import TYPE_CHECKING
+from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.resources import Resources
 
@@ -34,6 +32,7 @@ class Launch:
     :param run_id: the run's NUMBER, put on the container as a label.
     :param resources: what the engine is to enforce (nothing that this kernel cannot).
     :param in_job: it runs in a Slurm job: it stays in the job's cgroup, whose limits hold.
+    :param limitable: this host can limit what the user's containers take, by cgroups of their own.
     :param gpus: the GPUs that it may see; None for none.
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
@@ -52,6 +51,7 @@ class Launch:
     options: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     in_job: bool = False
+    limitable: bool = True
     gpus: Gpus | None = None
 
     @property

@@ -6,13 +6,12 @@ crun(1), skopeo(1), umoci(1). What is in a bundle says bundle.py.
 
 from __future__ import annotations
 
-import json
 import os.path
-from collections.abc import Sequence
 
 from ..dataclass import dataclass
 from ..errors import EXIT_OURS, CesError, InvalidValue
-from ..typed import Any
+from ..json_text import loads
+from ..typed import Any, Sequence
 from ..values.options import Option
 from ..values.resources import Resources
 from .command import Command, Launch
@@ -163,7 +162,7 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
     if rc != 1 or not last.startswith('"msg"'):
         return None
     try:
-        said = str(json.loads("{" + last.splitlines()[0])["msg"])
+        said = str(loads("{" + last.splitlines()[0])["msg"])
     except (ValueError, KeyError):
         return None
     if "not executable" in said or "Exec format error" in said or "open executable" in said:

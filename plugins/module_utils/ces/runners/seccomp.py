@@ -8,9 +8,7 @@ capabilities; a runtime takes the one that applies
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ..typed import Any
+from ..typed import Any, Mapping
 
 PROFILE = "/usr/share/containers/seccomp.json"
 _MACHINES = {

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 from ..dataclass import dataclass
 from ..errors import InvalidValue
+from ..typed import Callable, Mapping, Sequence
 from ..values.options import Option
 from ..values.policy import NETWORKS
 from ..values.resources import Resources

@@ -11,13 +11,11 @@ bundles.py.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import datetime, timezone
 
+from ..blocks import contextmanager, suppress
 from ..errors import Busy, CesError, InvalidValue, NotFound
+from ..json_text import dumps
 from ..runners import oci
 from ..runners.command import Launch
 from ..system.files import (
@@ -29,8 +27,10 @@ from ..system.files import (
     write_new,
 )
 from ..system.system import System
+from ..typed import AbstractContextManager, Iterator, Sequence
 from ..values.bundle import ImageConfig
 from ..values.image import ImageFile, ImageRef
+from ..values.record import utc_second
 from ..values.spec import Credentials
 from .bundles import bundle_for_run
 from .by_digest import ByDigest
@@ -103,7 +103,7 @@ class BundleStore:
 
     @contextmanager
     def lend(self, image: LocalImage, launch: Launch) -> Iterator[None]:
-        """A bundle in the run's own directory, and a place on disk for what its container writes.
+        """A bundle in the run's own directory, and a room on disk for what its container writes.
 
         The container is gone when the block ends: what it is made of cannot be removed before.
         """
@@ -125,8 +125,9 @@ class BundleStore:
                 if os.path.exists(launch.cid_file):
                     self._system.process.run(oci.remove(launch.cid_file))
                 _take_apart(room.directory)
-                for path in (f"{launch.private}/config.json", launch.aside_file):
-                    remove_quietly(path)
+                _take_apart(f"{launch.private}/root")
+                for name in ("config.json", "hosts", "aside"):
+                    remove_quietly(f"{launch.private}/{name}")
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
@@ -137,6 +138,8 @@ class BundleStore:
 
         :raises Busy: it is the last, and a run uses them.
         """
+        from contextlib import ExitStack
+
         with ExitStack() as stack:
 
             def take(directory: str) -> None:
@@ -166,7 +169,7 @@ class BundleStore:
             size = settle_rootfs(f"{whole}/rootfs")
             user = user_of_image(f"{whole}/rootfs", said, str(image))
             config = ImageConfig.from_image(said, user, size)
-            write_new(f"{whole}/image.json", json.dumps(config.as_dict()), 0o644)
+            write_new(f"{whole}/image.json", dumps(config.as_dict()), 0o644)
             os.chmod(whole, 0o755)  # noqa: S103  whatever the umask: others may run it
         if not (config.entrypoint or config.cmd):
             self._system.tell(
@@ -176,6 +179,8 @@ class BundleStore:
 
     def _put(self, whole: str, place: str, room: Transfer, image: ImageRef) -> None:
         """Give it its name; the caller holds the lock, so nobody else is at it."""
+        from contextlib import ExitStack
+
         with ExitStack() as stack, explained(f"keep image {image}"):
             if os.path.lexists(place):
                 stack.enter_context(_unused(place, f"pull image {image} again"))
@@ -185,7 +190,6 @@ class BundleStore:
     def _local(self, directory: str, image: ImageRef) -> LocalImage:
         config = config_in(directory)
         digest = self._kept.digest_in(directory)
-        made = datetime.fromtimestamp(os.stat(directory).st_mtime, timezone.utc)
         return LocalImage(
             runner="oci",
             id=digest.partition(":")[2],
@@ -193,7 +197,7 @@ class BundleStore:
             digests=(image.pinned(digest),),
             names=(str(image),),
             size=config.size,
-            created=made.isoformat(timespec="seconds"),
+            created=utc_second(os.stat(directory).st_mtime),
             architecture=config.architecture,
             os=config.os,
             file=directory,
@@ -207,18 +211,22 @@ def config_in(directory: str) -> ImageConfig:
 
 
 def _take_apart(directory: str) -> None:
-    """Remove a room as most containers leave it; the rest is the transfer's to see to.
+    """Remove a directory of few files, as most containers leave one; what is left, others remove.
 
-    It has a few directories, which the standard library would take 5 ms more to remove.
+    The standard library would take 5 ms more.
     """
-    with suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)  # an overlay's own directory is closed
-                _take_apart(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
+    with suppress(OSError):
+        os.rmdir(directory)
+        return
+    with suppress(OSError):
+        os.chmod(directory, 0o700)  # an overlay's own directory is closed
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    _take_apart(entry.path)
+                else:
+                    os.unlink(entry.path)
+        os.rmdir(directory)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ looked in first, and written where the user may.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 
 from ..errors import CesError, NotFound
 from ..system.files import explained, private_directory, random_name, remove_quietly
+from ..typed import Callable, Iterator
 from ..values.image import ImageRef
 
 

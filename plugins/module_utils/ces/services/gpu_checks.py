@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..dataclass import asdict, dataclass
 from ..system.gpu_host import GpuHost
-from ..typed import Any
+from ..typed import Any, Callable
 from ..values.cdi import ALL, AMD, NVIDIA, Device, Node, devices_of
 from ..values.gpu_listing import numbers, slurm_type
 from ..values.gpus import REFRESH

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from ..errors import NotFound
 from ..runners.table import runner_named
 from ..system.system import System
+from ..typed import Callable, Mapping
 from ..values.image import ImageRef
 from .store import LocalImage, Store
 

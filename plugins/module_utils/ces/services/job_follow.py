@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
 
+from ..blocks import suppress
 from ..dataclass import asdict, dataclass
 from ..errors import EXIT_OURS, Busy, CesError
 from ..system.audit import audit_run
@@ -20,7 +19,7 @@ from ..system.job_files import JobFiles
 from ..system.process import TAIL
 from ..system.slurm import Job, NoAnswer, Slurm
 from ..system.system import System
-from ..typed import Any
+from ..typed import Any, Mapping
 from ..values.record import LIVE, RunRecord, utc_now
 from .clean import TIME_OVER
 from .jobs import TASK, Submitted, close_queued, never_starts

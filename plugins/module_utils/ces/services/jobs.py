@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 
 from ..dataclass import dataclass, replace
 from ..errors import EXIT_OURS, Busy, CesError, NotFound
@@ -20,6 +19,7 @@ from ..system.records import ActiveRun
 from ..system.signals import StopSignals
 from ..system.slurm import HOPELESS, PARTITIONS, Job, NoAnswer, Request, Slurm
 from ..system.system import System
+from ..typed import Sequence
 from ..values.image import ImageFile
 from ..values.job import JobSpec, read, written
 from ..values.record import LIVE, RunRecord, utc_now

@@ -125,7 +125,7 @@ def _settle(
 ) -> tuple[Ground, str]:
     """What the bundle is made of, and the text of its configuration."""
     launch = _launch(plan, path)
-    ground = survey(launch, f"{image.file}/rootfs", path, writable=False)
+    ground = survey(launch, f"{image.file}/rootfs", path, layers=None)
     if copy:
         ground = replace(ground, rootfs=f"{path}/rootfs")
     config = configuration(launch, config_in(str(image.file)), ground, system.account)

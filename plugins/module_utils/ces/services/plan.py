@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue, RefusedByPolicy
 from ..runners.command import Launch
@@ -12,7 +10,7 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
-from ..typed import TYPE_CHECKING, Any
+from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
@@ -40,6 +38,7 @@ class Plan:
     :param timeout: seconds, or None.
     :param warnings: what the caller should know before it runs.
     :param in_job: it runs in a Slurm job.
+    :param limitable: this host can limit what the user's containers take.
     :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     """
 
@@ -57,6 +56,7 @@ class Plan:
     timeout: float | None
     warnings: tuple[str, ...]
     in_job: bool = False
+    limitable: bool = True
     gpus: Gpus | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
@@ -93,6 +93,7 @@ class Plan:
             options=self.options,
             args=tuple(self.spec.args),
             in_job=self.in_job,
+            limitable=self.limitable,
             gpus=self.gpus,
         )
 
@@ -159,6 +160,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         timeout=duration_seconds(spec.timeout),
         warnings=warnings,
         in_job=system.allocation is not None and not elsewhere,
+        limitable=elsewhere or bool(system.limiting.controllers),
         gpus=gpus,
     )
 

@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
+from ..blocks import nullcontext
 from ..errors import CesError, InvalidValue, NotFound
+from ..json_text import dumps, loads
 from ..runners import podman
 from ..runners.command import Launch
 from ..system.files import read_json, write_atomic
 from ..system.process import Streams
 from ..system.system import System
-from ..typed import Any
+from ..typed import AbstractContextManager, Any, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 from .store import LocalImage
@@ -96,9 +95,7 @@ class PodmanStore:
         """All images that have a name."""
         finished = self._system.process.run(podman.image_list(), Streams(keep=_LISTING))
         finished.check("list the images", podman.hint(finished.stderr))
-        return [
-            _from_listing(raw) for raw in json.loads(finished.stdout or "[]") if raw.get("Names")
-        ]
+        return [_from_listing(raw) for raw in loads(finished.stdout or "[]") if raw.get("Names")]
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name from storage, and its data with the last name.
@@ -128,7 +125,7 @@ class PodmanStore:
         if finished.rc == 125 and any(word in finished.stderr for word in _ABSENT):
             return None
         finished.check(f"look up image {name} in storage", podman.hint(finished.stderr))
-        raw = json.loads(finished.stdout)
+        raw = loads(finished.stdout)
         return LocalImage(
             runner="podman",
             id=raw["id"].removeprefix("sha256:"),
@@ -223,7 +220,7 @@ class _Answers:
 
     def _keep(self, kept: dict[str, Any]) -> None:
         self._kept = kept
-        write_atomic(self._path, json.dumps(kept), durable=False)
+        write_atomic(self._path, dumps(kept), durable=False)
 
     def _locate(self) -> str:
         finished = self._system.process.run(podman.storage())

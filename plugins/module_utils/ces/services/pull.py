@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..system.audit import audit
@@ -12,6 +10,7 @@ from ..system.authfile import login_for
 from ..system.files import locked
 from ..system.registry import Registry
 from ..system.system import System
+from ..typed import Sequence
 from ..values.image import ImageRef
 from ..values.spec import PullSpec
 from .clean import sweep_others

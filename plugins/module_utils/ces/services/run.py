@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from ..blocks import contextmanager
 from ..dataclass import dataclass, replace
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
@@ -26,6 +25,7 @@ from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status
 from ..system.system import System
+from ..typed import Iterator
 from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from contextlib import suppress
 
+from ..blocks import suppress
 from ..errors import Busy, CesError
 from ..runners.podman import STOP_GRACE
+from ..system.signals import signal
 from ..system.system import System
 from ..values.record import LIVE, RunRecord
 from .clean import sweep

@@ -4,17 +4,12 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime, timezone
 
+from ..blocks import contextmanager, nullcontext
 from ..errors import CesError, RefusedByPolicy
 from ..runners import apptainer
 from ..runners.command import Launch
 from ..system.account import Account
-from ..system.authfile import auth_file, login_for
-from ..system.certificates import certificates_of
 from ..system.files import (
     explained,
     passing_file,
@@ -24,7 +19,9 @@ from ..system.files import (
 )
 from ..system.sif import check_architecture, sif_architecture
 from ..system.system import System
+from ..typed import AbstractContextManager, Iterator, Sequence
 from ..values.image import ImageFile, ImageRef
+from ..values.record import utc_second
 from ..values.spec import Credentials
 from .by_digest import ByDigest, base_of, replace_link
 from .store import LocalImage
@@ -128,6 +125,9 @@ class SifStore:
     def _convert(
         self, file: str, image: ImageRef, source: str, credentials: Credentials
     ) -> Sequence[str]:
+        # only who fetches pays for loading it
+        from ..system.authfile import auth_file, login_for
+
         parsed = ImageRef.parse(source)
         account = self._system.account
         # apptainer looks for stored credentials in a place of its own: it is handed what we found
@@ -156,13 +156,14 @@ class SifStore:
 
     def _version(self) -> tuple[int, ...]:
         finished = self._system.process.run(apptainer.version()).check("ask apptainer its version")
+        import re
+
         found = re.search(r"(\d+)\.(\d+)", finished.stdout)
         return tuple(map(int, found.groups())) if found else (0,)
 
     def _local(self, file: str, image: ImageRef | None) -> LocalImage:
         status = os.stat(file)
         digest = self._kept.digest_in(file)
-        made = datetime.fromtimestamp(status.st_mtime, timezone.utc)
         return LocalImage(
             runner="apptainer",
             id=digest.partition(":")[2],
@@ -170,7 +171,7 @@ class SifStore:
             digests=(image.pinned(digest),) if image else (),
             names=(str(image),) if image else (),
             size=status.st_size,
-            created=made.isoformat(timespec="seconds"),
+            created=utc_second(status.st_mtime),
             architecture=sif_architecture(file),
             os="linux",
             file=file,
@@ -184,6 +185,8 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     It looks in certs.d when it asks for the digest, and not when it fetches (1.4.5). The variable
     replaces the system's bundle, but not its directory.
     """
+    from ..system.certificates import certificates_of
+
     files = certificates_of(image.registry)
     if not files:
         yield {}

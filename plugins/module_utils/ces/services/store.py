@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-
 from ..dataclass import asdict, dataclass
 from ..runners.command import Launch
-from ..typed import Any, Protocol
+from ..typed import AbstractContextManager, Any, Protocol, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
 

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pwd import struct_passwd
 
 from ..dataclass import dataclass
 from ..errors import InvalidValue, NotFound
 from ..system.subids import LoginDefs, NameService
+from ..typed import Iterable, Mapping
 from ..values.subid_report import capped, listed
 
 

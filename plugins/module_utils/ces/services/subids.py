@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ..dataclass import dataclass, field
 from ..errors import CesError, InvalidValue
 from ..system.subids import KINDS, LoginDefs, SubidHost
+from ..typed import Mapping
 from ..values.subid_report import capped, listed, report
 from ..values.subid_space import Slots, Space
 from ..values.subids import ID_MAX, Entry, IdRange, SubidTable, overlapping

@@ -8,9 +8,8 @@ pull was killed goes on alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
+from ..blocks import contextmanager
 from ..dataclass import dataclass
 from ..errors import Interrupted
 from ..runners.command import Command
@@ -26,6 +25,7 @@ from ..system.files import (
 from ..system.proc import kill_recorded
 from ..system.process import Streams
 from ..system.system import System
+from ..typed import Callable, Iterator, Sequence
 from ..values.image import ImageRef
 
 _KIND = "transfer"

@@ -7,10 +7,10 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Mapping
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound
+from ..typed import Iterator, Mapping
 from .files import private_directory, read_json
 
 LOCAL_DIRECTORIES = (
@@ -81,7 +81,16 @@ class Account:
 
     @property
     def engine_environ(self) -> dict[str, str]:
-        """The environment of engines: ours, with the session found for jobs, sudo and become."""
+        """The environment of engines: ours, with the session found for jobs, sudo and become.
+
+        It is found out once: that takes four files to read.
+        """
+        known: dict[str, dict[str, str]] = self.__dict__
+        if "_engine_environ" not in known:
+            known["_engine_environ"] = self._find_engine_environ()
+        return known["_engine_environ"]
+
+    def _find_engine_environ(self) -> dict[str, str]:
         runtime = self.runtime_base
         environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
         environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")

@@ -7,9 +7,9 @@ Loaded only inside a job.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 from ..dataclass import dataclass
+from ..typed import Mapping
 from .cgroup import ROOT, Limiting
 
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import syslog
 
+from ..json_text import dumps
 from ..typed import Any
 from ..values.policy import Policy
 from ..values.record import RunRecord
@@ -25,5 +25,5 @@ def audit(policy: Policy, event: str, **facts: Any) -> None:
     if not policy.audit_syslog:
         return
     syslog.openlog("tre-ces", syslog.LOG_PID, syslog.LOG_AUTHPRIV)
-    syslog.syslog(syslog.LOG_INFO, f"{event} {json.dumps(facts, sort_keys=True)}")
+    syslog.syslog(syslog.LOG_INFO, f"{event} {dumps(facts, sort_keys=True)}")
     syslog.closelog()

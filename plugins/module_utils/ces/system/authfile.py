@@ -6,10 +6,10 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
+from ..blocks import contextmanager
 from ..errors import CesError, NotFound
+from ..typed import Iterator
 from ..values.image import ImageRef
 from ..values.spec import Credentials
 from .account import Account
@@ -81,11 +81,11 @@ def _default_files(account: Account) -> list[str]:
 def _login_in(path: str, image: ImageRef) -> Login | None:
     raw = read_json(path, "the auth file")
     auths = raw.get("auths") if isinstance(raw, dict) else None
-    if not isinstance(auths, Mapping):
+    if not isinstance(auths, dict):
         return None
     for key in _keys(image):
         entry = auths.get(key)
-        if isinstance(entry, Mapping) and isinstance(entry.get("auth"), str) and entry["auth"]:
+        if isinstance(entry, dict) and isinstance(entry.get("auth"), str) and entry["auth"]:
             return _decoded(entry["auth"], path, key)
     return None
 

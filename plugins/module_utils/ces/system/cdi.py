@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
 
 from ..dataclass import dataclass
 from ..errors import CesError
-from ..typed import Any
+from ..typed import Any, Iterator, Sequence
 from ..values.cdi import Spec, parse_spec
 from .account import Account
 from .files import read_json, read_text

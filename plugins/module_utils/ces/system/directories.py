@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 from ..errors import CesError, InvalidValue, NotFound, RefusedByPolicy
+from ..typed import Iterator
 from ..values.mounts import SAFE_DATA, Mount
 from ..values.policy import Policy, SafeData
 from ..values.spec import Directories

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 
+from ..blocks import contextmanager, suppress
 from ..errors import Busy, CesError, Interrupted, InvalidValue, NotFound
-from ..typed import Any
+from ..json_text import loads
+from ..typed import Any, Callable, Iterator
 
 TEXT_MAX = 1024 * 1024
 """Bytes; no option, argument or env file that a person writes is longer."""
@@ -111,6 +110,13 @@ def write_new(path: str, text: str, mode: int = 0o600, durable: bool = False) ->
             os.fsync(stream.fileno())
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write all of it, however little a pipe takes at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def link_to(target: str, link: str) -> None:
     """Make a symbolic link in one step; an older link gives way, nothing else does."""
     if os.path.lexists(link) and not os.path.islink(link):
@@ -139,7 +145,8 @@ def read_text(path: str, what: str) -> str:
     if len(raw) > TEXT_MAX:
         raise InvalidValue(what, path, "it is longer than 1 MiB")
     try:
-        return raw.decode("utf-8-sig")
+        # "utf-8-sig" would say the same, and takes a file of the standard library's to load
+        return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidValue(what, path, f"it is not UTF-8 at byte {error.start}") from None
 
@@ -161,7 +168,7 @@ def read_json(path: str, what: str) -> Any:
     """
     text = read_text(path, what)
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError) as error:
         raise CesError(
             f"read {what} {path}", said=str(error), hint="correct the file's JSON"

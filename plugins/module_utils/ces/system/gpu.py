@@ -7,12 +7,12 @@ Loaded only by runs with a GPU.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 
 from ..dataclass import replace
 from ..errors import CesError
 from ..runners.command import Command
 from ..runners.table import Runner
+from ..typed import Mapping, Sequence
 from ..values.cdi import AMD, KINDS, NVIDIA, Spec
 from ..values.gpu_listing import numbers, parse_listing
 from ..values.gpus import (

@@ -6,11 +6,11 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Mapping
 
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
+from ..typed import Mapping
 from ..values.cdi import AMD, NVIDIA, Node
 from ..values.gpu_listing import Listed, driver_version, gpu_facts, parse_listing
 from .account import Account

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 
 from ..errors import CesError, NotFound
-from ..typed import Any
+from ..typed import Any, Mapping
 from .files import explained, private_directory, read_json, read_text, remove_quietly, write_atomic
 
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import suppress
 
+from ..blocks import suppress
 from .files import explained, write_new
+from .signals import signal
 
 
 def kill_recorded(pid_file: str) -> None:

@@ -1,23 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The single door to other programs: nothing else in the collection imports ``subprocess``."""
+"""The single door to other programs: what is run is followed to its end, and stopped."""
 
 from __future__ import annotations
 
 import os
-import selectors
-import signal
-import subprocess
+import select
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 
+from ..blocks import contextmanager
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
-from ..typed import Protocol
-from .files import explained
+from ..typed import Callable, Iterator, Mapping, Protocol
+from .child import Child, start
+from .files import explained, write_all
 from .proc import kill_session, record_process
-from .signals import StopSignals
+from .signals import StopSignals, signal
 
 TAIL = 64 * 1024
 """Bytes of each output that are kept for results; the whole is in the log."""
@@ -137,28 +135,20 @@ class SystemProcess:
                 child.wait()
                 raise
             finally:
-                for pipe in (child.stdin, child.stdout, child.stderr):
-                    if pipe is not None:
-                        pipe.close()
+                child.close()
 
     def told_to_stop(self) -> str:
         """The name of the stop signal that was noted, or nothing."""
         return self.signals.received if self.signals else ""
 
-    def _start_silent(self, command: Command) -> subprocess.Popen[bytes]:
+    def _start_silent(self, command: Command) -> Child:
         # nobody reads what it says, and a full pipe would hold it up
-        return self._start(command, subprocess.DEVNULL)
+        return self._start(command, heard=False)
 
-    def _start(self, command: Command, output: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    def _start(self, command: Command, heard: bool = True) -> Child:
+        environ = {**self._environ, **command.env}
         try:
-            child = subprocess.Popen(
-                command.argv,
-                stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env={**self._environ, **command.env},
-                start_new_session=True,
-            )
+            child = start(command.argv, environ, told=command.stdin is not None, heard=heard)
         except FileNotFoundError:
             raise CesError(
                 f"run {command.argv[0]}",
@@ -168,12 +158,8 @@ class SystemProcess:
             ) from None
         except OSError as error:
             raise CesError(f"run {command.argv[0]}", said=str(error), cmd=command.argv) from error
-        if command.stdin is not None and child.stdin is not None:
-            try:
-                child.stdin.write(command.stdin.encode("utf-8", "surrogateescape"))
-                child.stdin.close()
-            except BrokenPipeError:
-                pass  # it did not want to read; its exit status tells
+        if command.stdin is not None:
+            child.tell(command.stdin)
         return child
 
 
@@ -183,11 +169,11 @@ class _Session:
     def __init__(
         self,
         command: Command,
-        child: subprocess.Popen[bytes],
+        child: Child,
         streams: Streams,
         log: _Log,
         signals: StopSignals | None,
-        start: Callable[[Command], subprocess.Popen[bytes]],
+        start: Callable[[Command], Child],
     ) -> None:
         self._command, self._child, self._streams, self._log = command, child, streams, log
         self._signals, self._start = signals, start
@@ -196,40 +182,44 @@ class _Session:
         self._end = None if streams.timeout is None else time.monotonic() + streams.timeout
         self._exited_at: float | None = None
         self._kill_at: float | None = None
-        self._stopper: subprocess.Popen[bytes] | None = None
+        self._stopper: Child | None = None
         self._stopped_by = ""
 
     def follow(self) -> Finished:
-        with selectors.DefaultSelector() as selector, _exit_watch(self._child) as exit_watch:
-            for descriptor in (exit_watch, self._signals.wakeup if self._signals else None):
+        with _exit_watch(self._child) as exit_watch:
+            wakeup = self._signals.wakeup if self._signals else None
+            pipes = {self._child.stdout: 1, self._child.stderr: 2}
+            poll = select.poll()
+            for descriptor in (exit_watch, wakeup, *pipes):
                 if descriptor is not None:
-                    selector.register(descriptor, selectors.EVENT_READ, None)
-            pipes = {1: self._child.stdout, 2: self._child.stderr}
-            for number, pipe in pipes.items():
-                selector.register(pipe, selectors.EVENT_READ, number)  # type: ignore[arg-type]
+                    poll.register(descriptor, select.POLLIN)
             while pipes or self._exited_at is None:
-                for key, _events in selector.select(self._patience(exit_watch is not None)):
-                    if key.data is not None and not self._take(key.data, key.fd):
-                        selector.unregister(key.fileobj)
-                        del pipes[key.data]
-                if self._exited_at is None and self._child.poll() is not None:
+                ready = [found for found, _event in poll.poll(self._patience(exit_watch))]
+                for pipe in [found for found in ready if found in pipes]:
+                    if not self._take(pipes[pipe], pipe):
+                        poll.unregister(pipe)
+                        del pipes[pipe]
+                if self._signals is not None and wakeup in ready:
+                    self._signals.drain()
+                may_have_ended = exit_watch is None or exit_watch in ready
+                if may_have_ended and self._exited_at is None and self._child.poll() is not None:
                     self._exited_at = time.monotonic()
                     if exit_watch is not None:
-                        selector.unregister(exit_watch)
+                        poll.unregister(exit_watch)
                 if self._exited_at is not None and time.monotonic() - self._exited_at > _AFTER_EXIT:
                     break
                 self._stop_if_told()
         return self._finished()
 
-    def _patience(self, exit_is_watched: bool) -> float | None:
-        """Seconds to sleep at most; None until something happens."""
+    def _patience(self, exit_watch: int | None) -> float | None:
+        """Milliseconds to sleep at most; None until something happens."""
         now = time.monotonic()
-        if self._exited_at is not None:
-            return max(0.0, self._exited_at + _AFTER_EXIT - now) + 0.001
         moments = [moment for moment in (self._kill_at, self._end) if moment is not None]
-        if not exit_is_watched or self._stopper is not None:
+        if exit_watch is None or self._stopper is not None:
             moments.append(now + 0.1)
-        return max(0.0, min(moments) - now) + 0.001 if moments else None
+        if self._exited_at is not None:
+            moments = [self._exited_at + _AFTER_EXIT]
+        return 1000 * max(0.0, min(moments) - now) + 1 if moments else None
 
     def _take(self, number: int, descriptor: int) -> bool:
         """Take what is there; False at the end of the output."""
@@ -243,15 +233,13 @@ class _Session:
         self._log.write(chunk)
         if number in self._echoing:
             try:
-                _write_all(number, chunk)
+                write_all(number, chunk)
             except OSError:  # nobody listens any more; the log still does
                 self._echoing.discard(number)
         return True
 
     def _stop_if_told(self) -> None:
         now = time.monotonic()
-        if self._signals is not None:
-            self._signals.drain()
         if self._exited_at is not None:
             return
         told = self._signals.received if self._signals is not None else ""
@@ -271,7 +259,7 @@ class _Session:
         self._stopped_by, self._end = told, None
         self._kill_at = now + self._streams.grace
         if self._streams.stop is None:
-            _signal_group(self._child, signal.SIGTERM)
+            self._child.signal_group(signal.SIGTERM)
         else:
             self._stopper = self._start(self._streams.stop)
 
@@ -279,16 +267,14 @@ class _Session:
         """What it had to stop is over: it has no more to do but to notice."""
         if self._stopper is None:
             return
-        try:
-            self._stopper.wait(_AFTER_STOP)
-        except subprocess.TimeoutExpired:
-            _signal_group(self._stopper, signal.SIGKILL)
+        if not self._stopper.wait(_AFTER_STOP):
+            self._stopper.signal_group(signal.SIGKILL)
             self._stopper.wait()
 
     def _finished(self) -> Finished:
         self._child.wait()
         self._end_stopper()
-        code, keep = self._child.returncode, self._streams.keep
+        code, keep = self._child.returncode or 0, self._streams.keep
         return Finished(
             argv=self._command.argv,
             rc=128 - code if code < 0 else code,
@@ -310,7 +296,7 @@ class _Log:
         if self._descriptor is None or self.error:
             return
         try:
-            _write_all(self._descriptor, chunk)
+            write_all(self._descriptor, chunk)
         except OSError as error:
             self.error = f"the log is cut short: {error.strerror}"
 
@@ -330,7 +316,7 @@ def _log(path: str | None) -> Iterator[_Log]:
 
 
 @contextmanager
-def _exit_watch(child: subprocess.Popen[bytes]) -> Iterator[int | None]:
+def _exit_watch(child: Child) -> Iterator[int | None]:
     """A descriptor that becomes readable when the child ends; None where the kernel has none."""
     try:
         descriptor = os.pidfd_open(child.pid)
@@ -341,15 +327,3 @@ def _exit_watch(child: subprocess.Popen[bytes]) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _signal_group(child: subprocess.Popen[bytes], number: int) -> None:
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, number)

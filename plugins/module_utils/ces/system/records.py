@@ -15,12 +15,12 @@ dead run.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound
+from ..json_text import dumps_lines
+from ..typed import Callable, Iterator
 from ..values.record import RunRecord
 from .files import (
     explained,
@@ -57,8 +57,8 @@ class ActiveRun:
 
     def save(self, record: RunRecord, durable: bool = True) -> None:
         """Write the record in one step."""
-        text = json.dumps(record.as_dict(), indent=1) + "\n"
-        write_atomic(f"{self.directory}/run.json", text, durable=durable)
+        path = f"{self.directory}/run.json"
+        write_atomic(path, dumps_lines(record.as_dict()), durable=durable)
 
     def save_last(self, record: RunRecord) -> None:
         """Write the record for the last time, in the room that was kept for it."""

@@ -9,12 +9,11 @@ import json
 import os
 import re
 import ssl
-from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound, RefusedByPolicy
-from ..typed import Any
+from ..typed import Any, Mapping
 from ..values.image import ImageRef, is_digest
 from .authfile import Login
 from .certificates import certificates_of

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 
 from ..errors import CesError
-from ..typed import Any
+from ..typed import Any, Iterator
 from ..values.bundle import user_in
 from .files import TEXT_MAX
 

@@ -4,11 +4,25 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import suppress
-from types import FrameType, TracebackType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+from ..blocks import suppress
+from ..typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import signal
+    from types import FrameType, TracebackType
+else:
+    # what ``signal`` is made of: its names for numbers take 4 ms to load
+    import _signal as signal
+
+__all__ = ["STOP_SIGNALS", "StopSignals", "exit_status", "signal"]
+
+STOP_SIGNALS: dict[int, str] = {
+    signal.SIGTERM: "SIGTERM",
+    signal.SIGINT: "SIGINT",
+    signal.SIGHUP: "SIGHUP",
+}
+"""Signals that tell us to stop, and their names."""
 
 
 class StopSignals:
@@ -23,7 +37,7 @@ class StopSignals:
         self.wakeup = -1
         self._writer = -1
         self._old_wakeup = -1
-        self._old: dict[int, object] = {}
+        self._old: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
         self.wakeup, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -40,7 +54,7 @@ class StopSignals:
         _trace: TracebackType | None,
     ) -> None:
         for number, handler in self._old.items():
-            signal.signal(number, handler or signal.SIG_DFL)  # type: ignore[arg-type]
+            signal.signal(number, handler or signal.SIG_DFL)
         signal.set_wakeup_fd(self._old_wakeup)
         os.close(self.wakeup)
         os.close(self._writer)
@@ -51,9 +65,9 @@ class StopSignals:
             os.read(self.wakeup, 4096)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number).name
+        self.received = self.received or STOP_SIGNALS[number]
 
 
 def exit_status(name: str) -> int:
     """128+N for the signal of that name, as shells have it."""
-    return 128 + int(signal.Signals[name])
+    return 128 + next(number for number, known in STOP_SIGNALS.items() if known == name)

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
+from ..typed import Iterable, Sequence
 from ..values.job import JobSpec
 from .process import Finished, Process, Streams, last_lines
 

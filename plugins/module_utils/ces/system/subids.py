@@ -8,11 +8,12 @@ import grp
 import os
 import pwd
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
+from ..blocks import contextmanager
 from ..dataclass import dataclass
 from ..errors import Busy, CesError, NotFound
+from ..typed import Callable, Iterator, Mapping
 from ..values.subids import parse_number
 from .files import explained, remove_quietly, write_atomic, write_new
 

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from ..dataclass import dataclass
-from ..typed import TYPE_CHECKING
+from ..typed import TYPE_CHECKING, Callable
 from ..values.policy import Policy
 from .account import Account
 from .cgroup import Limiting, limiting_for

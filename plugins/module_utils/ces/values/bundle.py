@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from ..dataclass import asdict, dataclass
 from ..errors import CesError
-from ..typed import Any
+from ..typed import Any, Mapping
 
 
 @dataclass(frozen=True)
@@ -132,4 +130,4 @@ def _rows(text: str, fields: int) -> list[list[str]]:
 def _words(raw: object) -> tuple[str, ...]:
     if isinstance(raw, str):
         return (raw,)
-    return tuple(str(word) for word in raw) if isinstance(raw, Sequence) else ()
+    return tuple(str(word) for word in raw) if isinstance(raw, (list, tuple)) else ()

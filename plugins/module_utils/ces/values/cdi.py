@@ -7,11 +7,10 @@ https://github.com/cncf-tags/container-device-interface/blob/main/SPEC.md
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
 
 from ..dataclass import dataclass
 from ..errors import CesError
-from ..typed import Any
+from ..typed import Any, Iterable, Mapping, Sequence
 
 NVIDIA = "nvidia.com/gpu"
 AMD = "amd.com/gpu"

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ..dataclass import dataclass
+from ..typed import Sequence
 
 _GPU = re.compile(r"GPU ([0-9]+): (.+) \(UUID: (GPU-[0-9a-fA-F-]+)\)")
 _MIG = re.compile(r"\s+MIG (\S+)\s+Device\s+([0-9]+): \(UUID: (MIG-[0-9A-Za-z/-]+)\)")

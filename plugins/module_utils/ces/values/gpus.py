@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 
 from ..dataclass import dataclass
 from ..errors import CesError, NotFound
+from ..typed import Mapping, Sequence
 from .cdi import ALL, Bind, Device, Edits, Spec, devices_of
 
 REFRESH = (

@@ -7,23 +7,21 @@ registry is always named, because a short name would be looked up in whatever re
 
 from __future__ import annotations
 
-import re
-
 from ..dataclass import dataclass
 from ..errors import InvalidValue
+from ..patterns import matches
 from ..typed import Union
 
-_COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_REGISTRY = rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REFERENCE = re.compile(
-    rf"(?P<registry>{_REGISTRY})/(?P<path>{_PATH}(?:/{_PATH})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
-    r"(?:@(?P<digest>[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?"
-)
+_DIGITS = "0123456789"
+_SMALL = f"{_DIGITS}abcdefghijklmnopqrstuvwxyz"
+_ALPHANUMERIC = f"{_SMALL}ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_HEXADECIMAL = f"{_DIGITS}abcdefABCDEF"
+_SEPARATORS = (".", "_", "__")
+_TAG_MAX = 128
+_HASH_MIN = 32
 _DIGEST_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 _NAME_MAX = 255
-_TRANSPORT = re.compile(r"[a-z-]+://|(?:docker-archive|oci|oci-archive|dir|containers-storage):")
+_TRANSPORT = r"(?s)([a-z-]+://|(docker-archive|oci|oci-archive|dir|containers-storage):).*"
 _FORM = "write it as registry.example.org/project/image:tag"
 
 
@@ -42,10 +40,11 @@ class ImageRef:
     @classmethod
     def parse(cls, text: str) -> ImageRef:
         """Read a reference; without tag and digest the tag is ``latest``, as engines have it."""
-        match = _REFERENCE.fullmatch(text)
-        if match is None or not text.isascii():
+        registry, path, tag, digest = _parts(text)
+        whole = _is_registry(registry) and _is_path(path)
+        whole = whole and (tag is None or _is_tag(tag)) and (digest is None or _names_hash(digest))
+        if not whole:
             raise InvalidValue("an image", text, _why_not(text), _FORM)
-        registry, path, tag, digest = match.group("registry", "path", "tag", "digest")
         if not _names_a_host(registry):
             raise InvalidValue("an image", text, "it does not name its registry", _FORM)
         if len(registry) + 1 + len(path) > _NAME_MAX:
@@ -85,6 +84,61 @@ class ImageRef:
         return f"{self.name}:{self.tag}"
 
 
+def _parts(text: str) -> tuple[str, str, str | None, str | None]:
+    """Registry, path, tag and digest, whatever is in them; without a mark None for the last two."""
+    registry, _slash, rest = text.partition("/")
+    rest, at, digest = rest.partition("@")
+    path, colon, tag = rest.partition(":")
+    return registry, path, tag if colon else None, digest if at else None
+
+
+def _is_registry(text: str) -> bool:
+    """``host``, ``host:port`` or ``[IPv6 address]:port``."""
+    host, colon, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if not colon:
+        host = text
+    elif not _is_of(port, _DIGITS):
+        return False
+    if host[:1] == "[" and host[-1:] == "]":
+        return _is_of(host[1:-1], f"{_HEXADECIMAL}:")
+    return all(map(_is_label, host.split(".")))
+
+
+def _is_label(text: str) -> bool:
+    return _is_of(text, f"{_ALPHANUMERIC}-") and text[0] != "-" != text[-1]
+
+
+def _is_path(text: str) -> bool:
+    return all(map(_is_component, text.split("/")))
+
+
+def _is_component(text: str) -> bool:
+    """Runs of small letters and digits with one of the separators between them."""
+    if not _is_of(text, f"{_SMALL}._-") or text[0] in "._-" or text[-1] in "._-":
+        return False
+    between = "".join(" " if char in _SMALL else char for char in text).split()
+    return all(part in _SEPARATORS or not part.strip("-") for part in between)
+
+
+def _is_tag(text: str) -> bool:
+    return len(text) <= _TAG_MAX and _is_of(text, f"{_ALPHANUMERIC}_.-") and text[0] not in ".-"
+
+
+def _names_hash(text: str) -> bool:
+    """A hash by the name of its algorithm, whether engines know that or not."""
+    algorithm, _colon, value = text.partition(":")
+    return (
+        _is_of(algorithm, f"{_ALPHANUMERIC}+._-")
+        and _is_of(value, _HEXADECIMAL)
+        and len(value) >= _HASH_MIN
+    )
+
+
+def _is_of(text: str, alphabet: str) -> bool:
+    """Whether a text is not empty and has no other characters than these."""
+    return bool(text) and not text.strip(alphabet)
+
+
 def _names_a_host(registry: str) -> bool:
     """Whether the first component is a host, by the rule that every engine follows."""
     return any(mark in registry for mark in ".:[") or registry == "localhost"
@@ -111,7 +165,7 @@ def _why_not(text: str) -> str:
         return "it contains white space or control characters"
     if text.startswith("-"):
         return "it starts with a dash"
-    if _TRANSPORT.match(text):
+    if matches(_TRANSPORT, text):
         return "it starts with a transport; only registries are allowed and none is written"
     if "/" not in text:
         return "it does not name its registry"

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from ..dataclass import asdict, dataclass
 from ..errors import CesError, InvalidValue
-from ..typed import Any
+from ..typed import Any, Sequence
 from .image import parse_image
 from .quantities import Amount, duration_seconds
 from .spec import Credentials, Directories, RunSpec

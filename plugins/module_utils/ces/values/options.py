@@ -7,11 +7,10 @@ we did not understand: no abbreviation, no value that is taken for an option, no
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-
 from ..dataclass import dataclass, replace
 from ..errors import InvalidValue, RefusedByPolicy
+from ..patterns import matches
+from ..typed import Iterable, Mapping, Sequence
 from .mounts import Mount, parse_binds, parse_mount, parse_volume
 from .words import check_env
 
@@ -101,7 +100,7 @@ def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: st
             value = rest.pop(0)
         if value is not None and "\0" in value:
             raise InvalidValue("an option", word, "its value holds a NUL")
-        if option.values and not any(re.fullmatch(form, value or "") for form in option.values):
+        if option.values and not any(matches(form, value or "") for form in option.values):
             raise RefusedByPolicy(
                 f"pass {name}={value} to {runner}", said=f"allowed here: {', '.join(option.values)}"
             )

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-
 from ..dataclass import dataclass, field
 from ..errors import CesError, RefusedByPolicy
-from ..typed import Any
+from ..patterns import matches
+from ..typed import Any, Callable, Mapping
 from .image import ImageRef
 from .quantities import GIB, cpu_count, memory_bytes
 from .resources import Limits
@@ -273,7 +271,7 @@ def _options(keys: _Keys) -> dict[str, Any]:
 
 def _check_options(keys: _Keys, key: str) -> None:
     for name in keys.words(key):
-        if not re.fullmatch(_OPTION, name):
+        if not matches(_OPTION, name):
             raise keys.wrong(key, f"{name!r} is not an option's name, --name or -n")
 
 

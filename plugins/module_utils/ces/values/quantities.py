@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import re
-
 from ..errors import InvalidValue
+from ..patterns import matches
 from ..typed import Optional, Union
 
 GIB = 1024**3
@@ -13,9 +12,9 @@ _UNITS = {
     "": GIB,
     **{f"{p}{s}": 1024**n for n, p in enumerate(("k", "m", "g", "t"), 1) for s in ("", "b", "ib")},
 }
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DIGITS_MAX = 12
 _WHOLE = r"([0-9]{1,9})"
-_DECIMAL = r"([0-9]{1,12}(?:\.[0-9]{1,12})?)"
-_MEMORY = rf"{_DECIMAL}\s*([A-Za-z]*)"
 _DURATION = rf"(?:{_WHOLE}d)?(?:{_WHOLE}h)?(?:{_WHOLE}m)?(?:{_WHOLE}s?)?"
 # two numbers alone are minutes and seconds to Slurm, hours and minutes to others
 _CLOCK = rf"(?:{_WHOLE}-|(?=[0-9]+:[0-9]+:)){_WHOLE}:([0-9]{{2}})(?::([0-9]{{2}}))?"
@@ -32,13 +31,15 @@ def memory_bytes(value: Amount, what: str = "memory") -> int | None:
     """Bytes from ``4`` (GiB), ``0.5``, ``512M``, ``4GiB``, in powers of 1024; None stays None."""
     if value is None:
         return None
-    match = re.fullmatch(_MEMORY, str(value).strip())
-    unit = _UNITS.get(match.group(2).lower()) if match else None
-    if match is None or unit is None:
+    text = str(value).strip()
+    number = text.rstrip(_LETTERS)
+    unit = _UNITS.get(text[len(number) :].lower())
+    number = number.rstrip()
+    if unit is None or not _is_decimal(number):
         raise InvalidValue(
             what, value, "it is no amount of memory", "write 4 (GiB), 4GiB or 512MiB"
         )
-    amount = int(float(match.group(1)) * unit)
+    amount = int(float(number) * unit)
     if amount < _SMALLEST_MEMORY:
         raise InvalidValue(what, value, "that is less than 4 MiB")
     if amount > _LARGEST_MEMORY:
@@ -51,7 +52,7 @@ def cpu_count(value: Amount, what: str = "cores") -> float | None:
     if value is None:
         return None
     text = str(value).strip()
-    count = float(text) if re.fullmatch(_DECIMAL, text) else 0.0
+    count = float(text) if _is_decimal(text) else 0.0
     if not _CPUS[0] <= count < _CPUS[1]:
         raise InvalidValue(what, value, "it is no number of CPUs", "write 2 or 0.5")
     return count
@@ -62,11 +63,13 @@ def duration_seconds(value: Amount, what: str = "timeout") -> float | None:
     if value is None:
         return None
     text = str(value).strip()
+    import re
+
     match = re.fullmatch(_CLOCK, text) or (re.fullmatch(_DURATION, text) if text else None)
     if match:
         days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         total = float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
-    elif re.fullmatch(_DECIMAL, text):
+    elif _is_decimal(text):
         total = float(text)
     else:
         raise InvalidValue(what, value, "it is no duration", "write 90s, 5m, 1h30m or HH:MM:SS")
@@ -87,9 +90,15 @@ def gpu_count(value: Amount, what: str = "gpu") -> tuple[bool, int | None]:
         return True, None
     if text in ("false", "no", "off", "0"):
         return False, None
-    if re.fullmatch("[1-9][0-9]{0,3}", text):
+    if matches("[1-9][0-9]{0,3}", text):
         return True, int(text)
     raise InvalidValue(what, value, "it is neither true nor a number of GPUs")
+
+
+def _is_decimal(text: str) -> bool:
+    """Whether that is a number such as ``4`` or ``0.5``, of no more digits than anybody needs."""
+    parts = text.split(".", 1)
+    return all(part.isascii() and part.isdigit() and len(part) <= _DIGITS_MAX for part in parts)
 
 
 def spell_bytes(count: int) -> str:

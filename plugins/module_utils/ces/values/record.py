@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timezone
+import time
 
 from ..dataclass import asdict, dataclass, field, fields
-from ..typed import Any
+from ..typed import Any, Sequence
 
 STATES = (
     "PENDING",
@@ -78,4 +77,10 @@ class RunRecord:
 
 def utc_now() -> str:
     """Now, as records have it: ``2026-01-31T12:00:00.123Z``."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(time.time_ns(), 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest // 10**6:03d}Z"
+
+
+def utc_second(seconds: float) -> str:
+    """A moment since the epoch, as listings have it: ``2026-01-31T12:00:00+00:00``."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(seconds))

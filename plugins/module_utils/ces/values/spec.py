@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-
 from ..dataclass import dataclass, field
 from ..errors import InvalidValue
+from ..patterns import matches
+from ..typed import Mapping, Sequence
 from .image import Image, ImageRef
 from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
 from .words import check_env, encoded
@@ -114,7 +113,7 @@ class RunSpec:
     record_link: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name is not None and not re.fullmatch(_CONTAINER_NAME, self.name):
+        if self.name is not None and not matches(_CONTAINER_NAME, self.name):
             raise InvalidValue(
                 "a container name",
                 self.name,

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
+from ..typed import Mapping, Sequence
 from .subids import Entry, SubidTable, containing, overlapping
 
 _MOST = 20

@@ -13,9 +13,9 @@ the next free one above it, going round once; when no whole slot is free any mor
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Mapping
 
 from ..dataclass import dataclass
+from ..typed import Iterable, Mapping
 from .subids import ID_MAX, IdRange
 
 

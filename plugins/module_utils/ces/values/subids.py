@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Sequence
 
 from ..dataclass import dataclass
+from ..typed import Collection, Iterable, Sequence
 
 ID_MAX = 2**32 - 2
 """Highest id there is; the one above means "no id" to the kernel."""

@@ -6,15 +6,16 @@ Nothing here runs anything: no command substitution, no globs, no variable but t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-
 from ..errors import InvalidValue
+from ..typed import TYPE_CHECKING, Mapping
+
+if TYPE_CHECKING:
+    import re
 
 EXPANDABLE = ("HOME", "USER", "LOGNAME", "UID", "TMPDIR", "SLURM_JOB_ID")
 """What ``${NAME}`` may be in option, argument and (if asked for) env files, beside ``CES_*``."""
 
-# patterns are compiled where they are used: most runs use none of them
+# patterns are loaded where they are used: most runs use none of them
 _WORD = r"""(?xs)
         (?P<space>[ \t\r\n]+)
       | (?P<continued>\\\r?\n)
@@ -38,6 +39,8 @@ def expandable(environ: Mapping[str, str]) -> dict[str, str]:
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
     """Replace ``${NAME}`` for the names in ``variables``; every other ``$`` stays as written."""
+    import re
+
     return re.sub(_REFERENCE, lambda m: variables.get(m["name"], m[0]), text)
 
 
@@ -48,6 +51,8 @@ def split(text: str, variables: Mapping[str, str], what: str = "the file") -> li
 
     :raises InvalidValue: a quote is not closed.
     """
+    import re
+
     token = re.compile(_WORD)
     words: list[str] = []
     word: str | None = None
@@ -78,6 +83,8 @@ def _meaning(kind: str, value: str, variables: Mapping[str, str]) -> str:
     if kind == "plain":
         return expand(value, variables)
     if kind == "double":
+        import re
+
         return re.sub(_IN_DOUBLE, lambda m: _in_double(m, variables), value)
     return value
 
@@ -105,7 +112,7 @@ def parse_env(
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.lstrip().partition("=")
-        if not equals or not re.fullmatch(ENV_NAME, name):
+        if not equals or not is_env_name(name):
             raise InvalidValue(
                 what, f"line {number}", "it is not NAME=value", "write one NAME=value per line"
             )
@@ -113,6 +120,11 @@ def parse_env(
             value = value[1:-1]
         values[name] = expand(value, variables) if variables is not None else value
     return check_env(values, what)
+
+
+def is_env_name(name: str) -> bool:
+    """Whether a variable can have that name: what ``ENV_NAME`` says."""
+    return name.isascii() and name.isidentifier()
 
 
 def encoded(text: str) -> bytes | None:
@@ -126,7 +138,7 @@ def encoded(text: str) -> bytes | None:
 def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[str, str]:
     """Refuse names that are no names, and values that no engine's env file can carry."""
     for name, value in values.items():
-        if not re.fullmatch(ENV_NAME, name):
+        if not is_env_name(name):
             raise InvalidValue(
                 what, name, "it is no name of a variable", "use letters, digits and _"
             )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 
@@ -75,7 +74,7 @@ def _run_door(parsed: Parsed) -> int:
     from ces.errors import CesError, Interrupted
 
     try:
-        door = importlib.import_module(f"ces_commands.doors.{parsed.verb.door}")
+        door = __import__(f"ces_commands.doors.{parsed.verb.door}", fromlist=["main"])
         status: int = door.main(parsed)
         return status
     except Interrupted as error:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
 
+from ces.blocks import suppress
 from ces.system.system import System
+from ces.typed import Sequence
 
 from ces_commands.parse import Parsed
 

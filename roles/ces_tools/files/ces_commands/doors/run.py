@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
+from ces.json_text import dumps_lines
 from ces.services.run import planned, run_container
 from ces.system.files import read_text
 from ces.system.system import System
@@ -32,7 +32,7 @@ def main(parsed: Parsed) -> int:
         system.tell(f"running: {spell(planned(spec, system).command)}")
     record = run_container(spec, system).record
     if parsed.on("json"):
-        print(json.dumps(record.as_dict(), indent=1))
+        print(dumps_lines(record.as_dict()), end="")
     return _status(record, system)
 
 
@@ -103,7 +103,7 @@ def _words(parsed: Parsed, key: str, variables: dict[str, str]) -> list[str]:
 
 def _print_plan(parsed: Parsed, record: RunRecord) -> None:
     if parsed.on("json"):
-        print(json.dumps(record.as_dict(), indent=1))
+        print(dumps_lines(record.as_dict()), end="")
         return
     print(spell(record.command))
     for mount in record.mounts:
