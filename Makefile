@@ -36,8 +36,9 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 
 ## Test
 
+# molecule is the first: it keeps the hosts that the other scenarios wait for
 test: setup ## Lint, sanity, unit tests, all of molecule's scenarios, in lanes side by side
-	@testbed/run-all lint sanity unit molecule faults + slurm + ood + test-vm gpu
+	@testbed/run-all molecule faults + test-vm gpu + lint sanity unit slurm + ood
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
@@ -48,8 +49,11 @@ unit: tools ## Unit tests, in seconds
 sanity: tools ## ansible-test sanity, on what git would commit
 	@tests/sanity/run $(ARGS)
 
+# the scenario default keeps its hosts for the others
+KEEPING := $(if $(filter default-test,$(SCENARIO)-$(STEP)),testbed/provisioned while)
+
 molecule: setup ## One molecule scenario on real hosts (SCENARIO=default)
-	@TESTBED=$${TESTBED:-molecule} molecule $(STEP) --scenario-name $(SCENARIO)
+	@TESTBED=$${TESTBED:-molecule} $(KEEPING) molecule $(STEP) --scenario-name $(SCENARIO)
 
 faults: setup ## The scenario faults: hostile input, faults, signals, secrets, load, both runners
 	@$(MAKE) molecule SCENARIO=faults TESTBED=$${TESTBED:-molecule-faults}

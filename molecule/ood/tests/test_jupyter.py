@@ -244,10 +244,11 @@ def test_a_notebook_in_a_browser(
 
     lab.shut_down()
     session.end()
+    # before the card: with it the portal removes what a job left
+    wait_until_gone(session, node)
     outcome = session.outcome()
     assert (outcome["State"], outcome["Exit code"]) == ("COMPLETED", "0"), session.log()
     assert outcome["headline"] == "The JupyterLab session succeeded"
-    wait_until_gone(session, node)
     assert user.run(f"cat {outcome['Outputs']}/result").ok().out == "1"
 
 

@@ -14,6 +14,12 @@ from remote import Host, wait_until
 from users import IMAGE, OVER, SITE, TOKEN, User
 
 DATED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+KEPT = {
+    *("output.log", "progress", "run", "user_defined_context.json", "ces", "ces/steps.sh"),
+    *("before.sh", "script.sh", "after.sh", "settings.sh"),
+    *("job_script_content.sh", "job_script_options.json"),
+}
+"""What a session keeps in its directory."""
 
 
 def test_a_greeting(alice):
@@ -35,6 +41,11 @@ def done(alice):
         "cores": "2",
     }
     return alice.container(**values).end()
+
+
+def test_the_job_itself_removes_what_it_was_given(done):
+    """Before the first card of its end: with that the portal removes what a job left."""
+    assert done.files() == KEPT | {"connection.yml"}
 
 
 def test_a_container_that_succeeded_is_told_as_such(done):
@@ -98,25 +109,9 @@ def test_slurm_has_the_job_under_the_images_name_with_the_clusters_limits(done):
 
 
 def test_nothing_is_left_but_what_a_user_may_want(done):
-    kept = {
-        "output.log",
-        "progress",
-        "run",
-        "user_defined_context.json",
-        "ces",
-        "ces/steps.sh",
-    }
-    kept |= {
-        "before.sh",
-        "script.sh",
-        "after.sh",
-        "settings.sh",
-        "job_script_content.sh",
-        "job_script_options.json",
-    }
     # the portal has shown its end, and seen to the rest
     done.outcome()
-    assert done.files() == kept
+    assert done.files() == KEPT
 
 
 def test_a_container_that_failed_is_told_as_failed(alice):

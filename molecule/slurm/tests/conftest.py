@@ -18,7 +18,6 @@ INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = {
     **yaml.safe_load((INVENTORY / "group_vars/all.yml").read_text()),
     **yaml.safe_load((INVENTORY / "group_vars/ces_backends.yml").read_text()),
-    **yaml.safe_load(Path(os.environ["TESTBED_SITE"]).read_text()),
 }
 NODES = [node["name"] for node in SITE["slurm_nodes"]]
 OVER = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
