@@ -12,22 +12,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import yaml
+from hosts import HERE, HOST, TOP, build_before, on_host, playbook, run, say
+from provisioning import provisioning
 from rows import Row, Times, row, settled, table
 
-TOP = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).resolve().parent
-INSTANCE = os.environ.setdefault("TESTBED", "bench")
-INVENTORY = TOP / "build" / "testbed" / INSTANCE / "inventory"
-HOST, USER = "debian13", "alice"
 REPEATS = int(os.environ.get("BENCH_REPEATS", "15"))
 SUBID_USERS = (100, 1000, 10000)
 LINES = 50
@@ -49,8 +42,6 @@ APPTAINER_RUN = [
 ]
 """What a user types for the same mounts, who makes, numbers and removes the directories by hand."""
 CRUN_RUN = "crun --cgroup-manager=disabled run --bundle by-hand/bundle bench-$$"
-BEFORE = "006ea41"
-"""The commit that memory is compared with: a run loaded much more of the standard library then."""
 INSTALL_BEFORE = """
 rm -rf before && mkdir before && cd before && base64 -d | tar -x &&
 mv plugins/module_utils/ces roles/ces_tools/files/* . && ln -s launcher ces-run &&
@@ -67,9 +58,10 @@ LOGIN = {
 
 
 def main(wanted: list[str]) -> None:
-    prepare()
+    if wanted != ["provisioning"]:
+        prepare()
     rows: list[Row] = []
-    for part in (commands, many, memory, tasks, jobs, subids, growth):
+    for part in (commands, many, memory, tasks, jobs, subids, growth, provisioning):
         if wanted and part.__name__ not in wanted:
             continue
         say(part.__name__)
@@ -185,16 +177,12 @@ def many() -> Iterator[Row]:
 
 def memory() -> Iterator[Row]:
     """What ces-run holds beside a container, in MB, and what it held before (commit 006ea41)."""
-    earlier = subprocess.run(
-        ["git", "archive", BEFORE, "plugins/module_utils/ces", "roles/ces_tools/files"],
-        cwd=TOP,
-        capture_output=True,
-        check=False,
-    )
-    if earlier.returncode != 0:
-        say(f"no memory: commit {BEFORE} is not in this checkout")
+    earlier = build_before()
+    if earlier is None:
         return
-    on_host(INSTALL_BEFORE, b64encode(earlier.stdout).decode())
+    parts = ["plugins/module_utils/ces", "roles/ces_tools/files"]
+    packed = run(["sh", "-c", 'cd "$0" && tar --create "$@" | base64', earlier, *parts])
+    on_host(INSTALL_BEFORE, packed)
     programs = {"now": "ces-run", "before": "before/ces-run"}
     for runner in ("podman", "oci"):
         held: Times = {name: [] for name in programs}
@@ -303,35 +291,6 @@ def task_times(*words: str) -> dict[str, list[float]]:
 def seconds_between(start: str, end: str) -> float:
     first, last = (datetime.fromisoformat(text.replace("Z", "+00:00")) for text in (start, end))
     return (last - first).total_seconds()
-
-
-def on_host(line: str, stdin: str = "") -> str:
-    return run([TOP / "testbed/hosts", "login", HOST, USER, line], stdin)
-
-
-def playbook(*words: str, **environ: str) -> str:
-    command = [TOP / "build/venv/bin/ansible-playbook", "--inventory", INVENTORY, *words]
-    return run(command, environ=environ)
-
-
-def run(command: list[Any], stdin: str = "", environ: dict[str, str] | None = None) -> str:
-    words = [str(word) for word in command]
-    done = subprocess.run(
-        words,
-        input=stdin,
-        text=True,
-        capture_output=True,
-        env={**os.environ, **(environ or {})},
-        check=False,
-    )
-    if done.returncode != 0:
-        said = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-        sys.exit(f"{shlex.join(words)[:300]} exited with {done.returncode}:\n{said}")
-    return done.stdout
-
-
-def say(what: str) -> None:
-    print(f"measuring: {what} ...", flush=True)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from measuring import HERE, HOST, TOP, Row, playbook, row, run, say
+from hosts import HERE, HOST, TOP, build_before, inventory_of, playbook, run
+from rows import Row, row
 
-BASE = os.environ.get("BENCH_BASE", "006ea41")
-"""The build that ours is compared with: one module for each file and each question."""
 PEER_ROLE = os.environ.get("BENCH_PEER_ROLE", "")
 """Directory of linux-system-roles/podman; without it the comparable part is not measured."""
 TURNS = int(os.environ.get("BENCH_TURNS", "3"))
-HOSTS = int(os.environ.get("BENCH_HOSTS", "8"))
+HOSTS = 8
 ON_CONTROLLER = {"assert", "debug", "fail", "include_role", "include_tasks", "meta", "set_fact"}
 """Actions that start nothing on a host."""
 SITE = f"--extra-vars=@{HERE / 'site.yml'}"
@@ -51,7 +50,7 @@ class Bed:
     def play(self, *words: str, **environ: str) -> str:
         """Run a playbook on this bed, with this build."""
         environ.setdefault("ANSIBLE_COLLECTIONS_PATH", self.collections)
-        return playbook(*words, testbed=self.name, **environ)
+        return playbook(*words, instance=self.name, **environ)
 
     def provision(self, *words: str) -> float:
         """Seconds that ``backend.yml`` takes on the back-end."""
@@ -75,18 +74,15 @@ def starts_module(result: dict[str, Any]) -> bool:
 
 
 def provisioning() -> Iterator[Row]:
-    say("provisioning")
-    old = checkout_of(BASE)
+    old = build_before()
     if old is None:
-        print(f"  {BASE} is not in this checkout: nothing to compare with", flush=True)
         return
     ours, base = Bed("bench-ours", TOP), Bed("bench-base", old)
     try:
         yield first_runs(ours, base)
         yield second_runs(ours, base)
-        name = "modules started by an unchanged backend.yml / those of " + BASE
-        counts = [[float(bed.module_starts())] for bed in (ours, base)]
-        yield row(name, *counts, 35 / 87)
+        counts = ([float(bed.module_starts())] for bed in (ours, base))
+        yield row("modules started by an unchanged backend.yml / before", *counts)
         if PEER_ROLE:
             yield comparable_part(ours, base)
         yield many_hosts(ours)
@@ -107,7 +103,7 @@ def first_runs(ours: Bed, base: Bed) -> Row:
             seconds = bed.provision()
             if turn > 0:
                 times[bed.name].append(seconds)
-    return row(f"first backend.yml / that of {BASE}", times[ours.name], times[base.name], 0.7)
+    return row("first backend.yml / before", times[ours.name], times[base.name])
 
 
 def second_runs(ours: Bed, base: Bed) -> Row:
@@ -115,8 +111,7 @@ def second_runs(ours: Bed, base: Bed) -> Row:
     for _turn in range(TURNS):
         for bed in (ours, base):
             times[bed.name].append(bed.provision())
-    name = f"unchanged backend.yml / that of {BASE}"
-    return row(name, times[ours.name], times[base.name], 0.4)
+    return row("unchanged backend.yml / before", times[ours.name], times[base.name])
 
 
 def comparable_part(ours: Bed, other: Bed) -> Row:
@@ -131,11 +126,11 @@ def comparable_part(ours: Bed, other: Bed) -> Row:
         theirs.append(time.perf_counter() - begun)
         part = ("--tags=always,container_storage,podman", "--extra-vars=podman_verify_users=[]")
         mine.append(ours.provision(*part))
-    return row("storage and podman / linux-system-roles.podman", mine, theirs, 0.6)
+    return row("unchanged storage and podman / linux-system-roles.podman", mine, theirs)
 
 
 def many_hosts(bed: Bed) -> Row:
-    """Several hosts at once beside one host as often; all of them unchanged."""
+    """All hosts at once beside one host as often; all of them unchanged."""
     many = Bed("bench-many", TOP)
     names = [f"bench-many-{number}" for number in range(HOSTS)]
     try:
@@ -175,27 +170,8 @@ def gather_in_one_inventory(source: str, target: str, names: list[str]) -> None:
         variables.symlink_to(TOP / "testbed/group_vars")
 
 
-def inventory_of(name: str) -> Path:
-    return TOP / "build/testbed" / name / "inventory"
-
-
-def checkout_of(commit: str) -> Path | None:
-    """An older state of the collection, below build/; None where the history does not have it."""
-    place = TOP / "build/bench" / commit
-    if not place.is_dir():
-        known = run(["git", "-C", TOP, "cat-file", "-t", commit], check=False)
-        if known.strip() != "commit":
-            return None
-        place.mkdir(parents=True)
-        archive = place.with_suffix(".tar")
-        run(["git", "-C", TOP, "archive", "--output", archive, commit])
-        run(["tar", "--extract", "--file", archive, "--directory", place])
-        archive.unlink()
-    return place
-
-
 def collection_of(checkout: Path) -> str:
-    """A collections' directory in which tre.ces is that checkout, and all others are the usual ones."""
+    """A directory of collections: tre.ces is that checkout, all others are the usual ones."""
     usual = TOP / "build/collections"
     if checkout == TOP:
         return str(usual)
