@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def rows() -> Any:
     module = importlib.util.module_from_spec(spec)
     # its dataclass looks for its own module
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("sys").modules, "bench_rows", module)
+        patch.setitem(sys.modules, "bench_rows", module)
         spec.loader.exec_module(module)
     return module
 

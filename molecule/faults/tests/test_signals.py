@@ -55,6 +55,23 @@ def test_a_container_that_does_not_want_to_end_is_killed(alice):
     assert alice.left() == {}
 
 
+def test_podman_itself_finds_and_stops_a_container_that_has_no_cgroup(alice):
+    """Users have no controller here, so podman makes none: the container is where podman is."""
+    number = alice.last_number() + 1
+    words = "ces-run podman --opt-file sh {} -c 'setsid sleep 4321 & exec /bin/hello-tre -d 60'"
+    alice.command("tee", "sh", stdin="--entrypoint=/bin/sh").ok()
+    child = alice.host.start(alice.name, f"{words.format(alice.image)}; echo status $?")
+    wait_until(lambda: alice.run("pgrep -x sleep").rc == 0, "the container's own child")
+    (pid,) = alice.run("podman inspect -l --format '{{.State.Pid}}'").ok().out.split()
+    assert "libpod" not in alice.run(f"cat /proc/{pid}/cgroup").ok().out
+    assert alice.run("podman ps --format '{{.Names}}'").ok().out == f"ces-{number}\n"
+    alice.run(f"podman stop ces-{number}").ok()
+    out, _err = child.communicate(timeout=30)
+    assert "Ended by SIGTERM" in out and "status 143" in out
+    assert alice.run("pgrep -f 'sleep 4321'").out == "", "all of it ends with its first process"
+    assert alice.left() == {}
+
+
 def test_after_sigkill_ces_clean_clears_away(alice):
     number = alice.start_run(alice.image, "-d", "60")
     signal_run(alice, number, "KILL")

@@ -62,6 +62,16 @@ def test_signals_that_python_ignores_end_it():
         assert not ignored & 1 << number - 1
 
 
+def test_how_it_ends_is_known_also_to_a_caller_that_ignores_the_ends_of_children():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        child = start(("sh", "-c", "exit 3"), ENVIRON)
+        assert (child.wait(), child.returncode) == (True, 3)
+        child.close()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_it_is_found_on_the_path_that_it_is_given(tmp_path):
     for name, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):
         (tmp_path / name).mkdir()
