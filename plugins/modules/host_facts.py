@@ -186,7 +186,7 @@ user_namespace_said:
   type: str
   sample: ""
 apptainer:
-  description: The apptainer that is installed; only RV(apptainer.version), empty, where none is.
+  description: The apptainer that is installed; where none is, only an empty version.
   returned: with O(apptainer)
   type: dict
   sample:
