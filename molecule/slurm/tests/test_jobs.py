@@ -53,20 +53,35 @@ Start = Callable[..., Task]
 
 @pytest.fixture
 def start(tmp_path: Path, alice: User) -> Iterator[Start]:
-    """Start a task as alice on the submit host: ``start(args=[])``, ``start("ces_run_info")``."""
+    """Start a task as alice on the submit host: ``start(args=[])``, ``start("ces_run_info")``.
+
+    With ``each`` it is a loop, which is one play instead of many.
+    """
     begun: list[Task] = []
 
-    def task(module: str = "ces_run", *, check: bool = False, **params: Any) -> Task:
+    def task(
+        module: str = "ces_run",
+        *,
+        check: bool = False,
+        each: list[dict[str, Any]] | None = None,
+        **params: Any,
+    ) -> Task:
         answer = tmp_path / f"answer-{len(begun)}.json"
         if module == "ces_run":
             params = {"image": alice.image, "runner": "podman", "scheduler": "slurm", **params}
         keep = {"content": "{{ result | to_json }}", "dest": str(answer)}
+        if each:
+            # what a pass of the loop does not name is left out
+            names = {name for one in each for name in one}
+            given = {name: f"{{{{ item.{name} | default(omit) }}}}" for name in names}
+            params = {**params, **given}
         play = {
             "hosts": "ces_slurm_controllers",
             "gather_facts": False,
             "tasks": [
                 {
                     f"tre.ces.{module}": params,
+                    **({"loop": each} if each else {}),
                     "become": True,
                     "become_user": alice.name,
                     "register": "result",
@@ -280,30 +295,25 @@ def test_a_container_sees_the_gpus_of_its_job_and_no_others(start: Start) -> Non
 # --- bad input ---
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        (
-            {"partition": "nosuch"},
-            "Invalid partition name specified. partitions here: batch (up to",
-        ),
-        ({"extra": ["--mem=100G"]}, "ask for fewer CPUs, less memory or fewer GPUs"),
-        ({"memory": "100GiB"}, "this site allows at most"),
-        ({"time_limit": "2h"}, "the time limit is longer than the partition allows"),
-        ({"account": "nosuch"}, "Invalid account or account/partition combination specified"),
-        ({"gpus": "3"}, "node configuration is not available"),
-        ({"extra": ["--export=ALL"]}, "it would change what the job runs"),
-        ({"array": "3-1"}, "ends before it begins"),
-        ({"dependency": "afterok:999999"}, "Job dependency problem"),
-    ],
-)
-def test_what_cannot_be_is_refused_with_what_to_do(
-    start: Start, alice: User, wrong: dict[str, Any], said: str
-) -> None:
-    for check in (True, False):
-        answer = start(check=check, **wrong).result()
-        assert answer["failed"]
-        assert said in answer["msg"]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"partition": "nosuch"}, "Invalid partition name specified. partitions here: batch (up to"),
+    ({"extra": ["--mem=100G"]}, "ask for fewer CPUs, less memory or fewer GPUs"),
+    ({"memory": "100GiB"}, "this site allows at most"),
+    ({"time_limit": "2h"}, "the time limit is longer than the partition allows"),
+    ({"account": "nosuch"}, "Invalid account or account/partition combination specified"),
+    ({"gpus": "3"}, "node configuration is not available"),
+    ({"extra": ["--export=ALL"]}, "it would change what the job runs"),
+    ({"array": "3-1"}, "ends before it begins"),
+    ({"dependency": "afterok:999999"}, "Job dependency problem"),
+]
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "real"])
+def test_what_cannot_be_is_refused_with_what_to_do(start: Start, alice: User, check: bool) -> None:
+    answer = start(check=check, each=[wrong for wrong, _said in REFUSED]).result()
+    for (wrong, said), refusal in zip(REFUSED, answer["results"], strict=True):
+        assert refusal["failed"], wrong
+        assert said in refusal["msg"], wrong
     assert alice.run("squeue --noheader --me").ok().out == ""
     all_gone(alice)
 
