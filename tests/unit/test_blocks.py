@@ -19,8 +19,7 @@ def around(library: Any, before: Any = None, after: Any = None, handled: tuple[A
     """A block that notes what happens, and fails at its begin or its end if told to."""
     seen: list[str] = []
 
-    @library.contextmanager
-    def block(word: str, more: str = ""):
+    def work(word: str, more: str = ""):
         seen.append(f"begin {word}{more}")
         if before:
             raise before
@@ -33,7 +32,7 @@ def around(library: Any, before: Any = None, after: Any = None, handled: tuple[A
         if after:
             raise after
 
-    return block, seen
+    return library.contextmanager(work), seen
 
 
 def entered(library: Any, error: BaseException | None = None, **how: Any) -> list[str]:
@@ -50,22 +49,22 @@ def entered(library: Any, error: BaseException | None = None, **how: Any) -> lis
 
 
 def no_yield(library: Any) -> Any:
-    @library.contextmanager
-    def block():
+    def work():
         return
         yield
 
+    block = library.contextmanager(work)
     with block():
         pass
 
 
 def two_yields(library: Any, error: Exception | None = None) -> Any:
-    @library.contextmanager
-    def block():
+    def work():
         with library.suppress(Broken):
             yield 1
         yield 2
 
+    block = library.contextmanager(work)
     with block():
         if error:
             raise error
@@ -92,7 +91,7 @@ def suppressed(library: Any, kinds: Any, error: BaseException | None) -> str:
 
 
 ATTEMPTS = {
-    "a block": lambda lib: entered(lib),
+    "a block": entered,
     "an error in it": lambda lib: entered(lib, Broken("x")),
     "an error that is handled": lambda lib: entered(lib, Broken("x"), handled=(Broken,)),
     "another error instead": lambda lib: entered(

@@ -21,7 +21,7 @@ FILES = {
 }
 
 
-def archive(files=FILES):
+def archive(files):
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, (content, mode) in files.items():
@@ -33,10 +33,9 @@ def archive(files=FILES):
 
 @pytest.fixture
 def install(run, tmp_path):
-    def install_tree(check=False, files=FILES, **options):
-        return run(
-            file_tree, check=check, path=str(tmp_path / "tree"), archive=archive(files), **options
-        )
+    def install_tree(check=False, files=None, **options):
+        packed = archive(files or FILES)
+        return run(file_tree, check=check, path=str(tmp_path / "tree"), archive=packed, **options)
 
     return install_tree
 
