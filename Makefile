@@ -67,7 +67,9 @@ gpu: setup ## The scenario gpu: containers and GPUs that are none, under podman,
 test-gpu: setup ## A container on this machine's NVIDIA GPU, if it has one
 	@testbed/test-gpu
 
+# its largest image is built while the scenario default provisions the hosts
 ood: setup ## The scenario ood: a portal's apps, from the form to the card
+	@testbed/push-image --build jupyterlab
 	@$(MAKE) molecule SCENARIO=ood TESTBED=$${TESTBED:-molecule-ood}
 
 test-vm: setup ## The scenario vm, in a virtual machine: limits, NFS, reboots (slow)
