@@ -187,7 +187,7 @@ def remove(cid_file: str) -> Command:
 
 
 def _cgroups(launch: Launch) -> str:
-    """Which cgroups podman makes; each costs a tenth of its time.
+    """Which cgroups podman makes. To make the container's own takes it a quarter of its time.
 
     The container's own holds its limits, those on processes that podman sets too. podman's monitor
     needs none. In a Slurm job it would be the user's session's, where neither the job's limits nor

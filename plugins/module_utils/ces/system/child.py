@@ -88,7 +88,7 @@ def start(
     program = _found(argv[0], environ.get("PATH", os.defpath))
     _keep_ours()
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
-        # left so by whoever started us: nobody would learn how a child ended
+        # Our caller ignored SIGCHLD and we inherited it: the kernel would forget how a child ended.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ours, theirs = {0: -1, 1: -1, 2: -1}, {}
     try:
