@@ -24,6 +24,17 @@ SAYS = {
     "bad": [("check", 0, "Successful"), ("converge", 0, "Failed")],
     "cut": [("verify", 0, "")],
 }
+# Before and between them come lines that say nothing of a failure.
+FAILURES = {
+    "bad": [
+        "failed=0 of 3",
+        *(
+            f"\033[31mFAILED tests/test_it.py::test_{number} - assert 1 == 2\033[0m"
+            for number in range(9)
+        ),
+        "9 failed in 3.14s",
+    ]
+}
 
 
 def script(target: str) -> str:
@@ -33,6 +44,7 @@ def script(target: str) -> str:
         lines += [LINE % (6, "INFO", target, step, "Executing"), f"sleep {seconds}"]
         lines += [f"Executing Testinfra tests found in {target}"] if step == "verify" else []
         lines += [LINE % (1, "ERROR", target, step, f"Executed: {verdict}")] if verdict else []
+    lines += FAILURES.get(target, [])
     words = (line if line.startswith("sleep") else f"echo '{line}'" for line in lines)
     return "; ".join(words)
 
@@ -68,7 +80,7 @@ def test_it_ends_with_where_the_time_went_largest_first(run_all):
     said = running.communicate()[0]
     assert running.returncode == 1
     assert "quick | no line end" in said
-    table = said.split("==== where the time went ====\n")[1]
+    table = said.split("==== where the time went ====\n")[1].split("\n\n")[0] + "\n"
     rows = re.findall(r"^( *[a-z ]+?) +(passed|FAILED|) +(\d+) min (\d\d) s$", table, re.M)
     assert len(rows) == len(table.splitlines())
     assert rows[-1][:2] == ("total", "")
@@ -87,6 +99,18 @@ def test_it_ends_with_where_the_time_went_largest_first(run_all):
         of_it = [name for name in seconds if name.startswith(f"  {target} ")]
         wanted += [target, *sorted(of_it, key=lambda name: -seconds[name])]
     assert list(seconds)[:-1] == wanted
+
+
+def test_the_last_lines_say_what_failed(run_all):
+    said = run_all("bad", "good", "cut").communicate()[0]
+    of_bad, of_cut = re.split(r"==== [a-z]+ FAILED ====\n", said)[1:]
+    assert of_bad.split() == [
+        word
+        for number in range(3, 9)
+        for word in f"FAILED tests/test_it.py::test_{number} - assert 1 == 2".split()
+    ]
+    assert "Executing Testinfra tests found in cut" in of_cut
+    assert "Makefile" in of_cut
 
 
 def test_it_ends_well_when_all_did(run_all):
