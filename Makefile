@@ -44,7 +44,7 @@ lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
 
 unit: tools ## Unit tests, in seconds
-	@pytest tests/unit --numprocesses=auto --dist=loadfile --no-loadscope-reorder $(ARGS)
+	@pytest tests/unit --numprocesses=auto --dist=loadfile --no-loadscope-reorder --max-worker-restart=0 $(ARGS)
 
 sanity: tools ## ansible-test sanity, on what git would commit
 	@tests/sanity/run $(ARGS)
