@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a role's variables and templates come to, as Ansible itself evaluates them, without a host."""
+"""What a role's variables and templates come to, by Ansible itself and without a host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @functools.cache
 def _load_plugins() -> None:
     init_plugin_loader([str(ROOT / "build" / "collections")])
-    # Python's own import has loaded the collection already, without what Ansible's import notes of it
+    # Python's own import has loaded the collection, without what Ansible's import notes of it
     collection = importlib.import_module("ansible_collections.tre.ces")
     collection.__dict__.setdefault("_collection_meta", {})
     filters = importlib.import_module("ansible_collections.tre.ces.plugins.filter")
