@@ -15,18 +15,20 @@ from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
 from ..values.policy import OptionChanges, Policy
-from ..values.quantities import cpu_count, duration_seconds, memory_bytes
+from ..values.quantities import cpu_count, duration_seconds, memory_bytes, spell_bytes
 from ..values.resources import Resources
 from ..values.spec import RunSpec
 from ..values.words import check_env
 
 if TYPE_CHECKING:
+    from ..system.allocation import Allocation
     from ..values.gpus import Gpus
 
 _UNSEEN = (
     "there is no CDI specification here: libraries take the GPUs of this run alone, but the device"
     " files of the others are in the container too (the administrator: role gpu)"
 )
+_LESS = "the Slurm job has {} of memory, less than the {} asked for here: ask Slurm for it (--mem)"
 
 
 @dataclass(frozen=True)
@@ -129,16 +131,21 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
             f"a network of {spec.runner}", network, f"it is none of {', '.join(runner.networks)}"
         )
     given = _options(spec, runner, policy)
+    asked = memory_bytes(spec.memory)
     wanted = Resources(
         cpus=policy.cpus.settle(cpu_count(spec.cpus), "cpus"),
-        memory=_whole(policy.memory.settle(memory_bytes(spec.memory), "memory")),
+        memory=_whole(policy.memory.settle(asked, "memory")),
         gpu=spec.gpu,
     )
+    if system.allocation is not None and not elsewhere:
+        wanted = _in_job(wanted, system.allocation)
     if runner.check is not None:
         runner.check(given.words, wanted)
     enforced, warnings = (
         (wanted, ()) if elsewhere else enforceable(wanted, system.limiting, policy.limits)
     )
+    if asked is not None and wanted.memory is not None and wanted.memory < asked:
+        warnings += (_LESS.format(spell_bytes(wanted.memory), spell_bytes(asked)),)
     gpus = _gpus(spec, runner, system) if spec.gpu and not elsewhere else None
     if gpus is not None and gpus.edits is None and gpus.names:
         warnings += (_UNSEEN,)
@@ -171,6 +178,11 @@ def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:
     from ..system.gpu import gpus_for
 
     return gpus_for(spec.gpus, system, runner)
+
+
+def _in_job(wanted: Resources, job: Allocation) -> Resources:
+    """What Slurm holds the job to: we set no limits of our own in it."""
+    return replace(wanted, cpus=job.cpus or wanted.cpus, memory=job.memory or wanted.memory)
 
 
 def enforceable(
