@@ -8,9 +8,11 @@ from ..errors import CesError, InvalidValue, RefusedByPolicy
 from ..runners.command import Launch
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
+from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
 from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
+from ..values.containers_conf import breaking, overriding
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
@@ -42,6 +44,7 @@ class Plan:
     :param in_job: it runs in a Slurm job.
     :param limitable: this host can limit what the user's containers take.
     :param gpus: the GPUs that the container gets; None for none, or if another host will know.
+    :param override: the text of the engine's configuration that is read last, or nothing.
     """
 
     spec: RunSpec
@@ -60,6 +63,7 @@ class Plan:
     in_job: bool = False
     limitable: bool = True
     gpus: Gpus | None = None
+    override: str = ""
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -97,6 +101,7 @@ class Plan:
             in_job=self.in_job,
             limitable=self.limitable,
             gpus=self.gpus,
+            overrides=bool(self.override),
         )
 
     def resources_record(self) -> dict[str, Any]:
@@ -149,6 +154,8 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     gpus = _gpus(spec, runner, system) if spec.gpu and not elsewhere else None
     if gpus is not None and gpus.edits is None and gpus.names:
         warnings += (_UNSEEN,)
+    override, disobeyed = _configuration(system) if runner.conf and not elsewhere else ("", ())
+    warnings += disobeyed
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
     _no_target_twice(extra)
@@ -169,7 +176,19 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         in_job=system.allocation is not None and not elsewhere,
         limitable=elsewhere or bool(system.limiting.controllers),
         gpus=gpus,
+        override=override,
     )
+
+
+def _configuration(system: System) -> tuple[str, tuple[str, ...]]:
+    """What has to stand against the site's and the user's containers.conf, and what that is."""
+    account = system.account
+    # the prolog's in a Slurm job; else whatever the user has set
+    last = account.environ.get(OVERRIDE, "")
+    beside = list(settings_of([last] if last else []))
+    broken = breaking([*settings_of(configuration_files(account)), *beside])
+    warnings = tuple(f"{setting}, which does not hold for this run" for setting in broken)
+    return (overriding(broken, beside) if broken else ""), warnings
 
 
 def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:
