@@ -169,6 +169,15 @@ package_lists_age:
   returned: always
   type: int
   sample: 3600
+containers_conf:
+  description:
+    - Settings of the system's C(containers.conf) that would break what the commands promise of a
+      container, each with its file; and the file that overrides them.
+  returned: always
+  type: dict
+  sample:
+    broken: ['/etc/containers/containers.conf sets containers.pidns = "host"']
+    override: "[containers]\npidns = \"private\"\n"
 short_name_lists:
   description: Files that turn short names of images into names at public registries.
   returned: always
@@ -207,9 +216,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.ces.system.containers_conf import settings_of, system_files
 from ..module_utils.ces.system.host import apptainer, kernel, mounts, namespaces, packages, people
 from ..module_utils.ces.system.host.storage import look_at_storage
 from ..module_utils.ces.system.process import Process, SystemProcess
+from ..module_utils.ces.values.containers_conf import breaking, overriding
 from ..module_utils.door import answer
 
 SHORT_NAMES = "/etc/containers/registries.conf.d/*shortnames.conf"
@@ -233,10 +244,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "paths": {path: file_system(path) for path in wanted["paths"]},
         "packages_missing": packages.missing(process, wanted["packages"]),
         "package_lists_age": packages.lists_age(),
+        "containers_conf": containers_conf(),
         "short_name_lists": sorted(glob.glob(SHORT_NAMES)),
         **(overlay(process, wanted["storage_root"]) if wanted["storage_root"] else {}),
         **(apptainer_facts(process) if wanted["apptainer"] else {}),
     }
+
+
+def containers_conf() -> dict[str, Any]:
+    broken = breaking(settings_of(system_files()))
+    return {"broken": [str(setting) for setting in broken], "override": overriding(broken)}
 
 
 def user(name: str, wanted: dict[str, Any]) -> dict[str, Any]:

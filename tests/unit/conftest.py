@@ -6,6 +6,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ def _make_importable() -> None:
     link = COLLECTIONS / "ansible_collections" / "tre" / "ces"
     if link.resolve() != ROOT:
         link.parent.mkdir(parents=True, exist_ok=True)
+        if link.is_dir() and not link.is_symlink():
+            shutil.rmtree(link)
         link.unlink(missing_ok=True)
         link.symlink_to(ROOT)
     for path in (str(COLLECTIONS), str(HERE)):

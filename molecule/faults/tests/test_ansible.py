@@ -124,6 +124,22 @@ def test_check_mode_of_the_playbook_predicts_and_changes_nothing(backend, settle
     assert differences(before, listing(backend)) == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ces_registries_allowed": [{"prefix": "https://r.example.org"}]}, "no https://"),
+        ({"ces_registries_allowed": [{"prefix": "r.example.org/x:1"}]}, "no tag"),
+        ({"ces_policy": {"registries": []}}, "must not name registries"),
+    ],
+)
+def test_odd_registries_are_refused_in_check_mode_before_anything_changes(given, said):
+    options = ["--check", "--limit=ces_backends", f"--extra-vars={json.dumps(given)}"]
+    done = playbook(BACKEND, *options)
+    assert done.rc != 0
+    assert said in done.said
+    assert recap(done.said)["changed"] == 0, done.said
+
+
 def test_diff_mode_of_the_registry_shows_no_password(registry):
     """A user whose password is new: the file of passwords would change, and is not shown."""
     users = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 
 import pytest
@@ -240,6 +241,7 @@ def test_all_kinds_of_images_are_listed_and_removed(researcher):
     listed = researcher.command("ces-images").ok().out.splitlines()
     runners = {line.split()[1] for line in listed if line.startswith(f"{NO_PROGRAM} ")}
     assert runners == set(RUNNERS)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}Z", line.split()[-1]) for line in listed[1:])
     done = researcher.command("ces-rm", NO_PROGRAM).ok()
     assert "podman, apptainer, oci" in done.out
     assert NO_PROGRAM not in researcher.command("ces-images").ok().out

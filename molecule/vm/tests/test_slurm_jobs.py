@@ -92,3 +92,4 @@ def test_a_container_has_the_memory_of_its_job_and_no_more(machine, runner):
     assert wait_for_end(machine, number) in ("OUT_OF_MEMORY", "FAILED")
     record = record_of(machine, number)
     assert (record["state"], record["rc"]) == ("OUT_OF_MEMORY", 137), record
+    assert "its limit was 200MiB" in record["reason"]

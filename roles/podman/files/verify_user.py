@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a container the way a researcher would, with an image made on the spot, and report on it.
 
-Run as the user: ``python3 verify_user.py IMAGE``; prints one JSON object. The image holds the
+Run as the user: ``python3 verify_user.py IMAGE [SETTINGS]``, with what the ces commands put against
+a containers.conf that breaks their promise; prints one JSON object. The image holds the
 host's own shell and a few programs with their libraries: nothing is fetched, nothing stays behind.
 """
 
@@ -75,10 +76,14 @@ def delegated() -> list[str] | None:
         return None
 
 
-def run_container(image: str) -> dict[str, Any]:
+def run_container(image: str, settings: str) -> dict[str, Any]:
     """Import the image, run it with a directory mounted, look at both sides, remove the image."""
     with tempfile.TemporaryDirectory(prefix="tre-ces-verify-", dir=Path.home()) as name:
         policy, out = Path(name, "policy.json"), Path(name, "out")
+        if settings:
+            override = Path(name, "containers.conf")
+            override.write_text(settings, encoding="utf-8")
+            os.environ["CONTAINERS_CONF_OVERRIDE"] = str(override)
         policy.write_text(json.dumps(ACCEPT_ANYTHING), encoding="utf-8")
         out.mkdir()
         accept = ("--quiet", "--signature-policy", str(policy))
@@ -107,7 +112,7 @@ def keep_off_home() -> None:
         os.environ["XDG_DATA_HOME"] = f"{root}/{os.getuid()}/data"
 
 
-def main(image: str) -> None:
+def main(image: str, settings: str = "") -> None:
     keep_off_home()
     info = json.loads(run("podman", "info", "--format=json"))
     store, host = info["store"], info["host"]
@@ -121,13 +126,13 @@ def main(image: str) -> None:
         "run_root": store["runRoot"],
         "controllers": delegated(),
         "uid": os.getuid(),
-        **run_container(image),
+        **run_container(image, settings),
     }
     print(json.dumps(report))
 
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1])
+        main(*sys.argv[1:])
     except Failed as failure:
         sys.exit(str(failure))

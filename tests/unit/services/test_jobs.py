@@ -18,6 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     list_runs,
     look_up,
@@ -157,6 +158,28 @@ def test_the_job_runs_the_run_as_it_was_asked_for_and_its_secrets_go_first(ready
     assert ready.system.records.active() == []
     assert (ready.home / "outputs-1").is_dir()
     assert not (ready.home / "scratch-1").exists()
+
+
+@pytest.mark.parametrize("asked", [None, "2GiB", "100MiB"])
+def test_in_a_job_the_memory_is_the_jobs(ready, asked):
+    """A job with 500 MiB, whatever the policy's default or the run itself says."""
+    held = ready.place / "job_40"
+    held.mkdir()
+    (held / "memory.max").write_text("524288000\n")
+    (held / "cpuset.cpus").write_text("0-2\n")
+    (held / "memory.events").write_text("oom_kill 0\n")
+
+    def be_killed(_command, _streams):
+        (held / "memory.events").write_text("oom_kill 1\n")
+        return Finished((), 137)
+
+    ready.process.then("podman run", be_killed)
+    record = run_container(replace(SPEC, memory=asked), on_node(ready, cgroup=str(held))).record
+    assert (record.state, record.rc) == ("OUT_OF_MEMORY", 137)
+    assert record.reason.endswith("(its limit was 500MiB)")
+    assert (record.resources["memory"], record.resources["cpus"]) == (524288000, 3)
+    warned = [text for text in record.warnings if "less than the 2GiB asked for" in text]
+    assert bool(warned) == (asked == "2GiB")
 
 
 def test_choices_of_the_submitting_shell_reach_the_job(ready):

@@ -105,6 +105,61 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
     assert ready.system.records.active() == []
 
 
+def configured(ready, where, text):
+    """The back-end where a user has such a file."""
+    file = ready.home / where
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [".config/containers/containers.conf", ".config/containers/containers.conf.d/1-mine.conf"],
+)
+def test_a_users_containers_conf_that_breaks_the_promise_does_not_hold(ready, where):
+    file = configured(ready, where, '[containers]\npidns = "host"\nenv = ["A=1"]\ntz = "UTC"\n')
+    seen = {}
+
+    def look(command, _streams):
+        seen["override"] = Path(command.env["CONTAINERS_CONF_OVERRIDE"]).read_text()
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    record = run_container(SPEC, ready.system).record
+    assert seen["override"].startswith('[containers]\nenv = ["PATH=')
+    assert 'pidns = "private"' in seen["override"]
+    assert "tz" not in seen["override"]
+    for key, value in (("pidns", '"host"'), ("env", '["A=1"]')):
+        warning = f"{file} sets containers.{key} = {value}, which does not hold for this run"
+        assert warning in record.warnings
+        assert f"warning: {warning}" in ready.said
+
+
+def test_an_override_of_the_users_own_is_looked_at_and_otherwise_kept(ready):
+    text = '[containers]\nuserns = "keep-id"\n[engine]\nnum_locks = 7\n'
+    file = configured(ready, "last.conf", text)
+    environ = {**ready.system.account.environ, "CONTAINERS_CONF_OVERRIDE": file}
+    system = replace(ready.system, account=replace(ready.system.account, environ=environ))
+    seen = []
+
+    def look(command, _streams):
+        seen.append(Path(command.env["CONTAINERS_CONF_OVERRIDE"]).read_text())
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    run_container(SPEC, system)
+    assert seen == ['[containers]\nuserns = "host"\n[engine]\nnum_locks = 7\n']
+
+
+def test_without_such_a_file_podman_is_told_of_none(ready):
+    configured(ready, ".config/containers/containers.conf", '[containers]\ntz = "UTC"\n')
+    record = run_container(SPEC, ready.system).record
+    (command,) = [c for c in ready.process.commands if c.argv[:2] == ("podman", "run")]
+    assert "CONTAINERS_CONF_OVERRIDE" not in command.env
+    assert record.warnings == ()
+
+
 def test_values_of_variables_are_in_no_argument_record_or_message(ready):
     spec = replace(SPEC, env={"TOKEN": "s3cret"}, options=("--env", "OTHER=s3cret"))
     run_container(spec, ready.system)

@@ -40,6 +40,17 @@ def test_what_holds_a_job_is_read_off_its_cgroup(tmp_path, files, held):
     assert "task/cgroup" in job.limiting.reason
 
 
+@pytest.mark.parametrize(
+    ("listed", "cpus"), [("0", 1), ("3-3", 1), ("0-3,7\n", 5), ("0-1,4-5,9", 5), ("", None)]
+)
+def test_how_much_a_job_has_is_read_off_its_cgroup(tmp_path, listed, cpus):
+    (tmp_path / "cpuset.cpus").write_text(listed)
+    (tmp_path / "memory.max").write_text("524288000\n")
+    job = Allocation("12", "12", cgroup=str(tmp_path))
+    assert (job.cpus, job.memory) == (cpus, 524288000)
+    assert (Allocation("12", "12").cpus, Allocation("12", "12").memory) == (None, None)
+
+
 def test_without_a_cgroup_of_the_job_nothing_holds_it():
     assert Allocation("12", "12").limiting.controllers == frozenset()
     assert Allocation("12", "12").oom_kills() == 0

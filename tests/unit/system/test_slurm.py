@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from recording import RecordingProcess
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.slurm import (
     Job,
@@ -100,6 +101,27 @@ def test_why_slurm_refuses_and_what_to_do(process, slurm, answer, said, hint):
     assert said in caught.value.said
     assert "sbatch: error" not in caught.value.said
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("amounts", "named"),
+    [
+        ({"cpus": 1, "memory": 4096}, "it asks for 1 CPU, 4GiB of memory"),
+        (
+            {"cpus": 8, "memory": 1536, "unasked": ("memory",)},
+            "it asks for 8 CPUs, 1.5GiB of memory (this site's default)",
+        ),
+        ({"spec": JobSpec(gpus="2", nodes=3)}, "it asks for 2 GPU(s), 3 node(s)"),
+        ({}, "is not available"),
+    ],
+)
+def test_what_no_node_has_is_named(process, slurm, amounts, named):
+    said = "Requested node configuration is not available"
+    process.answer("sbatch", 1, stderr=f"{FAILED}{said}\n")
+    with pytest.raises(CesError) as caught:
+        slurm.submit(replace(request(), **amounts), 7)
+    assert caught.value.said.startswith(said)
+    assert caught.value.said.endswith(named)
 
 
 def test_who_names_a_partition_that_is_not_there_is_told_which_are(process, slurm):

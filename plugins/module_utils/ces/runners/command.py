@@ -37,6 +37,7 @@ class Launch:
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
+    :param overrides: there is something in ``override_file``.
     """
 
     image: str
@@ -53,6 +54,12 @@ class Launch:
     in_job: bool = False
     limitable: bool = True
     gpus: Gpus | None = None
+    overrides: bool = False
+
+    @property
+    def override_file(self) -> str:
+        """What the engine reads after its own configuration."""
+        return f"{self.private}/containers.conf"
 
     @property
     def cid_file(self) -> str:

@@ -172,7 +172,10 @@ def run(launch: Launch) -> Command:
             launch.image,
             *launch.args,
         ),
-        env={"GOGC": "400"},
+        env={
+            "GOGC": "400",
+            **({"CONTAINERS_CONF_OVERRIDE": launch.override_file} if launch.overrides else {}),
+        },
     )
 
 

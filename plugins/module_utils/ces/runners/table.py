@@ -33,6 +33,7 @@ class Runner:
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
     :param cdi: it reads CDI specifications itself; others are told what is in them.
     :param gpu_without_spec: it can give GPUs where no CDI specification is installed.
+    :param conf: it reads containers.conf, in which a site or a user may break what we promise.
     :param delete: removes a directory in which its containers left files of other ids, if they can.
     """
 
@@ -53,6 +54,7 @@ class Runner:
     reserved: tuple[str, ...] = ()
     cdi: bool = False
     gpu_without_spec: bool = False
+    conf: bool = False
 
 
 RUNNERS: Mapping[str, Runner] = {
@@ -69,6 +71,7 @@ RUNNERS: Mapping[str, Runner] = {
         remove=podman.remove,
         delete=podman.delete,
         cdi=True,
+        conf=True,
     ),
     "apptainer": Runner(
         engine="apptainer",

@@ -187,6 +187,7 @@ def _request(plan: Plan, job: JobSpec, number: int, system: System) -> Request:
         log=_log(job, number, system).replace("%", "%%").replace(TASK, "%a"),
         cpus=None if wanted.cpus is None else max(1, int(-(-wanted.cpus // 1))),
         memory=None if wanted.memory is None else max(1, -(-wanted.memory // _MIB)),
+        unasked=[what for what in ("cpus", "memory") if getattr(plan.spec, what) is None],
     )
 
 

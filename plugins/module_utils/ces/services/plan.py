@@ -8,25 +8,29 @@ from ..errors import CesError, InvalidValue, RefusedByPolicy
 from ..runners.command import Launch
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
+from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
 from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
 from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
+from ..values.containers_conf import breaking, overriding
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
 from ..values.policy import OptionChanges, Policy
-from ..values.quantities import cpu_count, duration_seconds, memory_bytes
+from ..values.quantities import cpu_count, duration_seconds, memory_bytes, spell_bytes
 from ..values.resources import Resources
 from ..values.spec import RunSpec
 from ..values.words import check_env
 
 if TYPE_CHECKING:
+    from ..system.allocation import Allocation
     from ..values.gpus import Gpus
 
 _UNSEEN = (
     "there is no CDI specification here: libraries take the GPUs of this run alone, but the device"
     " files of the others are in the container too (the administrator: role gpu)"
 )
+_LESS = "the Slurm job has {} of memory, less than the {} asked for here: ask Slurm for it (--mem)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Plan:
     :param in_job: it runs in a Slurm job.
     :param limitable: this host can limit what the user's containers take.
     :param gpus: the GPUs that the container gets; None for none, or if another host will know.
+    :param override: the text of the engine's configuration that is read last, or nothing.
     """
 
     spec: RunSpec
@@ -58,6 +63,7 @@ class Plan:
     in_job: bool = False
     limitable: bool = True
     gpus: Gpus | None = None
+    override: str = ""
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -95,6 +101,7 @@ class Plan:
             in_job=self.in_job,
             limitable=self.limitable,
             gpus=self.gpus,
+            overrides=bool(self.override),
         )
 
     def resources_record(self) -> dict[str, Any]:
@@ -129,19 +136,26 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
             f"a network of {spec.runner}", network, f"it is none of {', '.join(runner.networks)}"
         )
     given = _options(spec, runner, policy)
+    asked = memory_bytes(spec.memory)
     wanted = Resources(
         cpus=policy.cpus.settle(cpu_count(spec.cpus), "cpus"),
-        memory=_whole(policy.memory.settle(memory_bytes(spec.memory), "memory")),
+        memory=_whole(policy.memory.settle(asked, "memory")),
         gpu=spec.gpu,
     )
+    if system.allocation is not None and not elsewhere:
+        wanted = _in_job(wanted, system.allocation)
     if runner.check is not None:
         runner.check(given.words, wanted)
     enforced, warnings = (
         (wanted, ()) if elsewhere else enforceable(wanted, system.limiting, policy.limits)
     )
+    if asked is not None and wanted.memory is not None and wanted.memory < asked:
+        warnings += (_LESS.format(spell_bytes(wanted.memory), spell_bytes(asked)),)
     gpus = _gpus(spec, runner, system) if spec.gpu and not elsewhere else None
     if gpus is not None and gpus.edits is None and gpus.names:
         warnings += (_UNSEEN,)
+    override, disobeyed = _configuration(system) if runner.conf and not elsewhere else ("", ())
+    warnings += disobeyed
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
     _no_target_twice(extra)
@@ -162,7 +176,19 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         in_job=system.allocation is not None and not elsewhere,
         limitable=elsewhere or bool(system.limiting.controllers),
         gpus=gpus,
+        override=override,
     )
+
+
+def _configuration(system: System) -> tuple[str, tuple[str, ...]]:
+    """What has to stand against the site's and the user's containers.conf, and what that is."""
+    account = system.account
+    # the prolog's in a Slurm job; else whatever the user has set
+    last = account.environ.get(OVERRIDE, "")
+    beside = list(settings_of([last] if last else []))
+    broken = breaking([*settings_of(configuration_files(account)), *beside])
+    warnings = tuple(f"{setting}, which does not hold for this run" for setting in broken)
+    return (overriding(broken, beside) if broken else ""), warnings
 
 
 def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:
@@ -171,6 +197,11 @@ def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:
     from ..system.gpu import gpus_for
 
     return gpus_for(spec.gpus, system, runner)
+
+
+def _in_job(wanted: Resources, job: Allocation) -> Resources:
+    """What Slurm holds the job to: we set no limits of our own in it."""
+    return replace(wanted, cpus=job.cpus or wanted.cpus, memory=job.memory or wanted.memory)
 
 
 def enforceable(

@@ -15,6 +15,7 @@ from ..system.process import Streams
 from ..system.system import System
 from ..typed import AbstractContextManager, Any, Sequence
 from ..values.image import ImageFile, ImageRef
+from ..values.record import utc_form
 from ..values.spec import Credentials
 from .store import LocalImage
 from .transfer import transfer
@@ -133,7 +134,7 @@ class PodmanStore:
             digests=tuple(raw["digests"] or ()),
             names=tuple(raw["names"] or ()),
             size=raw["size"],
-            created=raw["created"],
+            created=utc_form(raw["created"]),
             architecture=raw["architecture"],
             os=raw["os"],
         )
@@ -150,7 +151,7 @@ def _from_listing(raw: dict[str, Any]) -> LocalImage:
         digests=tuple(raw.get("RepoDigests") or ()),
         names=tuple(raw["Names"]),
         size=raw.get("Size", 0),
-        created=raw.get("CreatedAt", ""),
+        created=utc_form(raw.get("CreatedAt", "")),
         architecture=raw.get("Arch") or "",
         os=raw.get("Os") or "",
     )

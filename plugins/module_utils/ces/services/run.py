@@ -314,6 +314,9 @@ def _make_directories(plan: Plan, launch: Launch) -> None:
     if plan.runner.environment is not None:
         with explained("write the container's environment"):
             write_new(launch.env_file, plan.runner.environment(launch.env))
+    if plan.override:
+        with explained("write what holds against containers.conf"):
+            write_new(launch.override_file, plan.override)
     for mount in launch.mounts[1:3]:
         with explained(f"make {mount.source} for {mount.target}"):
             if mount.source in (plan.outputs, plan.scratch):

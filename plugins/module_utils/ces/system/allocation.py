@@ -47,17 +47,26 @@ class Allocation:
     @property
     def limiting(self) -> Limiting:
         """What Slurm holds the job to; we set no limits of our own inside."""
-        held = set()
-        if self.cgroup:
-            if _first_word(f"{self.cgroup}/memory.max") not in ("", "max"):
-                held.add("memory")
-            if _first_word(f"{self.cgroup}/cpuset.cpus"):
-                held.add("cpu")
+        held = {"cpu": self.cpus, "memory": self.memory}
         return Limiting(
-            frozenset(held),
+            frozenset(name for name, amount in held.items() if amount is not None),
             "Slurm does not hold this job to them (task/cgroup with ConstrainCores and"
             " ConstrainRAMSpace would)",
         )
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that all processes of the job may use together; None where nothing holds them."""
+        most = self._said("memory.max")
+        return int(most) if most.isdigit() else None
+
+    @property
+    def cpus(self) -> int | None:
+        """How many CPUs the job has to itself; None where nothing keeps it to them."""
+        return _count(self._said("cpuset.cpus")) or None
+
+    def _said(self, name: str) -> str:
+        return _first_word(f"{self.cgroup}/{name}") if self.cgroup else ""
 
     def oom_kills(self) -> int:
         """How many of the job's processes the kernel has killed for lack of memory."""
@@ -83,6 +92,12 @@ def _job_cgroup(raw_id: str, root: str) -> str:
             directory = f"{root}{before}/job_{raw_id}"
             return directory if os.path.isdir(directory) else ""
     return ""
+
+
+def _count(cpus: str) -> int:
+    """How many CPUs a list such as ``0-3,7`` names."""
+    ranges = (part.partition("-") for part in cpus.split(",") if part)
+    return sum(int(last or first) - int(first) + 1 for first, _dash, last in ranges)
 
 
 def _first_word(path: str) -> str:

@@ -6,7 +6,6 @@ Loaded only by what has to do with GPUs.
 
 from __future__ import annotations
 
-import os
 import re
 
 from ..dataclass import dataclass
@@ -14,13 +13,13 @@ from ..errors import CesError
 from ..typed import Any, Iterator, Sequence
 from ..values.cdi import Spec, parse_spec
 from .account import Account
+from .containers_conf import configuration_files, listed
 from .files import read_json, read_text
 
 DIRECTORIES = ("/etc/cdi", "/var/run/cdi")
 """Where they are unless containers.conf says otherwise; of two alike the later one counts."""
 
 _CONFIGURED = re.compile(r"^\s*cdi_spec_dirs\s*=\s*\[([^\]]*)\]", re.MULTILINE)
-_SYSTEM = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def installed(account: Account, root: str = "") -> Installed:
 def cdi_directories(account: Account, root: str = "") -> Sequence[str]:
     """``cdi_spec_dirs`` of the last of the files of containers.conf that sets it."""
     found: Sequence[str] = DIRECTORIES
-    for file in _configuration(account, root):
+    for file in configuration_files(account, root):
         try:
             text = read_text(file, "the configuration")
         except CesError:  # podman will say what is wrong with it
@@ -72,26 +71,8 @@ def cdi_directories(account: Account, root: str = "") -> Sequence[str]:
     return found
 
 
-def _configuration(account: Account, root: str) -> Iterator[str]:
-    given = account.environ.get("CONTAINERS_CONF", "")
-    if given:
-        yield given
-        return
-    own = account.environ.get("XDG_CONFIG_HOME") or f"{account.home}/.config"
-    for file in (*(f"{root}{file}" for file in _SYSTEM), f"{own}/containers/containers.conf"):
-        yield file
-        yield from (name for name in _listed(f"{file}.d") if name.endswith(".conf"))
-
-
 def _files(directory: str) -> list[str]:
-    return [name for name in _listed(directory) if name.endswith((".json", ".yaml", ".yml"))]
-
-
-def _listed(directory: str) -> list[str]:
-    try:
-        return [f"{directory}/{name}" for name in sorted(os.listdir(directory))]
-    except OSError:
-        return []
+    return [name for name in listed(directory) if name.endswith((".json", ".yaml", ".yml"))]
 
 
 def _read(file: str) -> Any:

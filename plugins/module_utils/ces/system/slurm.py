@@ -10,6 +10,7 @@ from ..errors import CesError
 from ..runners.command import Command
 from ..typed import Iterable, Sequence
 from ..values.job import JobSpec
+from ..values.quantities import spell_bytes
 from .process import Finished, Process, Streams, last_lines
 
 ENDED = (
@@ -55,6 +56,9 @@ ERRORS = (
 )
 """(part of Slurm's message in lower case, what to do next), looked through in this order."""
 
+_TOO_MUCH = ("node configuration", "memory specification", "more processors", "node count")
+"""Parts of Slurm's messages, in lower case, about a job that asks for more than there is."""
+_MIB = 1024**2
 _QUEUE = "%i|%T|%r|%N"
 _GONE = "Invalid job id specified"
 _TEST_ANSWER = re.compile(r"Job \d+ to start at (\S+)")
@@ -103,6 +107,7 @@ class Request:
     :param name: what squeue lists it as.
     :param cpus: whole CPUs; ``memory`` in MiB.
     :param log: where what ``ces-run`` itself says goes.
+    :param unasked: which of the amounts nobody asked for: they are the policy's.
     """
 
     spec: JobSpec
@@ -111,6 +116,19 @@ class Request:
     log: str
     cpus: int | None = None
     memory: int | None = None
+    unasked: Sequence[str] = ()
+
+    @property
+    def amounts(self) -> str:
+        """What the job asks for, in words: Slurm names nothing of what it has not got."""
+        spelled = {
+            "cpus": self.cpus and f"{self.cpus} CPU{'s' if self.cpus > 1 else ''}",
+            "memory": self.memory and f"{spell_bytes(self.memory * _MIB)} of memory",
+            "gpus": self.spec.gpus and f"{self.spec.gpus} GPU(s)",
+            "nodes": self.spec.nodes and f"{self.spec.nodes} node(s)",
+        }
+        default = dict.fromkeys(self.unasked, " (this site's default)")
+        return ", ".join(f"{text}{default.get(name, '')}" for name, text in spelled.items() if text)
 
 
 class NoAnswer(CesError):
@@ -238,6 +256,8 @@ class Slurm:
         if "batch job submission failed:" in said.lower():
             said = said[said.lower().index("batch job submission failed:") :].partition(": ")[2]
         hint = hint_for(said)
+        if any(part in said.lower() for part in _TOO_MUCH) and request.amounts:
+            said = f"{said.rstrip('.')}: it asks for {request.amounts}"
         partitions = self._partitions() if "invalid partition" in said.lower() else ""
         if partitions:
             hint = f"partitions here: {partitions}"

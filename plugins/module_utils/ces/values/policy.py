@@ -26,6 +26,10 @@ class AllowedRegistry:
         """Whether the image lies below the prefix, by whole components (no look-alikes)."""
         return image.name == self.prefix or image.name.startswith(f"{self.prefix}/")
 
+    def contradicts(self, other: AllowedRegistry) -> bool:
+        """Whether the other one fetches the same images from another place."""
+        return self.prefix == other.prefix and self.rewrite != other.rewrite
+
     def source(self, image: ImageRef) -> ImageRef:
         """The image's name at the place it is fetched from."""
         if self.rewrite is None:
@@ -225,6 +229,8 @@ def _registries(keys: _Keys) -> dict[str, Any]:
             if key == "prefix" or text is not None:
                 _check_prefix(entry, key, text)
         entries.append(AllowedRegistry(prefix.rstrip("/"), rewrite and rewrite.rstrip("/")))
+        if any(entries[-1].contradicts(other) for other in entries[:-1]):
+            raise entry.wrong("prefix", f"{prefix!r} is there twice, with different rewrites")
     return {"registries": tuple(entries)}
 
 
@@ -234,7 +240,11 @@ def _check_prefix(keys: _Keys, key: str, text: str | None) -> None:
     except CesError:
         image = None
     if image is None or image.tag != "latest" or not (text or "").startswith(image.registry):
-        raise keys.wrong(key, f"{text!r} is not a registry with an optional path, in lower case")
+        raise keys.wrong(
+            key,
+            f"{text!r} is not a registry with an optional path, in lower case, as in"
+            " registry.example.org/project: no https://, no *, no tag",
+        )
 
 
 def _limits(key: str, read: Callable[..., Any], default: Any) -> Callable[[_Keys], dict[str, Any]]:

@@ -75,6 +75,9 @@ class RunRecord:
         return asdict(self)
 
 
+_SECOND = "%Y-%m-%dT%H:%M:%S"
+
+
 def utc_now() -> str:
     """Now, as records have it: ``2026-01-31T12:00:00.123Z``."""
     seconds, rest = divmod(time.time_ns(), 10**9)
@@ -82,5 +85,19 @@ def utc_now() -> str:
 
 
 def utc_second(seconds: float) -> str:
-    """A moment since the epoch, as listings have it: ``2026-01-31T12:00:00+00:00``."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(seconds))
+    """A moment since the epoch, as listings have it: ``2026-01-31T12:00:00Z``."""
+    return time.strftime(f"{_SECOND}Z", time.gmtime(seconds))
+
+
+def utc_form(text: str) -> str:
+    """The same of a moment as engines write it (RFC 3339): any fraction, any offset."""
+    moment, zone = text[:19], text[19:].lstrip(".0123456789")
+    if zone in ("Z", "+00:00"):
+        return f"{moment}Z"
+    if len(moment) < 19 or len(zone) != 6:
+        return text
+    # slow to load, and only for images that were built elsewhere than in UTC
+    from calendar import timegm
+
+    offset = int(zone[:1] + "1") * (int(zone[1:3]) * 60 + int(zone[4:]))
+    return utc_second(timegm(time.strptime(moment, _SECOND)) - offset * 60)

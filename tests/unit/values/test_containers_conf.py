@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What of containers.conf would break our promise, and what we put in its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.containers_conf import (
+    Setting,
+    breaking,
+    overriding,
+    read_settings,
+)
+
+SITE = """\
+# a comment with [brackets] and = signs
+[containers]
+#pidns = "host"
+pidns = "host" # for debugging
+volumes = [
+  "/opt:/opt:ro", # with a ] and a #
+  '/srv#1:/srv',
+]
+  env=["A=#1"]
+default_capabilities = ["CHOWN", "CAP_SYS_ADMIN", "kill"]
+
+[engine]
+runtime = 'crun'
+[engine.runtimes]
+crun = ["/usr/bin/crun"]
+"""
+
+
+def settings(text, file="/etc/containers/containers.conf"):
+    return list(read_settings(text, file))
+
+
+def test_a_file_is_taken_apart():
+    found = {setting.key: setting.value for setting in settings(SITE)}
+    assert found == {
+        "containers.pidns": '"host"',
+        "containers.volumes": """[ "/opt:/opt:ro", '/srv#1:/srv', ]""",
+        "containers.env": '["A=#1"]',
+        "containers.default_capabilities": '["CHOWN", "CAP_SYS_ADMIN", "kill"]',
+        "engine.runtime": "'crun'",
+        "engine.runtimes.crun": '["/usr/bin/crun"]',
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no equals sign", "[unclosed\n=", 'x = ["never', "a = [[[\n]"]
+)
+def test_what_is_no_toml_is_left_to_podman(text):
+    assert breaking(settings(text)) == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'userns = "keep-id"',
+        "userns = 'auto'",
+        'pidns = "host"',
+        'ipcns = "host"',
+        'utsns = "host"',
+        'volumes = ["/etc:/etc"]',
+        'volumes = ["/etc:/etc", {append=true}]',
+        'mounts = ["type=tmpfs,dst=/x"]',
+        'devices = ["/dev/fuse"]',
+        'env = ["http_proxy=http://proxy.example.org"]',
+        "env_host = true",
+        "privileged = true",
+        "read_only = true",
+        'seccomp_profile = "unconfined"',
+        'default_capabilities = ["CHOWN", "SYS_ADMIN"]',
+    ],
+)
+def test_what_breaks_the_promise_is_named_and_overridden(line):
+    (setting,) = breaking(settings(f"[containers]\n{line}\n"))
+    key, _equals, value = line.partition(" = ")
+    assert str(setting) == f"/etc/containers/containers.conf sets containers.{key} = {value}"
+    assert breaking(settings(overriding([setting]), "override")) == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'userns = "host"',
+        'userns = ""',
+        'pidns = "private"',
+        'ipcns = "private"',
+        "volumes = []",
+        "volumes = [ ]",
+        "env_host = false",
+        'seccomp_profile = "/etc/containers/stricter.json"',
+        'default_capabilities = ["CHOWN", "KILL"]',
+        "default_capabilities = []",
+        'log_driver = "journald"',
+        'tz = "Europe/London"',
+        "pids_limit = 100",
+    ],
+)
+def test_what_takes_nothing_from_it_is_left_alone(line):
+    assert breaking(settings(f"[containers]\n{line}\n")) == ()
+
+
+def test_the_last_file_counts():
+    first = settings('[containers]\npidns = "host"\nenv = ["A=1"]\n', "first")
+    last = settings('[containers]\npidns = "private"\n', "last")
+    assert [setting.file for setting in breaking([*first, *last])] == ["first"]
+    assert [setting.key for setting in breaking([*first, *last])] == ["containers.env"]
+
+
+def test_capabilities_that_a_site_took_away_stay_away():
+    text = overriding(breaking(settings('[containers]\ndefault_capabilities = ["KILL", "BPF"]\n')))
+    assert text == '[containers]\ndefault_capabilities = ["KILL"]\n'
+
+
+def test_what_a_slurm_job_says_stands_beside_it():
+    job = settings('[containers]\ncgroups = "disabled"\n[engine]\ncgroup_manager = "cgroupfs"\n')
+    broken = [Setting("site", "containers.pidns", '"host"')]
+    assert overriding(broken, job) == (
+        '[containers]\ncgroups = "disabled"\npidns = "private"\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\n'
+    )
