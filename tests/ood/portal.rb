@@ -1,16 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What an app sees of an Open OnDemand portal, for tests: clusters, forms, submissions, staged sessions, jobs, cards. Written
-# after the portal's documented behaviour (order of steps, names, what is a string), with none of its code.
+# after the portal's documented behaviour (order of steps, names, what is a string), with none of its code. Portals differ:
+#
+#     what an app gets                                    4.0    4.1    4.2
+#     view.html.erb has "session"                         no     no     yes
+#     info.html.erb and completed.html.erb are a session  yes    yes    yes
+#     data-max-, data-set-, data-hide-, data-label- and
+#     data-option-for- of a select's options (page.js)    yes    yes    yes
+#     a directive is applied when the page is shown       yes    yes    yes
+#     data-help-                                          no     yes    yes
+#     what was typed is kept in cache/APP.json (0644)     yes    yes    yes
+#
+# Where a request names no version, it is the one that gives least.
 #
 #     ruby portal.rb < REQUEST.json        prints the answers, a list
 #
 # A request says where things are, and what is to be done:
 #
-#     {"apps": "/var/www/ood/apps/sys", "clusters": "/etc/ood/config/clusters.d", "data": "/home/alice/ondemand/data",
+#     {"version": "4.2",
+#      "apps": "/var/www/ood/apps/sys", "clusters": "/etc/ood/config/clusters.d", "data": "/home/alice/ondemand/data",
 #      "do": [{"form": "batch_container_app"},
 #             {"launch": "batch_container_app", "values": {"cluster": "one", ...}},
 #             {"launch": ..., "values": {...}, "submit": false},     staged, and not given to the scheduler
 #             {"check": "batch_container_app", "values": {...}},     submit.yml.erb alone
+#             {"page": "batch_container_app", "values": {...}},      the form as a page, with what was typed before
 #             {"card": "SESSION", "app": "batch_container_app", "completed": true}]}
 require "cgi"
 require "erb"
@@ -23,6 +36,15 @@ require "pathname"
 require "securerandom"
 require "shellwords"
 require "yaml"
+# where it is a program by itself, and not sent to a host
+require_relative "page" unless __FILE__ == "-e"
+
+# By version, oldest first.
+VERSIONS = {
+  "4.0" => { session_in_view: false, directives: %w[max min set hide label optionFor] },
+  "4.1" => { session_in_view: false, directives: %w[max min set hide label optionFor help] },
+  "4.2" => { session_in_view: true, directives: %w[max min set hide label optionFor help] }
+}.freeze
 
 # A file of clusters.d.
 class PortalCluster
@@ -142,6 +164,12 @@ class PortalContext
   end
 end
 
+# The view of a running session: self is the connection, which answers nil to what it does not know.
+module PortalView
+  def self.without(connect, app) = app.view("view", connect.instance_eval { binding })
+  def self.with(connect, app, session) = app.view("view", connect.instance_eval { session && binding })
+end
+
 # A session: a directory with what an app staged, and a job.
 class PortalSession
   TemplateBinding = Struct.new(:session, :context) do
@@ -162,6 +190,16 @@ class PortalSession
   def user_context = user_defined_context_file.file? ? JSON.parse(user_defined_context_file.read) : {}
   def connect_file = staged_root.join("connection.yml")
   def cluster = OodAppkit.clusters[cluster_id]
+
+  def cache_root = @data.join("batch_connect", "cache").tap(&:mkpath)
+  def completed? = db_file.file? && JSON.parse(db_file.read)["cache_completed"] == true
+
+  # What was typed, for the next form: all can read the file.
+  def remember(context)
+    file = cache_root.join("#{app.token.tr("/", "_")}.json")
+    file.write(context.to_h.to_json)
+    file.chmod(0o644)
+  end
 
   # Check, stage, submit.
   def save(context, submit: true)
@@ -187,11 +225,10 @@ class PortalSession
     db_file.write(JSON.parse(db_file.read).merge("cache_completed" => true).to_json) if db_file.file?
   end
 
-  def card(name)
+  def card(name, version)
     return app.view(name, binding) unless name == "view"
-    session = self
     connect = OpenStruct.new(YAML.safe_load(connect_file.read))
-    app.view(name, connect.instance_eval { session && binding })
+    VERSIONS.fetch(version)[:session_in_view] ? PortalView.with(connect, app, self) : PortalView.without(connect, app)
   end
 
   private
@@ -284,17 +321,20 @@ end
 class PortalRequest
   def initialize(places)
     @places = places
+    @version = places.fetch("version", VERSIONS.keys.first)
     OodAppkit.read_clusters(places.fetch("clusters"))
   end
 
   def answer(wanted)
-    what = %w[form check launch card].find { |name| wanted.key?(name) }
+    what = %w[form page check launch card].find { |name| wanted.key?(name) }
     public_send(what, wanted)
   rescue StandardError, SyntaxError => e
     { "error" => e.message, "class" => e.class.name.to_s.split("::").last }
   end
 
   def form(wanted) = app(wanted["form"]).form
+
+  def page(wanted) = PortalPage.new(app(wanted["page"]), wanted.fetch("values"), VERSIONS.fetch(@version)[:directives]).html
 
   def check(wanted)
     context = PortalContext.new(app(wanted["check"]).fields, wanted.fetch("values"))
@@ -308,6 +348,7 @@ class PortalRequest
     session = PortalSession.new(@places.fetch("data"), app(wanted["launch"]), *wanted["id"])
     context = PortalContext.new(session.app.fields, wanted.fetch("values"))
     session.save(context, submit: wanted.fetch("submit", true))
+    session.remember(context)
     { "id" => session.id, "directory" => session.staged_root.to_s, "job" => session.job_id,
       # the portal keeps these for the next time
       "remembered" => context.to_h }
@@ -318,8 +359,9 @@ class PortalRequest
   def card(wanted)
     session = PortalSession.new(@places.fetch("data"), app(wanted.fetch("app")), wanted["card"])
     session.completed! if wanted["completed"]
-    { "info" => session.card("info"), "view" => (session.card("view") if session.connect_file.file?),
-      "completed" => (session.card("completed") if wanted["completed"]) }
+    running = session.connect_file.file? && !session.completed?
+    { "info" => session.card("info", @version), "view" => (session.card("view", @version) if running),
+      "completed" => (session.card("completed", @version) if wanted["completed"]) }
   end
 
   private

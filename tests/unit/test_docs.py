@@ -192,7 +192,9 @@ def told(page: str) -> list[str]:
     """The messages that a page explains: literal parts of what is said."""
     table = page.split("## When something goes wrong")[1]
     return [
-        re.search(r"`([^`]+)`", row)[1] for row in re.findall(r"^\| (.*`[^`]+`.*?) \|", table, re.M)
+        message
+        for cell in re.findall(r"^\| ([^|\n]+) \|", table, re.M)
+        for message in re.findall(r"`([^`]+)`", cell)[:1]
     ]
 
 
@@ -216,7 +218,7 @@ def test_messages_that_administrators_look_up_exist(message):
 
 @pytest.mark.parametrize("message", told(WEB_FORM))
 def test_messages_that_users_of_the_web_form_look_up_exist(message):
-    text = sources("roles/ood_apps/files/**/*.rb", "roles/ood_apps/files/**/*.erb")
+    text = sources(*(f"roles/ood_apps/files/**/*.{kind}" for kind in ("rb", "erb", "sh")))
     assert all(part in text for part in literal_parts(message))
 
 

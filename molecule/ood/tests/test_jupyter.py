@@ -19,7 +19,7 @@ import yaml
 from browser import PORTAL, Lab, browser
 from remote import Host, wait_until
 from selenium import webdriver
-from users import SITE, TOKEN, Session, User
+from users import SITE, TOKEN, Session, User, read_card
 
 HERE = Path(__file__).resolve().parent
 PICTURE = HERE.parents[2] / "build/jupyterlab.png"
@@ -276,6 +276,26 @@ def test_one_that_cannot_begin_says_why_and_has_no_button(images: None, alice: U
         and "it lies outside what may be mounted here" in outcome["Reason"]
     )
     assert "connection.yml" not in session.files() and "server" not in session.files()
+
+
+def test_a_private_image_needs_a_token_and_says_so(images: None, alice: User) -> None:
+    """She has it for podman, not for apptainer."""
+    session = launch(alice, runner="apptainer").end()
+    outcome = session.outcome()
+    assert (outcome["State"], outcome["Step"]) == ("FAILED", "pull")
+    assert outcome["Reason"].startswith(
+        "The image could not be fetched. Could not ask the registry"
+    )
+    assert "(Registry user and Registry token)" in outcome["Reason"]
+    assert "connection.yml" not in session.files()
+
+    credentials = {"registry_user": SITE["testbed_registry_user"], "registry_token": TOKEN}
+    for values in ({}, credentials):
+        session = launch(alice, runner="podman", **values)
+        wait_for_server(session)
+        said = read_card(session.card()["info"])
+        assert ("Note" in said) == (not values), said
+        alice.run(f"scancel {session.job}").ok()
 
 
 def test_a_directory_that_is_none_is_refused(alice: User) -> None:

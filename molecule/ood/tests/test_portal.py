@@ -71,8 +71,17 @@ def test_who_may_use_two_has_limits_of_each(bob):
         "cluster"
     ]["options"]
     assert (title, name) == ("The cluster of the test bed", "tre")
-    assert (large["data-max-cores"], large["data-hide-gpus"]) == (2, False)
-    assert (small["data-max-cores"], small["data-hide-gpus"]) == (1, True)
+    assert (large["data-label-cores"], large["data-hide-gpus"]) == ("Cores, up to 2", False)
+    assert (small["data-label-cores"], small["data-hide-gpus"]) == ("Cores, up to 1", True)
+
+
+def test_another_name_of_a_cluster_is_hidden(portal):
+    """The portal would list each job twice."""
+    hidden = {
+        name: read_yaml(portal, f"{CLUSTERS}/{name}.yml")["v2"]["metadata"].get("hidden")
+        for name in ("tre", "tre-small", "island")
+    }
+    assert hidden == {"tre": None, "tre-small": True, "island": None}
 
 
 WRONG = {

@@ -7,11 +7,10 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from html import unescape
 
 import pytest
 from remote import Host, wait_until
-from users import IMAGE, OVER, SITE, TOKEN, User
+from users import IMAGE, OVER, SITE, TOKEN, User, read_card
 
 DATED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 KEPT = {
@@ -82,6 +81,17 @@ def test_its_outputs_are_where_the_card_says(done, alice):
     assert alice.run(f"ls -d {record['scratch']}").rc != 0
 
 
+def test_what_was_typed_is_read_by_nobody_else(done, alice, bob):
+    """The portal keeps it in a file that all may read; here the home may be entered."""
+    alice.run("chmod 711 ~").ok()
+    cache = f"{alice.home}/ondemand/data/batch_connect/cache"
+    assert "Servus" in alice.run(f"cat {cache}/*.json").ok().out
+    assert alice.run(f"stat -c %a {cache}").ok().out.strip() == "700"
+    seen = bob.run(f"cat {cache}/sys_batch_container_app.json")
+    alice.run("chmod 700 ~").ok()
+    assert seen.rc != 0 and "Permission denied" in seen.err
+
+
 def test_the_log_says_which_step_what_ran_and_where(done, alice):
     log = done.log()
     for said in (
@@ -130,23 +140,35 @@ def test_an_image_that_is_not_there_is_told(alice):
     session = alice.container(image=IMAGE.replace(":1.0", ":no-such")).end()
     outcome = session.outcome()
     assert (outcome["headline"], outcome["Step"]) == ("The container failed", "pull")
-    assert "the registry has no such image or tag" in outcome["Reason"]
+    assert re.fullmatch(
+        r"The image could not be fetched\. Could not find image \S+no-such: the registry has"
+        r" no such image or tag\. Check the image's name and tag\.",
+        outcome["Reason"],
+    )
     assert "registry-token" not in session.files()
 
 
 def test_an_option_that_the_site_does_not_allow_is_told(alice):
     outcome = alice.container(engine_args="--privileged").end().outcome()
     assert outcome["headline"] == "The container failed"
-    assert "--privileged" in outcome["Reason"] and "not allowed" in outcome["Reason"]
+    assert outcome["Reason"].startswith(
+        "The container was not started. Could not pass --privileged to podman: the option is not"
+    )
 
 
 def test_while_it_runs_the_card_says_so_and_cancelling_stops_it(alice, node):
-    session = alice.container(container_args="--duration 60")
+    session = alice.container(container_args="--duration 60", container_name="mine")
     session.wait_for("RUNNING")
     wait_until(lambda: "Servus" in session.log() or "Hello" in session.log(), "its first line", 60)
     card = session.card()
     assert "The container runs on node1." in card["view"]
-    assert IMAGE in unescape(card["info"])
+    said = read_card(card["info"])
+    assert (said["Cluster"], said["Image"]) == ("The cluster of the test bed", IMAGE)
+    assert (said["Container name"], said["Project"]) == ("mine", "proj1")
+    assert said["Log"] == f"{session.directory}/output.log"
+    another = alice.container(container_name="mine").end().outcome()
+    assert another["headline"] == "The container failed"
+    assert "write another Container name" in another["Reason"]
     alice.run(f"scancel {session.job}").ok()
     session.end()
     outcome = session.outcome()
@@ -237,6 +259,7 @@ def test_apptainer_and_its_file_in_the_home_directory(alice, node):
     again = alice.container(runner="apptainer", reuse_sif="1", container_args="--name Ada").end()
     assert again.outcome()["headline"] == "The container succeeded", again.log()
     assert "Goodbye Ada!" in again.log()
+    assert "the registry is not asked" in again.log()
     assert json.loads(again.file("run/run.json"))["image"] == f"{alice.home}/hello-tre:1.0.sif"
     alice.run("rm hello-tre:1.0.sif").ok()
 
@@ -244,7 +267,7 @@ def test_apptainer_and_its_file_in_the_home_directory(alice, node):
 def test_who_is_in_several_projects_chooses_one(bob):
     outcome = bob.container().end().outcome()
     assert outcome["headline"] == "The container failed"
-    assert "there are several: proj1, proj2" in outcome["Reason"]
+    assert "there are several: proj1, proj2. Write one of them into Project." in outcome["Reason"]
     session = bob.container(project="proj2").end()
     assert session.outcome()["headline"] == "The container succeeded"
     mounts = json.loads(session.file("run/run.json"))["mounts"]

@@ -20,7 +20,7 @@ from remote import Done, Host, Person, wait_until
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars/all.yml").read_text())
 TOP = Path(__file__).resolve().parents[3]
-PORTAL = (TOP / "tests/ood/portal.rb").read_text()
+PORTAL = "".join((TOP / "tests/ood" / name).read_text() for name in ("page.rb", "portal.rb"))
 APPS = "/var/www/ood/apps/sys"
 CLUSTERS = "/etc/ood/config/clusters.d"
 IMAGE = SITE["testbed_image"]
@@ -84,11 +84,11 @@ class Session:
 
 
 def read_card(html: str) -> dict[str, str]:
-    """The rows of a completed view's table, its links, and its headline."""
+    """The rows of a card's table, its links, and its headline."""
     rows = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', html)
     links = re.findall(r'<li>(\w+): <a href="[^"]*">(.*?)</a></li>', html)
-    headline = re.findall(r"<strong>(.*?)</strong>", html)
-    return {name: unescape(value) for name, value in [*rows, *links, ("headline", headline[0])]}
+    headline = [("headline", text) for text in re.findall(r"<strong>(.*?)</strong>", html)]
+    return {unescape(name): unescape(value) for name, value in [*rows, *links, *headline]}
 
 
 class User(Person):
@@ -99,9 +99,10 @@ class User(Person):
         (uid,) = (person["uid"] for person in SITE["testbed_people"] if person["name"] == name)
         return cls(portal, name, uid, IMAGE)
 
-    def ask(self, *wanted: dict[str, Any]) -> list[Any]:
+    def ask(self, *wanted: dict[str, Any], version: str = "4.0") -> list[Any]:
         """What the portal's server of this user answers."""
         places = {
+            "version": version,
             "apps": APPS,
             "clusters": CLUSTERS,
             "data": f"{self.home}/ondemand/data",

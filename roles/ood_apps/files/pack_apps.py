@@ -8,6 +8,7 @@ tests.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +29,23 @@ def mode_of(content: bytes) -> int:
     return 0o755 if content.startswith(b"#!") else 0o644
 
 
+def grammar(collection: Path) -> bytes:
+    """The patterns of the core that forms check values by, as Ruby and browsers read them too."""
+    sys.path.insert(0, str(collection / "plugins/module_utils"))
+    from ces.values.grammar import PATTERNS
+
+    return f"{json.dumps(PATTERNS, indent=1)}\n".encode()
+
+
 def entries(collection: Path, app: str) -> Iterator[Entry]:
     """All files of an app as it is installed."""
     files = collection / "roles/ood_apps/files"
     yield from below(files / "apps" / app, app)
     for file in sorted((files / "shared").glob("*.rb")):
         yield f"{app}/shared/{file.name}", file.read_bytes(), 0o644
+    yield f"{app}/shared/grammar.json", grammar(collection), 0o644
+    # where the portal looks for it
+    yield f"{app}/form.js", (files / "shared/form.js").read_bytes(), 0o644
     yield from below(files / "shared/shell", f"{app}/template/ces")
     yield f"{app}/VERSION", f"{version(collection)}\n".encode(), 0o644
 

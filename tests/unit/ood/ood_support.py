@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "roles/ood_apps/files"
 APPS = sorted(path.name for path in (FILES / "apps").iterdir() if path.is_dir())
 JUPYTER = {"jupyter_image": "registry.example.org/site/jupyterlab:1.0"}
+VERSIONS = ("4.0", "4.1", "4.2")
+"""Portals that we promise to work with, as tests/ood/portal.rb tells them apart."""
 LARGE: dict[str, Any] = {
     **JUPYTER,
     "max_cores": 8,
@@ -70,6 +72,7 @@ class Portal:
     apps: Path
     place: Path
     bin_overrides: dict[str, str] = field(default_factory=dict)
+    version: str = "4.0"
 
     @property
     def data(self) -> Path:
@@ -89,6 +92,7 @@ class Portal:
     def ask(self, *wanted: dict[str, Any]) -> list[Any]:
         """What the portal answers to each of the requests."""
         request = {
+            "version": self.version,
             "apps": str(self.apps),
             "clusters": str(self.place / "clusters.d"),
             "data": str(self.data),

@@ -5,11 +5,17 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from html import unescape
 from pathlib import Path
 
 import pytest
+from ood_support import APPS, FILES, ROOT, VERSIONS
 
+sys.path.insert(0, str(ROOT / "roles/ces_tools/files"))
+from ces_commands.verbs import VERBS, spellings
+
+CORE = ROOT / "plugins/module_utils/ces"
 APP = "batch_container_app"
 IMAGE = "registry.example.org/project/image:2.1"
 RECORD = {
@@ -148,8 +154,113 @@ def test_a_damaged_record_is_no_success_and_no_error(portal, session, tmp_path, 
     assert found["headline"] == "The container was cancelled"
 
 
-def test_a_session_that_runs_says_so(portal, session):
-    (Path(session["directory"]) / "connection.yml").write_text("host: node1\nport: \npassword: \n")
+@pytest.fixture(params=VERSIONS)
+def every_portal(portal, request):
+    """One of each version."""
+    portal.version = request.param
+    return portal
+
+
+VIEWS = {
+    "batch_container_app": "<p>The container runs on node1.</p>",
+    "greetings_app": "<p>node1 greets you.</p>",
+    "jupyter_app": "<p>JupyterLab runs on node1. ",
+}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_a_session_that_runs_says_so(every_portal, app):
+    """Views of portals before 4.2 have the connection and no session."""
+    values = {"cluster": "large", "image": IMAGE, "cores": "1", "memory": "1", "gpus": "0"}
+    session = every_portal.launch(app, **values)
+    directory = Path(session["directory"])
+    (directory / "connection.yml").write_text("host: node1\nport: 2000\npassword: abc\n")
+    (directory / "output.log").write_text("x")
+    (found,) = every_portal.ask({"card": session["id"], "app": app})
+    assert "error" not in found
+    assert VIEWS[app] in found["view"]
+    assert f"fs{directory}/output.log" in found["info"]
+    done = every_portal.ask({"card": session["id"], "app": app, "completed": True})
+    assert "error" not in done[0]
+
+
+def rows(html: str) -> dict[str, str]:
+    found = re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', html)
+    return {unescape(name): unescape(text) for name, text in found}
+
+
+def test_a_card_says_what_was_launched_where(portal, session, tmp_path):
     (found,) = portal.ask({"card": session["id"], "app": APP})
-    assert "The container runs on node1" in found["view"]
-    assert IMAGE in unescape(found["info"])
+    said = rows(found["info"])
+    assert (said["Cluster"], said["Image"]) == ("Large", IMAGE)
+    assert said["Container name"] == f"image-{session['id']}"
+    assert "Project" not in said
+    # which project it was is known when it runs
+    mounts = [{"source": "/safe_data/proj2", "target": "/safe_data"}]
+    write_record(session, tmp_path, state="RUNNING", mounts=mounts)
+    (found,) = portal.ask({"card": session["id"], "app": APP})
+    assert rows(found["info"])["Project"] == "proj2"
+
+
+def test_long_names_break_on_a_small_screen(portal, session):
+    (found,) = portal.ask({"card": session["id"], "app": APP})
+    assert '<table class="table table-sm text-break">' in found["info"]
+
+
+def test_the_button_has_room_below_it(portal):
+    session = portal.launch("jupyter_app", cluster="large")
+    connection = Path(session["directory"]) / "connection.yml"
+    connection.write_text("host: n1\nport: 2000\npassword: abc\n")
+    (found,) = portal.ask({"card": session["id"], "app": "jupyter_app"})
+    assert '<form class="mb-3" ' in found["view"]
+
+
+CURES = {
+    "the image may be private: give a user name and token (ces-pull --username)": (
+        "the image may be private: give a user name and token (Registry user and Registry token)"
+    ),
+    "name x is already in use. choose another name with -n, or stop that container with ces-stop": (
+        "name x is already in use. write another Container name, or cancel the session that has it"
+    ),
+    "leave --gpu out, or ask the administrator": "set GPUs to 0, or ask the administrator",
+    "there are several: a, b. choose one with --project NAME (or CES_PROJECT)": (
+        "there are several: a, b. write one of them into Project"
+    ),
+    "move it away, or pull with --force": "move it away, or tick Reuse the image file",
+    "Choose one with --project NAME (or CES_PROJECT).": "Write one of them into Project.",
+    "--memory is more than the policy's 4 GiB": "Memory (GiB) is more than the policy's 4 GiB",
+    "the option --privileged of podman is not allowed": (
+        "the option --privileged of podman is not allowed"
+    ),
+    "could not pass --name to podman: no. allowed: --env, --name; else ask": (
+        "could not pass --name to podman: no. allowed: --env, --name; else ask"
+    ),
+    "Could not pass --name to podman: no. Allowed: --env, --name.": (
+        "Could not pass --name to podman: no. Allowed: --env, --name."
+    ),
+    "use x-n and my--gpu-run": "use x-n and my--gpu-run",
+}
+
+
+@pytest.mark.parametrize("said", CURES)
+def test_a_card_names_the_forms_fields(portal, session, tmp_path, said):
+    write_record(session, tmp_path, state="FAILED", rc=125, reason=said)
+    assert card(portal, session)["Reason"] == CURES[said]
+
+
+def test_the_advice_that_has_other_words_on_a_form_is_what_the_core_says():
+    """Whoever writes the sentence anew in the core finds that the form has words for it."""
+    core = "".join(file.read_text() for file in CORE.rglob("*.py"))
+    table = (FILES / "shared/cures.rb").read_text().split("SENTENCES = {")[1].split("}.freeze")[0]
+    sentences = re.findall(r'"([^"]+)" =>', table)
+    assert len(sentences) > 10
+    assert [sentence for sentence in sentences if sentence not in core] == []
+
+
+def test_every_option_that_a_card_puts_into_words_is_one(forms):
+    """And is put into the name of a field."""
+    ruby = (FILES / "shared/cures.rb").read_text()
+    options = re.findall(r'"(--?[a-z-]+)" => "([a-z_]+)"', ruby)
+    known = {name for verb in ("run", "pull") for name in spellings(VERBS[verb])}
+    assert options and {option for option, _field in options} <= known
+    assert {field for _option, field in options} <= set(forms[APP]["form"])

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
+import html
 import json
+import random
 import re
 import subprocess
 
 import pytest
-from ood_support import APPS, FILES, ROOT, SMALL
+from ood_support import APPS, FILES, LARGE, ROOT, SMALL
 from py_mini_racer import JSEvalException, MiniRacer
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 
 # what the portal's own objects take it for
 NAMES = """
@@ -17,7 +23,9 @@ display method partition format count first group_by send class each filter find
 select sort sum table then zip label help widget value id title
 """
 RESERVED = set(NAMES.split())
-DIRECTIVE = re.compile(r"data-(max|min|hide|set|option-for|exclusive-option-for|label|help)-(.+)")
+DIRECTIVE = re.compile(
+    r"data-(max|min|hide|set|option-for|exclusive-option-for|label|help|most)-(.+)"
+)
 
 
 def options_of(attribute):
@@ -104,7 +112,8 @@ def test_the_page_for_researchers_has_every_field(forms):
     rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/web-form.md").read_text(), re.M)
     documented = {name.strip() for row in rows for name in row.split(",")}
     form = forms["batch_container_app"]
-    assert {form["attributes"][name]["label"] for name in form["form"]} <= documented
+    labels = {form["attributes"][name]["label"].split(", up to ")[0] for name in form["form"]}
+    assert labels <= documented
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -115,14 +124,18 @@ def test_all_options_of_a_select_have_the_same_directives(forms, app):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_what_can_be_hidden_is_set_and_is_not_required(forms, app):
-    form = forms[app]
-    found = list(directives(form))
-    hidden = {(cause, target) for cause, kind, target, _value in found if kind == "hide"}
-    put = {(cause, target) for cause, kind, target, _value in found if kind == "set"}
-    assert hidden <= put
-    for _cause, target in hidden:
-        assert not form["attributes"][target].get("required")
+def test_a_browser_does_not_look_at_what_can_be_hidden(forms, app):
+    """It would refuse the form for a field that nobody sees."""
+    hidden = [target for _cause, kind, target, _value in directives(forms[app]) if kind == "hide"]
+    for target in hidden:
+        assert not {"required", "max", "pattern"} & forms[app]["attributes"][target].keys()
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_no_directive_changes_what_was_typed(forms, app):
+    """A portal applies them to a form that comes back, before anybody chooses anything."""
+    kinds = {kind for _cause, kind, _target, _value in directives(forms[app])}
+    assert kinds <= {"hide", "label", "most", "option-for"}
 
 
 @pytest.mark.parametrize("app", APPS)
@@ -177,6 +190,21 @@ IMAGES = {
     "r.example.org/a:": False,
     "r.example.org/a@sha256:00": False,
     "-r.example.org/a;id": False,
+    "r.io/a..b": False,
+    "r.io/a__b": True,
+    "r.io/a___b": False,
+    "r.io/a---b": True,
+    "r-.io/a": False,
+    "r.io/a@sha512:" + "0" * 128: True,
+    "r.io/a@sha512:" + "0" * 64: False,
+    "[2001:db8::1]:5000/a:1": True,
+    "[2001:db8::1]/a": True,
+    "[2001:db8::g]/a": False,
+    "R.io/a": True,
+    "r.io/" + "a" * 250: True,
+    "r.io/" + "a" * 251: False,
+    "r.io/" + "a" * 250 + ":" + "t" * 128 + "@sha512:" + "0" * 128: True,
+    "r.io/a:" + "t" * 129: False,
     "": True,
 }
 
@@ -199,16 +227,50 @@ def test_browser_and_server_agree_about_images(browser, forms, portal):
     }
 
 
+def is_image(text: str) -> bool:
+    try:
+        ImageRef.parse(text)
+    except CesError:
+        return False
+    return True
+
+
+def test_forms_and_commands_have_one_grammar_of_images(browser, forms):
+    """Names by hand, and names in which something was changed by chance."""
+    pattern = forms["batch_container_app"]["attributes"]["image"]["pattern"]
+    browser.eval("matches = (pattern, text) => read(pattern).test(text)")
+    chance = random.Random(14)  # noqa: S311  the same names each time
+    parts = [*"aA0z.:/@-_[] ", "..", "__", ":5000", "@sha256:" + "a" * 64, "/b-c", "localhost"]
+    named = [image for image in IMAGES if image]
+    for image in list(named):
+        for _turn in range(40):
+            at = chance.randrange(len(image) + 1)
+            cut = at + chance.choice((0, 0, 1, 2))
+            named.append(image[:at] + chance.choice(parts) + image[cut:])
+    accepted = {image: browser.call("matches", pattern, image) for image in named}
+    assert accepted == {image: is_image(image) for image in named}
+    assert len(accepted) > 900 and 100 < sum(accepted.values()) < len(accepted) - 100
+
+
 def test_limits_and_fields_change_with_the_cluster(forms):
     cluster = forms["batch_container_app"]["attributes"]["cluster"]
     assert [option[:2] for option in cluster["options"]] == [["Large", "large"], ["Small", "small"]]
     large, small = options_of(cluster)
-    assert (large["data-max-cores"], large["data-max-memory"], large["data-max-gpus"]) == (8, 16, 2)
-    assert (small["data-max-cores"], small["data-max-memory"], small["data-hide-gpus"]) == (
+    assert (large["data-label-cores"], small["data-label-cores"]) == (
+        "Cores, up to 8",
+        "Cores, up to 2",
+    )
+    assert (large["data-label-memory"], small["data-label-memory"]) == (
+        "Memory (GiB), up to 16",
+        "Memory (GiB), up to 4",
+    )
+    assert (large["data-most-gpus"], large["data-hide-gpus"], small["data-hide-gpus"]) == (
         2,
-        4,
+        False,
         True,
     )
+    # what the largest allows, so that no portal takes it for a limit at which the value stood
+    assert forms["batch_container_app"]["attributes"]["cores"]["max"] == 8
     runner = forms["batch_container_app"]["attributes"]["runner"]
     podman, apptainer = options_of(runner)
     assert podman["data-hide-reuse-sif"] and not apptainer["data-hide-reuse-sif"]
@@ -216,6 +278,27 @@ def test_limits_and_fields_change_with_the_cluster(forms):
         apptainer["data-option-for-cluster-large"]
         and not apptainer["data-option-for-cluster-small"]
     )
+
+
+def test_the_maximum_is_the_largest_clusters_wherever_it_stands(portal):
+    portal.has_cluster("larger", {**LARGE, "max_cores": 64, "order": 9})
+    cores = portal.form("batch_container_app")["attributes"]["cores"]
+    assert (cores["label"], cores["max"]) == ("Cores, up to 8", 64)
+
+
+def test_a_form_says_how_long_a_job_may_be(portal):
+    said = portal.form("batch_container_app")["form_header"]
+    assert said == "A job may run for 6 h. Then it is ended."
+    portal.has_cluster("small", {**SMALL, "wall_time": 0.5}, title="Small *jobs*")
+    said = html.unescape(portal.form("jupyter_app")["form_header"])
+    assert said == "A job may run for 6 h on Large, 30 min on Small *jobs*. Then it is ended."
+
+
+def test_the_example_of_an_option_is_one_that_all_runners_have(forms):
+    word, value = forms["batch_container_app"]["attributes"]["engine_args"]["placeholder"].split()
+    assert value == "type=bind,source=${HOME}/my_models,target=/models,readonly"
+    for name, runner in RUNNERS.items():
+        assert any(word == option.name for option in runner.options), name
 
 
 def test_one_cluster_is_no_choice_and_what_it_lacks_is_no_field(portal):

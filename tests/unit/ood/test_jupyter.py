@@ -136,7 +136,7 @@ def test_the_button_posts_the_password(portal):
         "host: n1.example.org\nport: 2000\npassword: Abc123\n"
     )
     (card,) = portal.ask({"card": session["id"], "app": "jupyter_app"})
-    form = re.search(r'<form action="([^"]*)" method="post".*</form>', card["view"])
+    form = re.search(r'<form class="mb-3" action="([^"]*)" method="post".*</form>', card["view"])
     server = "/node/n1.example.org/2000"
     assert html.unescape(form[1]) == f"{server}/login?next={server.replace('/', '%2F')}%2Flab"
     assert 'type="hidden" name="password" value="Abc123"' in form[0]

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from ood_support import APPS
+from ood_support import APPS, JUPYTER
 
 APP = "batch_container_app"
 TOKEN = 'it\'s a "t0ken" $HOME `id`'  # noqa: S105
@@ -214,3 +214,135 @@ def test_what_the_container_gets_travels_in_files_of_the_users_alone(portal):
         "options.txt": "--read-only\n",
     }
     assert {stat.S_IMODE((staged / name).stat().st_mode) for name in found} == {0o600}
+
+
+@pytest.mark.parametrize("app", APPS)
+def test_what_the_portal_remembers_is_the_users_alone(portal, app):
+    """Its files are everybody's to read; the directory is not, also where it was there before."""
+    cache = portal.data / "batch_connect/cache"
+    cache.mkdir(parents=True, mode=0o755)
+    answer = portal.launch(app, cluster="large", image=RIGHT["image"])
+    assert "error" not in answer
+    assert [file.name for file in cache.iterdir()] == [f"sys_{app}.json"]
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+
+
+COMPLAINT = """
+ces-{name}: warning: this is no matter
+ces-{name}: could not {tried}
+  answer: {said}
+  to do:  {hint}.
+  ran:    podman --secret
+"""
+
+
+class Scripts:
+    """A session's scripts, as the portal's job script runs them, with stand-ins for commands."""
+
+    def __init__(self, place: Path, directory: str) -> None:
+        self.place, self.directory = place, Path(directory)
+        (place / "bin").mkdir()
+        (place / "home").mkdir()
+        for name in ("ces-pull", "ces-run"):
+            self.have(name, "")
+
+    def have(self, name: str, script: str) -> None:
+        file = self.place / "bin" / name
+        file.write_text(f'#!/bin/sh\necho "$@" >>{self.place}/told.{name}\n{script}\n')
+        file.chmod(0o755)
+
+    def complain(self, name: str, **words: str) -> None:
+        said = COMPLAINT.format(name=name.removeprefix("ces-"), **words)
+        self.have(name, f"cat >&2 <<'END'\n{said.strip()}\nEND\nexit 125")
+
+    def run(self) -> dict[str, str]:
+        """What they noted for the card."""
+        # find_port and create_passwd are the portal's; the host's name is the job script's
+        script = (
+            'cd "$1"; host=localhost; find_port() { echo 1; }; create_passwd() { printf %048d 0; };'
+            " . ./before.sh; ./script.sh"
+        )
+        env = {"PATH": f"{self.place}/bin:{os.environ['PATH']}", "HOME": f"{self.place}/home"}
+        with (self.directory / "output.log").open("wb") as log:
+            subprocess.run(
+                ["bash", "-c", script, "_", self.directory],
+                env=env,
+                stdout=log,
+                stderr=log,
+                check=False,
+                timeout=60,
+            )
+        lines = (self.directory / "progress").read_text().splitlines()
+        return {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
+
+    def told(self, name: str) -> str:
+        file = self.place / f"told.{name}"
+        return file.read_text() if file.exists() else ""
+
+
+ANSWER = {"tried": "ask r for image", "said": "it is secret", "hint": "give a name"}
+SENTENCE = "Could not ask r for image: it is secret. Give a name."
+
+
+def test_the_reason_is_what_the_command_complained_of_and_no_line_of_the_log(portal, tmp_path):
+    scripts = Scripts(tmp_path, portal.launch(APP, **RIGHT)["directory"])
+    scripts.complain("ces-pull", **ANSWER)
+    noted = scripts.run()
+    assert noted["reason"] == f"The image could not be fetched. {SENTENCE}"
+    assert (noted["step"], noted["state"]) == ("pull", "FAILED")
+    scripts.have("ces-pull", "echo pulled")
+    scripts.complain("ces-run", **ANSWER)
+    noted = scripts.run()
+    assert noted["reason"] == f"The container was not started. {SENTENCE}"
+
+
+def test_an_image_file_that_is_reused_needs_no_registry(portal, tmp_path):
+    values = {**RIGHT, "runner": "apptainer", "reuse_sif": "1"}
+    scripts = Scripts(tmp_path, portal.launch(APP, **values)["directory"])
+    file = tmp_path / "home/image:2.1.sif"
+    assert scripts.run()["state"] == "COMPLETED"
+    assert scripts.told("ces-pull").startswith("apptainer --username ada ")
+    file.write_text("")
+    (tmp_path / "told.ces-pull").unlink()
+    assert scripts.run()["state"] == "COMPLETED"
+    assert scripts.told("ces-pull") == ""
+    assert scripts.told("ces-run").endswith(f" {file}\n")
+
+
+def jupyter(portal, tmp_path: Path, **values: str) -> Scripts:
+    answer = portal.launch("jupyter_app", cluster="large", **values)
+    scripts = Scripts(tmp_path, answer["directory"])
+    # what holds a port is looked at elsewhere
+    (scripts.directory / "forward.py").write_text("print('bound', flush=True)\n")
+    return scripts
+
+
+def test_jupyterlab_tells_what_the_registry_answered(portal, tmp_path):
+    scripts = jupyter(portal, tmp_path)
+    scripts.complain("ces-pull", **ANSWER)
+    missing = {"tried": "run x", "said": "the image is not in your storage"}
+    scripts.complain("ces-run", **missing, hint="pull it first: ces-pull x")
+    noted = scripts.run()
+    assert noted["reason"] == f"The image could not be fetched. {SENTENCE}"
+    assert (noted["step"], noted["state"], noted["note"]) == ("pull", "FAILED", "")
+
+
+def test_jupyterlab_runs_the_image_that_is_there_and_says_so(portal, tmp_path):
+    scripts = jupyter(portal, tmp_path)
+    scripts.complain("ces-pull", **ANSWER)
+    noted = scripts.run()
+    assert noted["state"] == "COMPLETED"
+    assert " --pull never " in scripts.told("ces-run")
+    assert noted["note"].endswith(f"so the one that is there is used. {SENTENCE}")
+    card = portal.ask({"card": scripts.directory.name, "app": "jupyter_app"})[0]
+    assert "so the one that is there is used" in card["info"]
+
+
+def test_jupyterlab_gives_the_registry_the_token(portal, tmp_path):
+    scripts = jupyter(portal, tmp_path, registry_user="ada", registry_token=TOKEN)
+    scripts.have("ces-pull", f"cat >{tmp_path}/token")
+    assert scripts.run()["state"] == "COMPLETED"
+    words = f"podman --username ada --password-stdin {JUPYTER['jupyter_image']}\n"
+    assert scripts.told("ces-pull") == words
+    assert (tmp_path / "token").read_text() == TOKEN
+    assert files_with(TOKEN, portal.data) == []

@@ -62,10 +62,6 @@ WRONG = [
     ({"memory": "17"}, "Memory (GiB): Large allows at most 16."),
     ({"gpus": "3"}, "GPUs: Large allows at most 2."),
     (
-        {"cluster": "small", "gpus": "1", "cores": "1", "memory": "1"},
-        "GPUs: Small allows at most 0.",
-    ),
-    (
         {"cluster": "small", "runner": "apptainer", "cores": "1", "memory": "1"},
         'Small has podman, not "apptainer"',
     ),
@@ -73,7 +69,10 @@ WRONG = [
         {"runner": "docker"},
         'Runner: Large has podman and apptainer, not "docker": choose one of these.',
     ),
-    ({"reuse_sif": "maybe"}, "Reuse the image file: it is neither ticked nor not."),
+    (
+        {"runner": "apptainer", "reuse_sif": "maybe"},
+        "Reuse the image file: it is neither ticked nor not.",
+    ),
     ({"container_name": "-rm"}, 'Container name: "-rm" cannot be used: use letters, digits'),
     ({"container_name": "a" * 129}, "Container name: it is longer than 128 characters"),
     (
@@ -163,6 +162,24 @@ def test_empty_fields_have_the_usual_values(portal):
         "script"
     ]
     assert script["native"] == ["-N", "1", "-n", "1", "-c", "1", "--mem=4G"]
+
+
+HIDDEN = {"cluster": "small", "gpus": "2", "reuse_sif": "1", "cores": "1", "memory": "1"}
+
+
+def test_what_the_form_hides_is_not_asked_for_and_not_remembered(portal):
+    """It was typed for another cluster or runner that was chosen before."""
+    answer = portal.launch(APP, **{**RIGHT, **HIDDEN})
+    assert "error" not in answer
+    assert (answer["remembered"]["gpus"], answer["remembered"]["reuse_sif"]) == ("0", "0")
+    native = portal.check(APP, **{**RIGHT, **HIDDEN})["script"]["native"]
+    assert not [word for word in native if word.startswith("--gres")]
+
+
+def test_a_refused_form_comes_back_as_it_was_typed(portal):
+    wrong = {**RIGHT, **HIDDEN, "image": "alpine"}
+    shown = portal.check(APP, **wrong)["shown_again"]
+    assert {name: shown[name] for name in wrong} == wrong
 
 
 def test_the_job_is_called_as_the_image(portal):

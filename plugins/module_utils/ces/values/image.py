@@ -16,11 +16,11 @@ _DIGITS = "0123456789"
 _SMALL = f"{_DIGITS}abcdefghijklmnopqrstuvwxyz"
 _ALPHANUMERIC = f"{_SMALL}ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _HEXADECIMAL = f"{_DIGITS}abcdefABCDEF"
-_SEPARATORS = (".", "_", "__")
-_TAG_MAX = 128
+COMPONENT_SEPARATORS = (".", "_", "__")
+TAG_MAX = 128
 _HASH_MIN = 32
-_DIGEST_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
-_NAME_MAX = 255
+DIGEST_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+NAME_MAX = 255
 _TRANSPORT = r"(?s)([a-z-]+://|(docker-archive|oci|oci-archive|dir|containers-storage):).*"
 _FORM = "write it as registry.example.org/project/image:tag"
 
@@ -47,8 +47,8 @@ class ImageRef:
             raise InvalidValue("an image", text, _why_not(text), _FORM)
         if not _names_a_host(registry):
             raise InvalidValue("an image", text, "it does not name its registry", _FORM)
-        if len(registry) + 1 + len(path) > _NAME_MAX:
-            raise InvalidValue("an image", text, f"its name is longer than {_NAME_MAX} characters")
+        if len(registry) + 1 + len(path) > NAME_MAX:
+            raise InvalidValue("an image", text, f"its name is longer than {NAME_MAX} characters")
         if digest is not None:
             _check_digest(text, digest)
         elif tag is None:
@@ -117,11 +117,11 @@ def _is_component(text: str) -> bool:
     if not _is_of(text, f"{_SMALL}._-") or text[0] in "._-" or text[-1] in "._-":
         return False
     between = "".join(" " if char in _SMALL else char for char in text).split()
-    return all(part in _SEPARATORS or not part.strip("-") for part in between)
+    return all(part in COMPONENT_SEPARATORS or not part.strip("-") for part in between)
 
 
 def _is_tag(text: str) -> bool:
-    return len(text) <= _TAG_MAX and _is_of(text, f"{_ALPHANUMERIC}_.-") and text[0] not in ".-"
+    return len(text) <= TAG_MAX and _is_of(text, f"{_ALPHANUMERIC}_.-") and text[0] not in ".-"
 
 
 def _names_hash(text: str) -> bool:
@@ -147,7 +147,7 @@ def _names_a_host(registry: str) -> bool:
 def is_digest(text: str) -> bool:
     """Whether the text is a digest that engines and registries agree on."""
     algorithm, _colon, value = text.partition(":")
-    return len(value) == _DIGEST_LENGTH.get(algorithm) and not value.strip("0123456789abcdef")
+    return len(value) == DIGEST_LENGTH.get(algorithm) and not value.strip("0123456789abcdef")
 
 
 def _check_digest(text: str, digest: str) -> None:

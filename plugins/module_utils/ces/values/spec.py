@@ -12,7 +12,7 @@ from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
 from .words import check_env, encoded
 
 PULL_MODES = ("missing", "always", "never")
-_CONTAINER_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
+CONTAINER_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.\-]{0,127}"
 _ARG_MAX = 128 * 1024
 """Linux refuses a single argument of 128 KiB or more (MAX_ARG_STRLEN)."""
 
@@ -113,7 +113,7 @@ class RunSpec:
     record_link: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name is not None and not matches(_CONTAINER_NAME, self.name):
+        if self.name is not None and not matches(CONTAINER_NAME, self.name):
             raise InvalidValue(
                 "a container name",
                 self.name,

@@ -8,13 +8,25 @@ module Card
     "OUT_OF_MEMORY" => "ran out of memory", "NODE_FAIL" => "was lost with its node"
   }.freeze
 
+  # The info view of a session, in whatever state: what was asked for, and where things are while it is not over.
+  def self.info(session, names)
+    said, outcome = session.user_context, Outcome.new(session.staged_root)
+    cluster = OodAppkit.clusters.find { |one| one.id.to_s == said["cluster"] }
+    told = { "cluster" => cluster && Cluster.new(cluster).title,
+             "project" => outcome.project,
+             "container_name" => Names.container(said["image"].to_s, said["container_name"].to_s, session.id) }
+    facts = names.map { |name| [Fields[name].label, told[name] || said[name]] }
+    links = session.completed? ? "" : list([["Outputs", outcome.place("outputs")], ["Log", outcome.log]])
+    "<div class=\"ces-info\">#{table(facts + [["Note", Cures.on_a_card(outcome["note"])]])}#{links}</div>"
+  end
+
   # The completed view of a session: whether WHAT succeeded, and where things are.
-  def self.completed(session, what, more = [])
+  def self.completed(session, what)
     OneShot.forget(session)
     outcome = Outcome.new(session.staged_root)
     facts = [
       ["State", outcome.state], ["Step", outcome.succeeded? ? nil : outcome.step], ["Exit code", outcome.exit_code],
-      ["Reason", outcome.reason], ["Run time", duration(outcome.run_time)], *more
+      ["Reason", Cures.on_a_card(outcome.reason)], ["Run time", duration(outcome.run_time)]
     ]
     links = [["Outputs", outcome.place("outputs")], ["Log", outcome.log]]
     colour = COLOURS.fetch(outcome.state, "danger")
@@ -23,18 +35,12 @@ module Card
       "<p><strong>#{Quote.html(headline)}</strong></p>#{table(facts)}#{list(links)}</div>"
   end
 
-  # The view of a session that runs and has nothing to connect to.
-  def self.running(session, what)
-    outcome = Outcome.new(session.staged_root)
-    "<div class=\"ces-running alert alert-info\" role=\"status\"><p>#{Quote.html(what)}</p>" \
-      "#{list([["Outputs", outcome.place("outputs")], ["Log", outcome.log]])}</div>"
-  end
-
   # A table of [name, value]; what is empty has no row.
   def self.table(facts)
     rows = facts.reject { |_name, value| value.to_s.empty? }
                 .map { |name, value| "<tr><th scope=\"row\">#{Quote.html(name)}</th><td>#{Quote.html(value)}</td></tr>" }
-    "<table class=\"table table-sm\">#{rows.join}</table>"
+    # long names break on a small screen
+    "<table class=\"table table-sm text-break\">#{rows.join}</table>"
   end
 
   # Links into the portal's files app.
@@ -43,13 +49,14 @@ module Card
       "<li>#{Quote.html(name)}: <a href=\"#{ERB::Util.html_escape(OodAppkit.files.url(path: path).to_s)}\">" \
         "#{Quote.html(path)}</a></li>"
     end
-    items.empty? ? "" : "<ul>#{items.join}</ul>"
+    items.empty? ? "" : "<ul class=\"text-break\">#{items.join}</ul>"
   end
 
   def self.duration(seconds)
     return if seconds.nil?
     return format("%.1f s", seconds) if seconds < 60
     minutes, rest = seconds.round.divmod(60)
-    minutes < 60 ? "#{minutes} min #{rest} s" : "#{minutes / 60} h #{minutes % 60} min"
+    parts = minutes < 60 ? [[minutes, "min"], [rest, "s"]] : [[minutes / 60, "h"], [minutes % 60, "min"]]
+    parts.reject { |number, _unit| number.zero? }.map { |number, unit| "#{number} #{unit}" }.join(" ")
   end
 end

@@ -29,13 +29,9 @@ class Field
 end
 
 module Fields
-  HOST = '(?:localhost|[a-zA-Z0-9\-]+(?:\.[a-zA-Z0-9\-]+)+|[a-zA-Z0-9\-]+(?=:))(?::[0-9]{1,5})?'
-  PART = '[a-z0-9]+(?:[._\-]+[a-z0-9]+)*'
-  IMAGE = "#{HOST}\\/#{PART}(?:\\/#{PART})*(?::[a-zA-Z0-9_][a-zA-Z0-9_.\\-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
-
   ALL = [
     Field.new("cluster", kind: :cluster, label: "Cluster", hint: "choose another one", required: true),
-    Field.new("image", kind: :line, label: "Image", pattern: IMAGE, longest: 500, required: true,
+    Field.new("image", kind: :line, label: "Image", pattern: Words::GRAMMAR["image"], longest: 520, required: true,
               hint: "write it as registry.example.org/project/image:tag"),
     Field.new("registry_user", kind: :line, label: "Registry user", pattern: '[^:\s][^:]*',
               hint: "it is the name by which you log in to the registry, without a colon"),
@@ -45,7 +41,7 @@ module Fields
               hint: "give the whole path, such as ~/registry-token"),
     Field.new("runner", kind: :runner, label: "Runner", hint: "choose one of these"),
     Field.new("reuse_sif", kind: :flag, label: "Reuse the image file"),
-    Field.new("container_name", kind: :line, label: "Container name", pattern: '[a-zA-Z0-9][a-zA-Z0-9_.\-]*', longest: 128,
+    Field.new("container_name", kind: :line, label: "Container name", pattern: Words::GRAMMAR["container_name"], longest: 128,
               hint: "use letters, digits, and _ . - after the first"),
     Field.new("cores", kind: :whole, label: "Cores", limit: :max_cores, least: 1, preset: 1),
     Field.new("memory", kind: :whole, label: "Memory (GiB)", limit: :max_memory, least: 1, preset: 4),
@@ -74,5 +70,16 @@ module Fields
      ->(v) { !v["registry_token"].empty? && !v["credentials_file"].empty? }]
   ].freeze
 
+  # Fields that there is no use for on some clusters: how many of it the cluster has.
+  SCARCE = { "gpus" => :max_gpus }.freeze
+  # Fields that only some runners have.
+  OF_RUNNERS = { "reuse_sif" => %w[apptainer] }.freeze
+
   def self.[](name) = ALL.fetch(name)
+
+  # Whether a form hides the field, for the cluster and the runner that are chosen.
+  def self.hidden?(name, cluster, runner)
+    return !cluster.public_send(SCARCE[name]).positive? if SCARCE.key?(name)
+    OF_RUNNERS.key?(name) && !OF_RUNNERS[name].include?(runner)
+  end
 end

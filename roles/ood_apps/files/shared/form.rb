@@ -4,11 +4,6 @@
 #
 #     form = ces::Form.new(File.dirname(__FILE__))
 class Form
-  # Fields that there is no use for on some clusters: how many of it the cluster has.
-  SCARCE = { "gpus" => ->(cluster) { cluster.max_gpus } }.freeze
-  # Fields that only some runners have.
-  OF_RUNNERS = { "reuse_sif" => %w[apptainer] }.freeze
-
   attr_reader :clusters
 
   # :param root: the app's directory.
@@ -59,40 +54,52 @@ class Form
     { widget: "select", value: runners.first, options: runners.map { |runner| [runner, runner, of_runner(runner)] } }
   end
 
-  # The limits are those of the first cluster until another one is chosen.
+  # The label says the limit of the first cluster until another one is chosen. The maximum is that of the largest: a portal
+  # puts a value that equals the maximum of one cluster up to that of another. A field that can be hidden has none: the
+  # browser would refuse the form for a field that nobody sees.
   def number(field)
-    least, most = clusters.empty? ? [field.least, field.least] : field.range(clusters.first)
-    { widget: "number_field", value: field.preset.clamp(least, [most, least].max), min: least, max: most, step: 1 }
+    ranges = clusters.map { |cluster| field.range(cluster) }
+    least, most = ranges.first || [field.least, field.least]
+    said = { label: limited(field, most), widget: "number_field", value: field.preset.clamp(least, [most, least].max),
+             min: least, max: ranges.map(&:last).max || most, step: 1 }
+    Fields::SCARCE.key?(field.name) ? said.except(:max) : said
+  end
+
+  # For "form_header:", which is Markdown: how long a job may be.
+  def times
+    said = clusters.map { |cluster| [Card.duration(cluster.wall_time), Quote.html(cluster.title)] }
+    return "" if said.empty?
+    several = said.map(&:first).uniq.length > 1
+    "A job may run for #{several ? said.map { |words| words.join(" on ") }.join(", ") : said[0][0]}. Then it is ended."
   end
 
   private
 
+  def limited(field, most) = "#{field.label}, up to #{most}"
+
   def useful?(name)
-    return clusters.any? { |cluster| SCARCE[name].call(cluster).positive? } if SCARCE.key?(name)
-    return runners.any? { |runner| OF_RUNNERS[name].include?(runner) } if OF_RUNNERS.key?(name)
-    true
+    chosen = clusters.flat_map { |cluster| cluster.runners.map { |runner| [cluster, runner] } }
+    chosen.empty? || chosen.any? { |cluster, runner| !Fields.hidden?(name, cluster, runner) }
   end
 
-  # Every option has every directive: what one does not say would stay as the last one said it.
+  # Every option has every directive: what one does not say would stay as the last one said it. No directive changes a
+  # value (data-set, data-max): a portal applies them whenever it shows the form, to what was typed before. form.js sets
+  # the maximum that data-most says.
   def of_cluster(cluster)
     fields.each_with_object({}) do |name, said|
       field = Fields::ALL[name]
       next unless field&.limit
-      attribute = name.tr("_", "-")
-      said["data-max-#{attribute}"] = cluster.public_send(field.limit)
-      next unless SCARCE.key?(name)
-      said["data-hide-#{attribute}"] = !SCARCE[name].call(cluster).positive?
-      # what is hidden would be sent nevertheless
-      said["data-set-#{attribute}"] = 0
+      attribute, most = name.tr("_", "-"), cluster.public_send(field.limit)
+      said["data-label-#{attribute}"] = limited(field, most)
+      hidden = Fields.hidden?(name, cluster, nil)
+      said["data-hide-#{attribute}"] = hidden if Fields::SCARCE.key?(name)
+      said["data-most-#{attribute}"] = hidden ? "" : most
     end
   end
 
   def of_runner(runner)
-    said = {}
-    (fields & OF_RUNNERS.keys).each do |name|
-      attribute = name.tr("_", "-")
-      said["data-hide-#{attribute}"] = !OF_RUNNERS[name].include?(runner)
-      said["data-set-#{attribute}"] = "0"
+    said = (fields & Fields::OF_RUNNERS.keys).to_h do |name|
+      ["data-hide-#{name.tr("_", "-")}", Fields.hidden?(name, nil, runner)]
     end
     return said if clusters.length < 2
     clusters.each { |cluster| said["data-option-for-cluster-#{cluster.token}"] = cluster.runners.include?(runner) }

@@ -17,6 +17,7 @@ module OneShot
     secret = context.respond_to?(name) ? context.public_send(name).to_s.dup : ""
     context.public_send("#{name}=", "") unless secret.empty?
     rewrite("#{root}/user_defined_context.json", name)
+    close_cache(session)
     sweep(session)
     return if secret.empty?
     write("#{root}/#{FILE}", secret)
@@ -43,6 +44,13 @@ module OneShot
     File.open(path, "r+") { |file| file.truncate(file.write(JSON.pretty_generate(said))) }
   end
 
+  # The portal remembers what was typed in files that all can read, in a directory beside the one of its sessions' entries.
+  def self.close_cache(session)
+    cache = session.db_file.dirname.parent.join("cache")
+    FileUtils.mkdir_p(cache, mode: 0o700)
+    File.chmod(0o700, cache)
+  end
+
   # The portal submits when all is rendered. Where that fails nobody would ever read the file.
   def self.forget_if_refused(session)
     session.define_singleton_method(:submit) do |*given|
@@ -64,5 +72,5 @@ module OneShot
       next
     end
   end
-  private_class_method :rewrite, :forget_if_refused, :sweep
+  private_class_method :rewrite, :close_cache, :forget_if_refused, :sweep
 end

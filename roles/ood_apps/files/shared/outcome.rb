@@ -50,6 +50,13 @@ class Outcome
     path if path.start_with?("/") && File.exist?(path)
   end
 
+  # The project whose data the container has, or the directory in its place.
+  def project
+    mounts = @record["mounts"]
+    source = mounts.is_a?(Array) && mounts.grep(Hash).find { |mount| mount["target"] == "/safe_data" }&.fetch("source", nil)
+    source.to_s[%r{\A/safe_data/([^/]+)\z}, 1] || source || nil
+  end
+
   def log
     path = "#{root}/output.log"
     path if File.file?(path)

@@ -18,9 +18,10 @@ class Submission
     wanted = given["cluster"].to_s
     @cluster = Cluster.usable(app.name).find { |cluster| cluster.id == wanted }
     @values = checked(given)
+    given.each { |name, value| replace(value, "0") if hidden?(name, given) }
   rescue Refused
     # the portal shows the form again with what was typed: not with a secret
-    given.each { |name, value| value.replace("") if Fields[name].kind == :secret && value.is_a?(String) && !value.frozen? }
+    given.each { |name, value| replace(value, "") if Fields[name].kind == :secret }
     raise
   end
 
@@ -42,7 +43,7 @@ class Submission
     values = given.to_h do |name, value|
       # without a cluster there are no limits to check against
       next [name, nil] if cluster.nil? && name != "cluster"
-      [name, Fields[name].check(value, cluster)]
+      [name, Fields[name].check(hidden?(name, given) ? "" : value, cluster)]
     rescue Refused => e
       wrong << e.message
       [name, nil]
@@ -50,6 +51,17 @@ class Submission
     wrong += disagreements(values) if wrong.empty?
     raise Refused, wrong.join(" ") unless wrong.empty?
     values
+  end
+
+  # What the form hides was not meant, whatever was typed before another cluster or runner was chosen.
+  def hidden?(name, given)
+    runner = given["runner"].to_s.b.strip
+    cluster && Fields.hidden?(name, cluster, runner.empty? ? cluster.runners.first : runner)
+  end
+
+  # The portal's own string: it shows, stages and remembers that.
+  def replace(value, text)
+    value.replace(text) if value.is_a?(String) && !value.frozen?
   end
 
   def disagreements(values)

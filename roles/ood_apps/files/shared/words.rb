@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Text of several words or lines, as researchers write it; ces-run reads it again, by the same rules.
 module Words
+  # What the commands accept too, in their own words: written by pack_apps.py.
+  GRAMMAR = JSON.parse(File.read(File.join(__dir__, "grammar.json"))).freeze
+
   TOKEN = /
       [ \t\n]+
     | \\\n
@@ -28,7 +31,7 @@ module Words
   def self.bad_env_line(text)
     text.split("\n").each_with_index do |line, index|
       next if line.strip.empty? || line.lstrip.start_with?("#")
-      return index + 1 unless line.lstrip.match?(/\A[A-Za-z_][A-Za-z0-9_]*=/)
+      return index + 1 unless line.lstrip.match?(/\A(?:#{GRAMMAR["env_name"]})=/)
     end
     nil
   end

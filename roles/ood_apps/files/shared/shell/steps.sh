@@ -14,7 +14,12 @@ export PATH="${PATH:-/usr/bin:/bin}:/usr/local/bin"
 export SLURM_EXPORT_ENV=ALL
 
 # ces_say TEXT... : a dated line of the log.
-ces_say() { printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${ces_script:-script.sh}" "$*"; }
+ces_say() {
+    printf '%s %s: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${ces_script:-script.sh}" "$*"
+    # of this shell, not of the one that reads the link
+    ces_log=$(readlink "/proc/$$/fd/1")
+    ces_log_size=$(stat -c %s -- "$ces_log" 2>/dev/null || echo 0)
+}
 
 # ces_note KEY TEXT... : remembered for the card of the session; a later one wins.
 ces_note() {
@@ -29,13 +34,19 @@ ces_step() {
     ces_note step "$1"
     shift
     ces_say "$*"
-    # of this shell, not of the one that reads the link
-    ces_log=$(readlink "/proc/$$/fd/1")
-    ces_log_size=$(stat -c %s -- "$ces_log" 2>/dev/null || echo 0)
 }
 
-# ces_said : the end of what programs wrote into the log since the step began.
-ces_said() { [[ ! -f $ces_log ]] || tail -c "+$((ces_log_size + 1))" -- "$ces_log" | tail -c 1500; }
+# ces_said : what programs wrote into the log since our last line; of our commands the last complaint, as one sentence.
+ces_said() { [[ ! -f $ces_log ]] || tail -c "+$((ces_log_size + 1))" -- "$ces_log" | awk "$ces_sentence" | tail -c 1500; }
+ces_sentence='
+    function capital(word) { return toupper(substr(word, 1, 1)) substr(word, 2) }
+    sub(/^ces-[a-z]+: /, "") { text = capital($0); next }
+    sub(/^  answer: /, "")   { text = text ": " $0; next }
+    sub(/^  to do: +/, "")   { sub(/[.]$/, "", text); text = text ". " capital($0) "."; next }
+    /^  ran: /               { next }
+                             { text = text (text == "" ? "" : "\n") $0 }
+    END                      { sub(/[.]+$/, ".", text); print text }
+'
 
 # ces_ended STATE STATUS [REASON...] : how the step that is being done ended.
 ces_ended() {
