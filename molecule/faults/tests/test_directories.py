@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -79,6 +80,53 @@ def test_an_unwritable_state_directory_is_refused_before_anything_is_started(ali
     assert done.rc == 125
     assert "/home/alice/.local/state/ces" in done.err
     assert alice.left() == {}
+
+
+POLICY = "/etc/ces/policy.json"
+RUN = "ces-run oci --opt-file /dev/stdin"
+TRIES = {
+    "a link to the host's root": ({}, "ln -s / ~/safe_data; ces-run oci", "", "lies outside"),
+    "outputs in data to be read": (
+        {"safe_data": {"access": "ro"}},
+        "ces-run oci --outputs /safe_data/proj1",
+        "",
+        "may only read",
+    ),
+    "scratch in data to be read": (
+        {"safe_data": {"access": "ro"}},
+        "CES_SCRATCH=/safe_data/proj1/new ces-run oci",
+        "",
+        "may only read",
+    ),
+    "the home as a mount": ({"home": "never"}, RUN, "-v ${HOME}:/h", "does not allow"),
+    "the home as outputs": ({"home": "never"}, "ces-run oci --outputs ~", "", "does not allow"),
+    "the home as scratch": ({"home": "never"}, "CES_SCRATCH=~ ces-run oci", "", "does not allow"),
+    "all homes as a mount": (
+        {"home": "never", "mount_roots": ["/home"]},
+        RUN,
+        "-v /home:/h",
+        "does not allow",
+    ),
+    "another home": (
+        {},
+        f"mkdir -p /var/tmp/alice; HOME=/var/tmp/alice {RUN}",
+        "-v /var/tmp/alice:/h",
+        "lies outside",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRIES)
+def test_what_a_researcher_tries_around_the_policy_is_refused(alice, name):
+    changes, line, options, said = TRIES[name]
+    before = alice.host.root(f"cat {POLICY}")
+    alice.host.root(f"cat >{POLICY}", json.dumps({**json.loads(before), **changes}))
+    try:
+        done = alice.run(f"cd ~; {line} --pull never {alice.image}", stdin=options)
+    finally:
+        alice.host.root(f"cat >{POLICY}", before)
+        alice.run("test -L ~/safe_data && rm ~/safe_data; rm -rf /var/tmp/alice")
+    assert (done.rc, said in done.err) == (125, True), done.err
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     NotFound,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import bundles
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import bundles, by_digest
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
     list_images,
@@ -220,6 +223,81 @@ def test_the_store_for_all_is_used_where_the_user_may(site):
     site.system.policy = replace(site.system.policy, bundle_dir=str(shared))
     assert pull(site).image.file == str(shared / "digests" / DIGEST.replace(":", "-"))
     assert not unpacked(site).exists()
+
+
+@pytest.fixture
+def shared(site):
+    """A store for all."""
+    shared = site.place / "shared"
+    shared.mkdir()
+    site.system.policy = replace(site.system.policy, bundle_dir=str(shared))
+    return shared
+
+
+def test_root_keeps_nothing_where_a_group_may_write(site, shared, monkeypatch):
+    monkeypatch.setattr(by_digest, "only_ours", lambda _path: False)
+    monkeypatch.setattr(by_digest.os, "geteuid", lambda: 0)
+    with pytest.raises(CesError, match="others may write there, and root does nothing"):
+        pull(site)
+    assert not list(shared.iterdir())
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "another disk"])
+def test_an_image_is_made_where_only_its_maker_may_write(site, shared, monkeypatch, elsewhere):
+    monkeypatch.setattr(by_digest, "only_ours", lambda path: path != str(shared))
+    monkeypatch.setattr(by_digest.ByDigest, "writable", lambda self: self.stores[0])
+    site.process.then("cp", lambda command, _streams: copied(command))
+    real, renames = os.rename, []
+
+    def rename(source, target, **places):
+        renames.append(source)
+        if elsewhere and "dst_dir_fd" in places and source.startswith("/"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source)
+        real(source, target, **places)
+
+    monkeypatch.setattr(by_digest.os, "rename", rename)
+    pulled = pull(site)
+    (layout,) = [argv[-1].split(":")[1] for argv in site.process.told("skopeo")]
+    assert layout.startswith(f"{store(site)}/ces-")
+    assert pulled.image.file.startswith(f"{shared}/digests/")
+    assert (Path(pulled.image.file) / "rootfs/bin/app").read_text() == "program"
+    assert {path.name for path in shared.iterdir()} == {"digests", "names", "locks"}
+    assert not list(store(site).iterdir())
+    assert ("whole" in renames) == elsewhere
+    pull(site, force=True)
+    assert len(list((shared / "digests").iterdir())) == 1
+
+
+def copied(command):
+    subprocess.run(command.argv, check=True)
+    return Finished(command.argv, 0)
+
+
+def test_a_name_that_leads_out_of_its_store_names_nothing(site, shared):
+    pull(site)
+    precious = site.place / "precious"
+    precious.mkdir()
+    (name,) = (shared / "names").iterdir()
+    for target in (str(precious), "../../precious"):
+        name.unlink()
+        name.symlink_to(target)
+        with pytest.raises(NotFound):
+            remove_image(IMAGE, site.system, "oci")
+    assert precious.exists()
+
+
+def test_only_the_group_of_a_store_can_take_its_locks(site, shared):
+    pull(site)
+    assert stat.S_IMODE((shared / "locks").stat().st_mode) & 0o007 == 0
+    (lock,) = (shared / "locks").iterdir()
+    assert stat.S_IMODE(lock.stat().st_mode) == 0o660
+
+
+def test_who_may_only_read_an_image_keeps_nobody_from_running_it(site):
+    pull(site)
+    with (unpacked(site) / "image.json").open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert run_container(SPEC, site.system).record.state == "COMPLETED"
 
 
 def seen_by_crun(site):

@@ -62,14 +62,16 @@ def test_processes_that_the_kernel_killed_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "owner", "found"),
     [
-        ("/system.slice/slurmstepd.scope/job_12/step_batch/user/task_0", True),
-        ("/system.slice/slurmstepd.scope/job_123/step_batch", False),
-        ("/user.slice/user-1000.slice", False),
+        ("/system.slice/slurmstepd.scope/job_12/step_batch/user/task_0", 0, True),
+        ("/system.slice/slurmstepd.scope/job_12/step_batch/user/task_0", 1000, False),
+        ("/system.slice/slurmstepd.scope/job_123/step_batch", 0, False),
+        ("/user.slice/user-1000.slice", 0, False),
     ],
 )
-def test_the_jobs_cgroup_is_above_ours(tmp_path, monkeypatch, path, found):
+def test_the_jobs_cgroup_is_above_ours_and_is_roots(tmp_path, monkeypatch, path, owner, found):
+    monkeypatch.setattr(allocation, "_owner", lambda _path: owner)
     cgroup = tmp_path / "cgroup"
     cgroup.write_text(f"9:name=systemd:/\n0::{path}\n")
     directory = tmp_path / "system.slice/slurmstepd.scope/job_12"

@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     InvalidValue,
@@ -61,6 +62,7 @@ def _project(place, *groups, prefixes=(), wanted=None, **environ):
         (["site-p1"], ("site",), "safe_data/p1"),
         (["site-x-p1", "p2"], ("site",), "safe_data/p2"),
         (["..", ".", "a/b", "p1"], (), "safe_data/p1"),
+        (["tre-..", "tre-.", "p1"], (), "safe_data/p1"),
     ],
 )
 def test_the_project_is_that_of_the_users_group(place, groups, prefixes, project):
@@ -202,3 +204,65 @@ def test_directories_are_chosen_by_option_then_variable_then_left_to_us(place):
     assert chosen(None, "NONE") is None
     with pytest.raises(RefusedByPolicy):
         chosen("/etc", "NONE")
+
+
+# --- what a researcher tries ---
+
+
+def test_a_safe_data_in_the_home_leads_to_nothing_that_may_not_be_mounted(place):
+    ada, own = ada_of(place), place / "home/ada/safe_data"
+    own.symlink_to("/")
+    with pytest.raises(RefusedByPolicy, match="outside what may be mounted"):
+        safe_data_mount(Directories(), ada, policy_of(place))
+    own.unlink()
+    own.symlink_to(place / "safe_data/p1")
+    policy = replace(policy_of(place), mount_roots=("~",))
+    assert safe_data_mount(Directories(), ada, policy).source == f"{place}/safe_data/p1"
+
+
+@pytest.mark.parametrize(
+    "path", ["safe_data/p1", "safe_data/p1/new", "other", "home/ada/safe_data"]
+)
+@pytest.mark.parametrize("variable", ["", "CES_SCRATCH"])
+def test_data_that_may_only_be_read_are_no_place_to_write(place, path, variable):
+    (place / "safe_data/p4").symlink_to(place / "other")
+    path = f"{place}/{path}"
+    ada = ada_of(place, **({variable: path} if variable else {}))
+    policy = replace(policy_of(place, "ro"), mount_roots=("/",))
+    with pytest.raises(RefusedByPolicy, match="may only read"):
+        chosen_directory(None if variable else path, variable, "scratch", ada, policy)
+    os.makedirs(path, exist_ok=True)
+    assert allowed_mount(Mount(path, "/mnt"), ada, policy).access == "ro"
+
+
+def test_nothing_is_mounted_around_data_that_may_only_be_read(place):
+    ada = ada_of(place)
+    policy = replace(policy_of(place, "ro"), mount_roots=("/",))
+    for access in ("ro", "rw"):
+        with pytest.raises(RefusedByPolicy, match=r"in it is .*/safe_data"):
+            allowed_mount(Mount(str(place), "/mnt", access), ada, policy)
+
+
+def test_new_outputs_are_not_made_in_data_that_may_only_be_read(place):
+    ada = replace(ada_of(place), home=f"{place}/safe_data/p1", entered=f"{place}/home/ada")
+    with pytest.raises(RefusedByPolicy, match="may only read"):
+        chosen_directory(None, "CES_SCRATCH", "scratch", ada, policy_of(place, "ro"))
+
+
+@pytest.mark.parametrize("path", ["home/ada", "home", "home/ada/link", "elsewhere"])
+def test_no_mount_brings_the_home_that_no_container_may_have(place, path):
+    (place / "home/ada/link").symlink_to(place / "home/ada")
+    (place / "elsewhere").mkdir()
+    ada = replace(ada_of(place), home=f"{place}/elsewhere", entered=f"{place}/home/ada")
+    policy = replace(policy_of(place), mount_roots=("/",), home="never")
+    with pytest.raises(RefusedByPolicy, match="mount the home directory"):
+        allowed_directory(f"{place}/{path}", "x", ada, policy)
+    (place / "home/ada/part").mkdir()
+    assert allowed_directory(f"{place}/home/ada/part", "x", ada, policy)
+
+
+def test_the_home_among_the_roots_is_the_accounts_whatever_the_environment_says(place):
+    ada = replace(ada_of(place), home=f"{place}/other", entered=f"{place}/home/ada")
+    with pytest.raises(RefusedByPolicy, match="outside what may be mounted"):
+        allowed_directory("~/x", "x", ada, policy_of(place))
+    assert allowed_directory(f"{place}/home/ada/x", "x", ada, policy_of(place))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     NotFound,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.system import files
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import files, trees
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.files import (
     locked,
     private_directory,
@@ -266,7 +265,7 @@ def test_what_others_own_is_left_to_who_can_remove_it(tmp_path, monkeypatch):
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "theirs").touch()
-    monkeypatch.setattr(shutil, "rmtree", lambda *_args, **_more: None)
+    monkeypatch.setattr(trees, "remove", lambda _path: None)
     asked = []
     with pytest.raises(CesError, match=f"could not remove {tree}"):
         remove_tree(str(tree), asked.append)
@@ -305,13 +304,13 @@ def test_a_lock_that_another_process_holds_is_waited_for(tmp_path, holder):
 
     releasing = threading.Thread(target=release)
     releasing.start()
-    with locked(f"{tmp_path}/lock", lambda: waiting.append(True)):
-        assert waiting == [True]
+    with locked(f"{tmp_path}/lock", waiting.append):
+        assert [who.endswith(f" (process {holder.pid})") for who in waiting] == [True]
     releasing.join()
 
 
 def test_a_lock_that_stays_held_is_an_error_after_the_timeout(tmp_path, holder):
-    said = r"somebody else held it for 0\.1 s"
+    said = rf"\(process {holder.pid}\) held it for 0\.1 s"
     with pytest.raises(Busy, match=said), locked(f"{tmp_path}/lock", timeout=0.1):
         pass
 
@@ -342,6 +341,13 @@ def test_a_lock_is_ours_alone_in_the_block_and_free_after_it(tmp_path):
 def test_a_lock_that_several_users_share_is_theirs_to_write_whatever_the_umask(tmp_path, umask):
     with locked(f"{tmp_path}/lock", mode=0o666):
         assert mode_of(tmp_path / "lock") == 0o666
+
+
+def test_a_file_that_is_where_a_lock_should_be_keeps_its_mode(tmp_path):
+    """A member of a store's group may have moved a private file of ours there."""
+    (tmp_path / "lock").touch(mode=0o600)
+    with locked(f"{tmp_path}/lock", mode=0o660):
+        assert mode_of(tmp_path / "lock") == 0o600
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path):

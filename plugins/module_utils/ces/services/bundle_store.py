@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 
-from ..blocks import contextmanager, suppress
+from ..blocks import contextmanager
 from ..errors import Busy, CesError, InvalidValue, NotFound
 from ..json_text import dumps
 from ..runners import oci
@@ -27,6 +28,7 @@ from ..system.files import (
     write_new,
 )
 from ..system.system import System
+from ..system.trees import remove
 from ..typed import AbstractContextManager, Iterator, Sequence
 from ..values.bundle import ImageConfig
 from ..values.image import ImageFile, ImageRef
@@ -89,7 +91,7 @@ class BundleStore:
                 )
         store = self._kept.writable()
         with (
-            transfer(store, account) as room,
+            transfer(self._kept.workplace(store), account) as room,
             auth_file(credentials, (source,), account) as authfile,
         ):
             command = oci.copy(
@@ -97,8 +99,8 @@ class BundleStore:
             )
             argv = room.run(command, image, oci.hint, self._system)
             whole = self._unpack(room, image)
-            self._put(whole, self._kept.place(store, digest), room, image)
-        self._kept.name(store, image, self._kept.place(store, digest))
+            self._put(whole, store, digest, image)
+        self._kept.name(store, image, digest)
         return argv
 
     @contextmanager
@@ -124,8 +126,7 @@ class BundleStore:
             finally:
                 if os.path.exists(launch.cid_file):
                     self._system.process.run(oci.remove(launch.cid_file))
-                _take_apart(room.directory)
-                _take_apart(f"{launch.private}/root")
+                remove(f"{launch.private}/root")
                 for name in ("config.json", "hosts", "aside"):
                     remove_quietly(f"{launch.private}/{name}")
 
@@ -147,10 +148,8 @@ class BundleStore:
 
             directory = self._kept.forget(image, take)
             if directory is not None:
-                store = os.path.dirname(os.path.dirname(directory))
-                room = stack.enter_context(transfer(store, self._system.account))
                 with explained(f"remove image {image}"):
-                    os.rename(directory, f"{room.directory}/gone")
+                    self._kept.remove(directory, self._system.account)
 
     def _unpack(self, room: Transfer, image: ImageRef) -> str:
         """The unpacked image in the transfer's own room."""
@@ -177,15 +176,15 @@ class BundleStore:
             )
         return whole
 
-    def _put(self, whole: str, place: str, room: Transfer, image: ImageRef) -> None:
+    def _put(self, whole: str, store: str, digest: str, image: ImageRef) -> None:
         """Give it its name; the caller holds the lock, so nobody else is at it."""
         from contextlib import ExitStack
 
+        place = self._kept.place(store, digest)
         with ExitStack() as stack, explained(f"keep image {image}"):
             if os.path.lexists(place):
                 stack.enter_context(_unused(place, f"pull image {image} again"))
-                os.rename(place, f"{room.directory}/gone")
-            os.rename(whole, place)
+            self._kept.put(whole, store, digest, self._system)
 
     def _local(self, directory: str, image: ImageRef) -> LocalImage:
         config = config_in(directory)
@@ -210,44 +209,32 @@ def config_in(directory: str) -> ImageConfig:
     return ImageConfig.from_dict(read_json(path, "what is known of the image"), path)
 
 
-def _take_apart(directory: str) -> None:
-    """Remove a directory of few files, as most containers leave one; what is left, others remove.
-
-    The standard library would take 5 ms more.
-    """
-    with suppress(OSError):
-        os.rmdir(directory)
-        return
-    with suppress(OSError):
-        os.chmod(directory, 0o700)  # an overlay's own directory is closed
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    _take_apart(entry.path)
-                else:
-                    os.unlink(entry.path)
-        os.rmdir(directory)
-
-
 @contextmanager
 def _kept_from_removal(directory: str, what: str) -> Iterator[None]:
     """While in the block nobody removes it: any number may hold it like this."""
-    with _locked(directory, fcntl.LOCK_SH, f"run {what}", "it is just being removed"):
+    with _locked(directory, fcntl.F_RDLCK, f"run {what}", "it is just being removed"):
         if not os.path.exists(f"{directory}/image.json"):
             raise NotFound(f"run {what}", said="the image has just been removed")
         yield
 
 
 def _unused(directory: str, tried: str) -> AbstractContextManager[None]:
-    return _locked(directory, fcntl.LOCK_EX, tried, "a run uses it")
+    return _locked(directory, fcntl.F_WRLCK, tried, "a run uses it")
 
 
 @contextmanager
 def _locked(directory: str, kind: int, tried: str, said: str) -> Iterator[None]:
+    """Hold a lock on an unpacked image (F_OFD_SETLK of fcntl(2)), or fail at once.
+
+    Who may read the file can take the lock of runs alone; the other one takes a descriptor to write
+    by, and so its owner. Of flock(2) everybody could take both.
+    """
+    access = os.O_RDWR if kind == fcntl.F_WRLCK else os.O_RDONLY
     with explained(tried):
-        descriptor = os.open(f"{directory}/image.json", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{directory}/image.json", access | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        # a struct flock for the whole file: its kind, and zeroes
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, kind.to_bytes(2, sys.byteorder) + bytes(30))
     except BlockingIOError:
         os.close(descriptor)
         raise Busy(tried, said=said, hint="try again later; ces-runs lists your runs") from None

@@ -121,9 +121,10 @@ def _open_up(rootfs: str, upper: str) -> None:
         with os.scandir(f"{rootfs}{above}") as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    path = f"{upper}{above}/{entry.name}"
-                    os.mkdir(path)
-                    os.chmod(path, stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode))
+                    place = f"{above}/{entry.name}"
+                    os.mkdir(f"{upper}{place}")
+                    mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+                    os.chmod(f"{upper}{place}", 0o1777 if place in _TEMPORARY else mode)
 
 
 def _temporary(rootfs: str) -> tuple[str, ...]:

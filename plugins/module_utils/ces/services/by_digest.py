@@ -7,16 +7,26 @@
 
 There is one store for each user and, if the policy names one, one for all; the one for all is
 looked in first, and written where the user may.
+
+Several users may write in the one for all, and rename there what they like, at any time. So an
+image is made elsewhere, where only its maker may write, and arrives whole; what we do in the store
+we do below its descriptor; and who holds a lock is one of them.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ..errors import CesError, NotFound
-from ..system.files import explained, private_directory, random_name, remove_quietly
+from ..runners.command import Command
+from ..system.account import Account
+from ..system.files import explained, private_directory, random_name
+from ..system.system import System
+from ..system.trees import new_directory, only_ours, opened, path_of
 from ..typed import Callable, Iterator
-from ..values.image import ImageRef
+from ..values.image import ImageRef, is_digest
+from .transfer import passing_place, transfer
 
 
 class ByDigest:
@@ -27,7 +37,7 @@ class ByDigest:
     :param suffix: what the names of contents end with.
     """
 
-    lock_mode = 0o664
+    lock_mode = 0o660
 
     def __init__(self, own: str, shared: str | None, suffix: str = "") -> None:
         self.own = own
@@ -43,11 +53,20 @@ class ByDigest:
         return None
 
     def path_of(self, store: str, image: ImageRef) -> str | None:
-        """Where the image is in one of the stores, or None."""
-        if image.digest is not None:
-            path = self.place(store, image.digest)
-        else:
-            path = os.path.realpath(self._name_path(store, image))
+        """Where the image is in one of the stores, or None.
+
+        A name leads to a content of its own store: where several users write, one that leads
+        elsewhere would let a user run, or remove, what lies there.
+        """
+        digest = image.digest
+        if digest is None:
+            try:
+                digest = self.digest_in(os.readlink(self._name_path(store, image)))
+            except OSError:
+                return None
+            if not is_digest(digest):
+                return None
+        path = self.place(store, digest)
         return path if os.path.exists(path) else None
 
     def place(self, store: str, digest: str) -> str:
@@ -64,24 +83,90 @@ class ByDigest:
         return os.path.dirname(path) in directories
 
     def writable(self) -> str:
-        """The store for all if this user may write there, else the user's own."""
+        """The store for all if this user may write there, else the user's own.
+
+        :raises CesError: root may write everywhere, and others may write in the store for all.
+        """
         first = self.stores[0]
-        return first if first != self.own and os.access(first, os.W_OK) else self.own
+        if first == self.own or not os.access(first, os.W_OK):
+            return self.own
+        if os.geteuid() == 0 and not only_ours(first):
+            raise CesError(
+                f"keep an image in {first}",
+                said="others may write there, and root does nothing where others could mislead it",
+                hint="pull as a user of its group, or let root alone write there (chmod go-w)",
+            )
+        return first
+
+    def workplace(self, store: str) -> str:
+        """Where an image for that store is made: there if nobody else can rename what we make."""
+        return store if only_ours(store) else private_directory(self.own)
 
     def lock_file(self, digest: str) -> str:
         """Whoever makes this content holds this; the store is there from now on."""
         store = self.writable()
         if store == self.own:
             private_directory(store)
-        for part in ("digests", "names", "locks"):
-            with explained(f"make the directory {store}/{part}"):
-                _make_alike(f"{store}/{part}")
+        with explained(f"make the directories of {store}"), opened(store) as top:
+            for part, closed_to in (("digests", 0), ("names", 0), ("locks", 0o007)):
+                _make_part(part, top, closed_to)
         return f"{store}/locks/{base_of(digest)}"
 
-    def name(self, store: str, image: ImageRef, path: str) -> None:
+    def put(self, made: str, store: str, digest: str, system: System) -> None:
+        """Give a content that is whole its name in a store; the caller holds its lock.
+
+        :param made: where it was made, see :meth:`workplace`.
+        """
+        place = self.place(store, digest)
+        name, account = os.path.basename(place), system.account
+        with opened(store) as top, opened("digests", top) as digests:
+            if not os.path.isdir(place):
+                return self._move(made, store, name, digests, system)
+            # a directory takes the place of none that has something in it
+            with passing_place(f"{store}/digests", account) as (gone, _pid_file):
+                names = (name, os.path.basename(gone))
+                os.rename(*names, src_dir_fd=digests, dst_dir_fd=digests)
+                self._move(made, store, name, digests, system)
+        return None
+
+    def _move(self, made: str, store: str, name: str, digests: int, system: System) -> None:
+        """To the store; if that is on another file system, a copy of it."""
+        try:
+            os.rename(made, name, dst_dir_fd=digests)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        with transfer(store, system.account) as room:
+            # others may rename the room while we fill it, but not what is in it
+            argv = ("cp", "--archive", "--", made, f"{path_of(room.descriptor)}/whole")
+            system.process.run(Command(argv)).check(f"copy an image to {store}")
+            os.rename("whole", name, src_dir_fd=room.descriptor, dst_dir_fd=digests)
+
+    def name(self, store: str, image: ImageRef, digest: str) -> None:
         """Let the image's tag, if it has one, be the name of a content."""
-        if image.digest is None:
-            replace_link(f"../digests/{os.path.basename(path)}", self._name_path(store, image))
+        if image.digest is not None:
+            return
+        path, passing = self._name_path(store, image), random_name()
+        content = f"../digests/{os.path.basename(self.place(store, digest))}"
+        with (
+            explained(f"make the link {path}"),
+            opened(store) as top,
+            opened("names", top) as names,
+        ):
+            os.symlink(content, passing, dir_fd=names)
+            os.replace(passing, os.path.basename(path), src_dir_fd=names, dst_dir_fd=names)
+
+    def remove(self, path: str, account: Account) -> None:
+        """Remove a content that :meth:`forget` has returned."""
+        store = os.path.dirname(os.path.dirname(path))
+        with (
+            passing_place(f"{store}/digests", account) as (gone, _pid_file),
+            opened(store) as top,
+            opened("digests", top) as digests,
+        ):
+            names = (os.path.basename(path), os.path.basename(gone))
+            os.rename(*names, src_dir_fd=digests, dst_dir_fd=digests)
 
     def listing(self) -> Iterator[tuple[ImageRef, str]]:
         """All images that have a name and where they are, the shared ones first."""
@@ -138,22 +223,16 @@ def base_of(digest: str) -> str:
     return digest.replace(":", "-")
 
 
-def replace_link(target: str, path: str) -> None:
-    """Point a symbolic link somewhere, in one step."""
-    temporary = f"{path}.{random_name()}.tmp"
-    with explained(f"make the link {path}"):
-        os.symlink(target, temporary)
-        try:
-            os.replace(temporary, path)
-        except OSError:
-            remove_quietly(temporary)
-            raise
+def _make_part(name: str, top: int, closed_to: int) -> None:
+    """Make a part of a store if it is missing; who may write in the store may write in it.
 
-
-def _make_alike(path: str) -> None:
-    """Make a directory if it is missing; who may write above it may write in it, in any umask."""
+    :param closed_to: bits of the mode that it does not have, whatever the store has.
+    """
     try:
-        os.mkdir(path)
+        with new_directory(name, top) as part:
+            os.fchmod(part, os.fstat(top).st_mode & 0o7777 & ~closed_to)
     except FileExistsError:
-        return
-    os.chmod(path, os.stat(os.path.dirname(path)).st_mode & 0o7777)
+        with opened(name, top) as part:
+            status = os.fstat(part)
+            if status.st_mode & closed_to and status.st_uid == os.geteuid():
+                os.fchmod(part, status.st_mode & 0o7777 & ~closed_to)

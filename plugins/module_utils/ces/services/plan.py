@@ -9,7 +9,7 @@ from ..runners.command import Launch
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
-from ..system.directories import allowed_mount, chosen_directory, safe_data_mount
+from ..system.directories import allowed_directory, allowed_mount, chosen_directory, safe_data_mount
 from ..system.system import System
 from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
 from ..values.containers_conf import breaking, overriding
@@ -130,6 +130,8 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         policy.registry_for(spec.image)
     if spec.home:
         policy.check_home()
+        # $HOME may be any directory of the user's
+        allowed_directory(account.home, "the home directory", account, policy, ("~",))
     network = policy.check_network(spec.network)
     if network not in runner.networks:
         raise InvalidValue(

@@ -18,6 +18,9 @@ from .images import store_of
 from .plan import usable_runner
 from .store import LocalImage, Store
 
+_PATIENCE = 3600.0
+"""Seconds to wait for somebody else who fetches the same image."""
+
 
 @dataclass(frozen=True)
 class Pulled:
@@ -65,16 +68,16 @@ def _fetch_once(
 ) -> Pulled:
     """Fetch under a lock: of many who ask at once one transfers, the others find it there."""
     image, remote = spec.image, before.digest
-    waited: list[bool] = []
+    waited: list[str] = []
 
-    def waiting() -> None:
-        waited.append(True)
-        system.tell(f"somebody else is pulling {image} at the moment: waiting for that")
+    def waiting(holder: str) -> None:
+        waited.append(holder)
+        system.tell(f"{holder} is pulling {image} at the moment: waiting for that")
 
     argv: Sequence[str] = ()
     told_to_stop = system.process.told_to_stop
     lock = store.lock_file(image, remote)
-    with locked(lock, waiting, mode=store.lock_mode, told_to_stop=told_to_stop):
+    with locked(lock, waiting, _PATIENCE, store.lock_mode, told_to_stop):
         here = store.find(image) if waited else None
         if here is None or here.digest_of(image, remote) != remote:
             argv = store.fetch(image, source, remote, spec.credentials)

@@ -12,6 +12,7 @@ from ..runners.command import Launch
 from ..system.account import Account
 from ..system.files import (
     explained,
+    link_to,
     passing_file,
     random_name,
     read_text,
@@ -23,7 +24,7 @@ from ..typed import AbstractContextManager, Iterator, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_second
 from ..values.spec import Credentials
-from .by_digest import ByDigest, base_of, replace_link
+from .by_digest import ByDigest, base_of
 from .store import LocalImage
 from .transfer import transfer
 
@@ -89,19 +90,19 @@ class SifStore:
         The caller holds the lock, so what others left half-done is nobody's.
         """
         store = self._kept.writable()
-        file, base = self._kept.place(store, digest), base_of(digest)
-        _remove_unfinished(f"{store}/digests", base)
-        unfinished = f"{store}/digests/.{base}.{random_name()}.tmp"
+        work, base = self._kept.workplace(store), base_of(digest)
+        _remove_unfinished(work, base)
+        unfinished = f"{work}/.{base}.{random_name()}.tmp"
         try:
             argv = self._convert(unfinished, image, source.pinned(digest), credentials)
             check_architecture(str(image), sif_architecture(unfinished))
             self._warn_if_idle(unfinished, image)
             with explained(f"keep image {image}"):
                 os.chmod(unfinished, 0o644)
-                os.replace(unfinished, file)
+                self._kept.put(unfinished, store, digest, self._system)
         finally:
             remove_quietly(unfinished)
-        self._kept.name(store, image, file)
+        self._kept.name(store, image, digest)
         return argv
 
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
@@ -120,7 +121,7 @@ class SifStore:
         file = self._kept.forget(image)
         if file is not None:
             with explained(f"remove image {image}"):
-                os.unlink(file)
+                self._kept.remove(file, self._system.account)
 
     def _convert(
         self, file: str, image: ImageRef, source: str, credentials: Credentials
@@ -208,7 +209,7 @@ def link_here(file: str, link: str, force: bool) -> None:
             said="there is a file of that name which ces-pull did not make",
             hint="move it away, or pull with --force",
         )
-    replace_link(file, link)
+    link_to(file, link, force)
 
 
 def digest_of_file(file: str) -> str:

@@ -16,7 +16,6 @@ from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import (
     passing_file,
-    private_directory,
     random_name,
     remove_abandoned,
     remove_quietly,
@@ -25,6 +24,7 @@ from ..system.files import (
 from ..system.proc import kill_recorded
 from ..system.process import Streams
 from ..system.system import System
+from ..system.trees import new_directory
 from ..typed import Callable, Iterator, Sequence
 from ..values.image import ImageRef
 
@@ -37,10 +37,12 @@ class Transfer:
 
     :param directory: its temporary files, on a disk with room for them.
     :param pid_file: which process it is.
+    :param descriptor: the directory, whatever its name becomes.
     """
 
     directory: str
     pid_file: str
+    descriptor: int
 
     def run(
         self, command: Command, image: ImageRef, hint: Callable[[str], str], system: System
@@ -65,13 +67,20 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
 
     :param base: the directory in which engines keep temporary files.
     """
-    room = f"{base}/ces-{account.uid}-{random_name()}"
+    with passing_place(base, account) as (room, pid_file), new_directory(room) as descriptor:
+        yield Transfer(room, pid_file, descriptor)
+
+
+@contextmanager
+def passing_place(base: str, account: Account) -> Iterator[tuple[str, str]]:
+    """A path in a directory, and a ``pid_file``: what is there when the block ends is removed."""
+    place = f"{base}/ces-{account.uid}-{random_name()}"
     # the note says what is to be removed when we are killed
-    with passing_file(account.runtime, _KIND, room) as note:
+    with passing_file(account.runtime, _KIND, place) as note:
         try:
-            yield Transfer(private_directory(room), _pid_file(note))
+            yield place, _pid_file(note)
         finally:
-            _clear(note, room)
+            _clear(note, place)
 
 
 def sweep_transfers(account: Account) -> None:

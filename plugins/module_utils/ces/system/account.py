@@ -28,8 +28,10 @@ OWN_STORAGE = ".config/containers/storage.conf"
 class Account:
     """A user of this back-end.
 
+    :param home: where this user's things are now: ``$HOME``, which the user chooses.
     :param groups: names of all the user's groups.
     :param environ: the environment we were started with.
+    :param entered: the home that the account has (passwd(5)), which the site chooses.
     """
 
     name: str
@@ -37,6 +39,12 @@ class Account:
     home: str
     groups: tuple[str, ...]
     environ: Mapping[str, str]
+    entered: str = ""
+
+    @property
+    def homes(self) -> tuple[str, str]:
+        """The account's home, and ``$HOME``."""
+        return self.entered or self.home, self.home
 
     @classmethod
     def current(cls) -> Account:
@@ -50,7 +58,7 @@ class Account:
         # `sudo` and `become` may keep another user's HOME
         if not _belongs_to(home, uid):
             home = entry.pw_dir
-        return cls(entry.pw_name, uid, home, _group_names(), dict(os.environ))
+        return cls(entry.pw_name, uid, home, _group_names(), dict(os.environ), entry.pw_dir)
 
     @property
     def state(self) -> str:

@@ -79,7 +79,10 @@ class Allocation:
 
 
 def _job_cgroup(raw_id: str, root: str) -> str:
-    """The directory ``job_ID`` above the cgroup that this process is in."""
+    """The directory ``job_ID`` above the cgroup that this process is in.
+
+    Slurm's belong to root. Users can make one of that name below their own session.
+    """
     try:
         with open("/proc/self/cgroup", encoding="utf-8") as stream:
             lines = [line.rstrip("\n") for line in stream]
@@ -90,7 +93,7 @@ def _job_cgroup(raw_id: str, root: str) -> str:
         before, found, _after = path.partition(f"/job_{raw_id}/")
         if found:
             directory = f"{root}{before}/job_{raw_id}"
-            return directory if os.path.isdir(directory) else ""
+            return directory if _owner(directory) == 0 else ""
     return ""
 
 
@@ -98,6 +101,14 @@ def _count(cpus: str) -> int:
     """How many CPUs a list such as ``0-3,7`` names."""
     ranges = (part.partition("-") for part in cpus.split(",") if part)
     return sum(int(last or first) - int(first) + 1 for first, _dash, last in ranges)
+
+
+def _owner(directory: str) -> int | None:
+    """The owner's id; None if there is no such directory."""
+    try:
+        return os.stat(directory).st_uid
+    except OSError:
+        return None
 
 
 def _first_word(path: str) -> str:

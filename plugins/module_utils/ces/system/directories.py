@@ -16,7 +16,8 @@ from .account import Account
 def safe_data_mount(wanted: Directories, account: Account, policy: Policy) -> Mount:
     """The mount at ``/safe_data``: the caller's, else ``$HOME/safe_data``, else the project's.
 
-    :raises CesError: no project, or several and none was chosen.
+    :raises CesError: no project, or several and none was chosen; or it lies outside what may be
+        mounted.
     """
     source = _safe_data(wanted, account, policy)
     if not os.access(source, os.R_OK | os.X_OK):
@@ -35,7 +36,8 @@ def _safe_data(wanted: Directories, account: Account, policy: Policy) -> str:
     project = wanted.project or account.environ.get("CES_PROJECT")
     own = f"{account.home}/safe_data"
     if not project and os.path.isdir(own):
-        return own
+        # it may be a link to anywhere; that it leads to the data of projects is what it is for
+        return allowed_directory(own, "safe_data", account, policy, (policy.safe_data.root,))
     projects = _projects(account.groups, policy.safe_data)
     if project:
         return _chosen(project, projects, account, policy.safe_data)
@@ -57,12 +59,13 @@ def _projects(groups: tuple[str, ...], safe_data: SafeData) -> list[str]:
     The names are tried one by one: the root may not be listable, and may be an automount.
     """
     names = {name for group in groups for name in _project_names(group, safe_data.group_prefixes)}
+    names -= {".", ".."}
     paths = (f"{safe_data.root}/{name}" for name in sorted(names))
     return [path for path in paths if os.path.isdir(path)]
 
 
 def _project_names(group: str, prefixes: tuple[str, ...]) -> Iterator[str]:
-    if group in (".", "..") or "/" in group:
+    if "/" in group:
         return
     yield group
     for position, char in enumerate(group):
@@ -98,30 +101,58 @@ def _no_project(account: Account, safe_data: SafeData) -> NotFound:
 def chosen_directory(
     wanted: str | None, variable: str, what: str, account: Account, policy: Policy
 ) -> str | None:
-    """A directory that the caller names by option or variable, or None."""
+    """A directory that the caller names by option or variable, or None for a new one in the home.
+
+    :raises RefusedByPolicy: it lies elsewhere, or where containers may only read.
+    """
     path = wanted or account.environ.get(variable) or None
-    return None if path is None else allowed_directory(path, what, account, policy)
+    real = allowed_directory(path, what, account, policy) if path else None
+    where = real or os.path.realpath(account.home)
+    if _only_read(where, account, policy):
+        raise RefusedByPolicy(
+            f"use {where} for {what}",
+            said="containers may only read there: this site has project data read-only",
+            hint="use another directory",
+        )
+    return real
 
 
-def allowed_directory(path: str, what: str, account: Account, policy: Policy) -> str:
+def allowed_directory(
+    path: str, what: str, account: Account, policy: Policy, more: tuple[str, ...] = ()
+) -> str:
     """An absolute path below one of the policy's roots, with links resolved.
 
-    :raises RefusedByPolicy: it lies elsewhere.
+    :param more: roots beside the policy's ``mount_roots``.
+    :raises RefusedByPolicy: it lies elsewhere, or what must not be mounted as a whole lies in it.
     """
     if path == "~" or path.startswith("~/"):
         path = account.home + path[1:]
     if not path.startswith("/"):
         path = os.path.join(os.getcwd(), path)
-    real = os.path.realpath(path)
-    for root in policy.mount_roots:
-        top = os.path.realpath(account.home + root[1:] if root.startswith("~") else root)
-        if real == top or real.startswith(top.rstrip("/") + "/"):
+    real, (entered, _home) = os.path.realpath(path), account.homes
+    _check_whole(real, what, account, policy)
+    for root in (*policy.mount_roots, *more):
+        # the user chooses $HOME; what the site means is the account's
+        if _is_inside(real, entered + root[1:] if root.startswith("~") else root):
             return real
     raise RefusedByPolicy(
         f"use {path} as {what}",
         said=f"it lies outside what may be mounted here: {', '.join(policy.mount_roots)}",
         hint="use a directory below one of those, or the administrator adds it to mount_roots",
     )
+
+
+def _check_whole(real: str, what: str, account: Account, policy: Policy) -> None:
+    """Refuse a directory with something in it that a mount of the whole would not be held to."""
+    if any(_is_inside(home, real) for home in account.homes):
+        policy.check_home()
+    root = os.path.realpath(policy.safe_data.root)
+    if policy.safe_data.access == "ro" and root != real and _is_inside(root, real):
+        raise RefusedByPolicy(
+            f"use {real} as {what}",
+            said=f"in it is {root}, where containers may only read",
+            hint="use a directory further down",
+        )
 
 
 def allowed_mount(mount: Mount, account: Account, policy: Policy) -> Mount:
@@ -132,6 +163,31 @@ def allowed_mount(mount: Mount, account: Account, policy: Policy) -> Mount:
     source = allowed_directory(mount.source, mount.target, account, policy)
     if not os.path.exists(source):
         raise NotFound(f"mount {mount.source}", said="it does not exist", hint="make it first")
-    safe_data = os.path.realpath(policy.safe_data.root)
-    read_only = policy.safe_data.access == "ro" and (source + "/").startswith(safe_data + "/")
-    return Mount(source, mount.target, "ro" if read_only else mount.access)
+    access = "ro" if _only_read(source, account, policy) else mount.access
+    return Mount(source, mount.target, access)
+
+
+def _only_read(real: str, account: Account, policy: Policy) -> bool:
+    """Whether a path lies in project data, and containers may only read these.
+
+    They are in the root, where a project may be a link elsewhere, and in ``~/safe_data``.
+    """
+    if policy.safe_data.access != "ro":
+        return False
+    root = policy.safe_data.root
+    own = (f"{home}/safe_data" for home in account.homes)
+    return any(_is_inside(real, data) for data in (root, *own, *_links_in(root)))
+
+
+def _links_in(directory: str) -> list[str]:
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.path for entry in entries if entry.is_symlink()]
+    except OSError:
+        return []
+
+
+def _is_inside(real: str, top: str) -> bool:
+    """Whether a path with links resolved is a directory, or lies below it."""
+    above = os.path.realpath(top).rstrip("/")
+    return real == above or real.startswith(f"{above}/")

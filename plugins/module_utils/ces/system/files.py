@@ -117,9 +117,9 @@ def write_all(descriptor: int, content: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def link_to(target: str, link: str) -> None:
-    """Make a symbolic link in one step; an older link gives way, nothing else does."""
-    if os.path.lexists(link) and not os.path.islink(link):
+def link_to(target: str, link: str, force: bool = False) -> None:
+    """Make a symbolic link in one step; an older link gives way, another file only to ``force``."""
+    if os.path.lexists(link) and not os.path.islink(link) and not force:
         raise CesError(
             f"make the link {link}",
             said="something is there that is no symbolic link",
@@ -247,19 +247,13 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
     :param unshare: called for what is left, because a container's subordinate ids own it.
     :raises CesError: something is left even so.
     """
-    if os.path.islink(path):
-        remove_quietly(path)
-        return
     with suppress(OSError):
         os.rmdir(path)
         return
-    # after most runs the directories are empty; to load this costs 5 ms
-    import shutil
+    # after most runs the directories are empty
+    from .trees import remove
 
-    shutil.rmtree(path, ignore_errors=True)
-    if os.path.lexists(path):
-        _open_up(path)
-        shutil.rmtree(path, ignore_errors=True)
+    remove(path)
     if os.path.lexists(path) and unshare is not None:
         unshare(path)
     if os.path.lexists(path):
@@ -268,22 +262,10 @@ def remove_tree(path: str, unshare: Callable[[str], object] | None = None) -> No
         )
 
 
-def _open_up(path: str) -> None:
-    """Give the owner back every directory in it that is closed to them; follows no link."""
-    with suppress(OSError):
-        os.chmod(path, 0o700)
-    for top, names, _files in os.walk(path):
-        for name in names:
-            directory = os.path.join(top, name)
-            if not os.path.islink(directory):
-                with suppress(OSError):
-                    os.chmod(directory, 0o700)
-
-
 @contextmanager
 def locked(
     path: str,
-    waiting: Callable[[], None] | None = None,
+    waiting: Callable[[str], object] | None = None,
     timeout: float | None = None,
     mode: int = 0o600,
     told_to_stop: Callable[[], str] | None = None,
@@ -291,24 +273,46 @@ def locked(
     """Hold an exclusive lock on a file (made if missing) while in the block.
 
     :param mode: of the file that is made; one that several users lock must be theirs to write.
-    :param waiting: called once when somebody else holds it.
+    :param waiting: called once when somebody else holds it, with who that is.
     :param timeout: seconds to wait; None waits for ever.
     :param told_to_stop: asked while waiting for the name of a signal that ends the wait.
     :raises Busy: the time is over.
     :raises Interrupted: a signal ended the wait.
     """
     with explained(f"lock {path}"):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        descriptor = _lock_file(path, mode)
     try:
-        if mode & 0o077 and os.fstat(descriptor).st_uid == os.geteuid():
-            os.fchmod(descriptor, mode)  # whatever the umask
         if not try_lock(descriptor):
             if waiting is not None:
-                waiting()
+                waiting(_holder(descriptor))
             _wait_for_lock(descriptor, path, timeout, told_to_stop)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _lock_file(path: str, mode: int) -> int:
+    """Open a lock's file, and make it first if it is missing.
+
+    Only a file that we have just made gets its mode: in a directory that several users write, one
+    that is there may be another file of ours that somebody moved.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    with suppress(FileNotFoundError):
+        return os.open(path, flags)
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return os.open(path, flags)
+    os.fchmod(descriptor, mode)  # whatever the umask
+    return descriptor
+
+
+def _holder(descriptor: int) -> str:
+    # most locks are free
+    from .proc import lock_holder
+
+    return lock_holder(descriptor) or "somebody else"
 
 
 def try_lock(descriptor: int) -> bool:
@@ -333,6 +337,8 @@ def _wait_for_lock(
             raise Interrupted(f"lock {path}", told)
         if end is not None and time.monotonic() >= end:
             raise Busy(
-                f"lock {path}", said=f"somebody else held it for {timeout:g} s", hint="try again"
+                f"lock {path}",
+                said=f"{_holder(descriptor)} held it for {timeout:g} s",
+                hint="try again, or ask them to end it",
             )
         time.sleep(0.05)

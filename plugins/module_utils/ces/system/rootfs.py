@@ -17,7 +17,7 @@ _FOR_ALL, _FOR_ALL_TO_ENTER = 0o644, 0o755
 
 
 def settle_rootfs(rootfs: str) -> int:
-    """Let everybody read what is there, and nobody gain rights by it; returns its size on disk.
+    """Let all read and only the owner write, and nobody gain rights by it; returns its size.
 
     :raises OSError: something is not ours.
     """
@@ -54,17 +54,20 @@ def _make_places(rootfs: str) -> None:
 
 
 def _everything(directory: str) -> Iterator[os.DirEntry[str]]:
-    """All below a directory; a directory comes before what is in it, and is opened then."""
-    with os.scandir(directory) as entries:
-        for entry in list(entries):
-            yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _everything(entry.path)
+    """All below a directory, however deep; a directory comes before it is opened itself."""
+    unopened = [directory]
+    while unopened:
+        with os.scandir(unopened.pop()) as entries:
+            for entry in list(entries):
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    unopened.append(entry.path)
 
 
 def _settled(status: os.stat_result) -> int:
-    # neither setuid nor setgid: in a store for all they would be the owner's
-    mode = stat.S_IMODE(status.st_mode) & 0o1777
+    # In a store for all, setuid and setgid would be the owner's rights, and who can write in a file
+    # or directory changes what others run: that is the owner alone, whatever the image says.
+    mode = stat.S_IMODE(status.st_mode) & 0o755
     executable = stat.S_ISDIR(status.st_mode) or mode & 0o111
     return mode | (_FOR_ALL_TO_ENTER if executable else _FOR_ALL)
 
