@@ -23,11 +23,19 @@ description:
     nor the uid of a real account or the gid of a real group. Real ids of a directory that does
     not list its accounts (as C(sssd) by default) are known of the users in the task only, so keep
     its ids outside of C(SUB_UID_MIN) to C(SUB_UID_MAX).
+  - A login may consist of digits and be the uid of somebody else. A line of that key is the
+    login's, as for C(useradd) and C(userdel), and not the other user's. But C(newuidmap) lets both
+    map its ids. So the lines of such a login are written under its own uid, and existing ones are
+    changed so.
+  - In C(/etc/subgid) podman takes a number for the gid of the group that has the user's name. So a
+    line there that has the user's uid gets the name, unless that group has the same number.
+  - Lines of one user that have ids in common, by name and by uid for example, become one line. The
+    kernel maps no id twice, and podman does not start for a user with such lines.
   - A range that is too small is kept, so that files which belong to its ids stay the user's, and
     a large enough one is added and reported.
-  - What is wrong in the files already (ranges that overlap, ranges that contain the ids of real
-    accounts, lines that are no entries) is reported as a warning, and neither changed nor made
-    worse.
+  - What else is wrong in the files (ranges of several users that overlap, ranges that contain the
+    ids of real accounts, logins whose ids others can map, lines that are no entries) is reported as
+    a warning, and neither changed nor made worse.
   - Comments, blank lines and lines that are not understood stay. A last line without an end gets
     one, because newer shadow-utils refuse such a file.
   - Writes while holding the locks that C(useradd) and C(usermod) take, so that neither they nor
@@ -45,7 +53,7 @@ options:
     description:
       - Names of the users.
       - With O(state=present) each must exist, in check mode too. With O(state=absent) the lines
-        of a name that is no account any more are removed as well.
+        of a name that is no account any more are removed as well, unless it is somebody's uid.
     type: list
     elements: str
   group:

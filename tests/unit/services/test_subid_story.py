@@ -53,6 +53,7 @@ class Names(NameService):
         primary: dict[str, int] | None = None,
         hidden: dict[str, int] | None = None,
     ) -> None:
+        self.asked: list[object] = []
         self._primary = primary or {}
         self._users = {name: self._account(name, uid) for name, uid in users.items()}
         self._hidden = {name: self._account(name, uid) for name, uid in (hidden or {}).items()}
@@ -66,7 +67,13 @@ class Names(NameService):
         return list(self._users.values())
 
     def user(self, name: str) -> pwd.struct_passwd | None:
+        self.asked.append(name)
         return self._users.get(name) or self._hidden.get(name)
+
+    def user_of(self, uid: int) -> pwd.struct_passwd | None:
+        self.asked.append(uid)
+        everybody = [*self._users.values(), *self._hidden.values()]
+        return next((user for user in everybody if user.pw_uid == uid), None)
 
     def groups(self) -> list[grp.struct_group]:
         return self._groups
@@ -191,7 +198,8 @@ def test_ids_of_accounts_that_are_not_listed_are_not_given(tmp_path: Path) -> No
 @pytest.mark.parametrize("owner", ["alice", "1000"])
 def test_a_range_that_is_too_small_is_kept_and_another_added(tmp_path: Path, owner: str) -> None:
     text = f"{owner}:500000:1\n"
-    host = host_with(tmp_path, text, text)
+    names = Names({"alice": 1000}, groups=[("alice", 1000, [])])
+    host = host_with(tmp_path, text, text, names)
     outcome = four_times(wanting("alice"), host)
     assert tables(host)[0] == f"{text}alice:100000:65536\n"
     assert len(outcome.warnings) == 2
@@ -233,7 +241,7 @@ def test_overlaps_of_others_are_reported_and_kept(tmp_path: Path) -> None:
     assert "alice 100000-165535 (line 1), bob 100001-165536 (line 2)" in outcome.warnings[0]
 
 
-@pytest.mark.parametrize("other", ["bob:100001:65536", "#bob:165535:2", "1000:165535:2"])
+@pytest.mark.parametrize("other", ["bob:100001:65536", "#bob:165535:2"])
 def test_a_range_that_is_not_the_users_alone_is_not_copied(tmp_path: Path, other: str) -> None:
     host = host_with(tmp_path, f"alice:100000:65536\n{other}\n", "")
     outcome = four_times(wanting("alice"), host)
@@ -419,7 +427,8 @@ def test_hand_written_files_are_never_made_worse(
 ) -> None:
     users = {"alice": 1000, "bob": 1001, "carol": 1002}
     accounts = {f"real{number}": number for number in real}
-    names = Names({**users, **accounts}, primary={"alice": 1000, "bob": 1001, "carol": 1002})
+    groups = [(name, uid, []) for name, uid in users.items()]
+    names = Names({**users, **accounts}, groups=groups, primary=users)
     with TemporaryDirectory() as etc:
         limits = "SUB_UID_MIN 100\nSUB_UID_MAX 400\nSUB_GID_MIN 100\nSUB_GID_MAX 400\n"
         Path(etc, "login.defs").write_text(limits)
@@ -427,26 +436,39 @@ def test_hand_written_files_are_never_made_worse(
         before = {kind: SubidTable.parse(host.read(kind)) for kind in ("uid", "gid")}
         outcome = four_times(wanting(*wanted, count=10), host)
         after = {kind: SubidTable.parse(host.read(kind)) for kind in ("uid", "gid")}
-    new = set()
+    keys = {name: (name, str(users[name])) for name in wanted}
+    changed = set()
     for kind, table in after.items():
         old = before[kind]
-        assert table.lines[: len(old.lines)] == old.lines
-        for entry in table.entries[len(old.entries) :]:
-            new.add(entry.owner)
-            assert entry.usable
-            assert entry.ids.count >= 10
-            assert 100 <= entry.ids.start <= entry.ids.last <= 400
-            assert not any(entry.ids.start <= number <= entry.ids.last for number in real)
-            for other_kind, other in after.items():
-                for one in other.entries:
-                    mine = one.belongs_to(entry.owner, users[entry.owner])
-                    if one.ids.count and one is not entry and not (other_kind != kind and mine):
-                        assert not one.ids.overlaps(entry.ids)
+        assert _lines_without(table, keys) == _lines_without(old, keys)
         for name in wanted:
+            mine = [e for e in table.entries if e.owner in keys[name]]
+            assert overlapping([entry for entry in mine if entry.usable]) == []
+            had, have = (_ids_of(one, keys[name]) for one in (old, table))
             ids = outcome.ranges[name][kind]
-            assert [e for e in table.entries if e.ids == ids and e.belongs_to(name, users[name])]
+            assert ids in [entry.ids for entry in mine if entry.usable]
             assert ids.count >= 10
-    assert new == set(outcome.changed_users)
+            fresh = set(range(ids.start, ids.last + 1)) - had
+            assert have == had | fresh
+            if fresh:
+                assert len(fresh) == ids.count
+                assert 100 <= ids.start <= ids.last <= 400
+                assert not fresh & real
+                for one in (entry for other in after.values() for entry in other.entries):
+                    assert one.owner in keys[name] or not one.ids.overlaps(ids) or not one.ids.count
+            if [e.ids for e in old.entries if e.owner in keys[name]] != [e.ids for e in mine]:
+                changed.add(name)
+    assert changed == set(outcome.changed_users)
+
+
+def _lines_without(table: SubidTable, keys: dict[str, tuple[str, str]]) -> list[str]:
+    theirs = {key for pair in keys.values() for key in pair}
+    return [line for line in table.lines if line.split(":")[0] not in theirs]
+
+
+def _ids_of(table: SubidTable, keys: tuple[str, str]) -> set[int]:
+    mine = [entry.ids for entry in table.entries if entry.owner in keys and entry.usable]
+    return {number for ids in mine for number in range(ids.start, ids.last + 1)}
 
 
 @given(HAND_WRITTEN, HAND_WRITTEN, st.sets(st.sampled_from(["alice", "bob", "carol"]), min_size=1))
@@ -460,3 +482,134 @@ def test_taking_away_takes_nothing_else(uids: list[str], gids: list[str], who: s
         for written, text in zip((uids, gids), tables(host)):
             kept = [line for line in written if line.split(":")[0] not in keys]
             assert text == "".join(f"{line}\n" for line in kept)
+
+
+NUMBERS = {"bob": 1001, "1001": 5001, "carol": 1002}
+"""Somebody's login is bob's uid."""
+
+
+def numbers(group: int | None = 5001, hidden: bool = False) -> Names:
+    groups = [] if group is None else [("1001", group, [])]
+    unlisted = {"1001": NUMBERS["1001"]} if hidden else {}
+    listed = {name: uid for name, uid in NUMBERS.items() if name not in unlisted}
+    return Names(listed, groups, hidden=unlisted)
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_range_of_a_login_that_is_somebodys_uid_is_not_taken_away(
+    tmp_path: Path, hidden: bool
+) -> None:
+    text = "1001:100000:65536\nbob:165536:65536\n"
+    host = host_with(tmp_path, text, text, numbers(hidden=hidden))
+    outcome = four_times(wanting("bob", present=False), host)
+    assert tables(host) == ("1001:100000:65536\n",) * 2
+    assert outcome.changed_users == ("bob",)
+    assert "is the uid of bob, who can map these ids too" in outcome.warnings[0]
+    assert "Run this for 1001: the line gets the uid 5001 instead" in outcome.warnings[0]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_range_of_a_login_that_is_somebodys_uid_is_not_taken_for_theirs(
+    tmp_path: Path, hidden: bool
+) -> None:
+    text = "1001:100000:65536\n"
+    host = host_with(tmp_path, text, text, numbers(hidden=hidden))
+    outcome = four_times(wanting("bob"), host)
+    assert tables(host) == ("1001:100000:65536\nbob:165536:65536\n",) * 2
+    assert outcome.ranges["bob"]["uid"] == SECOND
+    assert "bob, who can map these ids too" in outcome.warnings[0]
+
+
+@pytest.mark.parametrize("before", ["", "1001:400000:65536\n"])
+def test_a_login_that_is_somebodys_uid_has_its_range_by_its_own_uid(
+    tmp_path: Path, before: str
+) -> None:
+    host = host_with(tmp_path, before, before, numbers())
+    outcome = four_times(wanting("1001", "bob"), host)
+    for text in tables(host):
+        assert sorted(line.split(":")[0] for line in text.split()) == ["5001", "bob"]
+    assert outcome.changed_users == ("1001", "bob")
+    assert [said for said in outcome.warnings if "can map these ids" in said] == []
+    four_times(wanting("1001", present=False), host)
+    assert [text.split(":")[0] for text in tables(host)] == ["bob", "bob"]
+
+
+@pytest.mark.parametrize("group", [None, 77])
+def test_a_number_in_subgid_is_a_groups_to_podman(tmp_path: Path, group: int | None) -> None:
+    """So a login that is somebody's uid has no key there that all programs read alike."""
+    host = host_with(tmp_path, "", "", numbers(group))
+    outcome = four_times(wanting("1001"), host)
+    assert [text.split(":")[0] for text in tables(host)] == ["5001", "1001"]
+    assert len(outcome.warnings) == 1
+    assert "Only another login cures that" in outcome.warnings[0]
+
+
+def test_a_uid_in_subgid_becomes_the_name_where_podman_takes_it_for_a_groups(
+    tmp_path: Path,
+) -> None:
+    text = "1000:100000:65536\n"
+    host = host_with(tmp_path, text, text)
+    outcome = four_times(wanting("alice"), host)
+    assert tables(host) == (text, "alice:100000:65536\n")
+    assert outcome.changed_users == ("alice",)
+    assert "the key 1000 of line 1 means another account" in outcome.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "joined"),
+    [
+        ("alice:100000:65536 1000:100000:65536", "alice:100000:65536"),
+        ("1000:100000:65536 bob:300000:65536 alice:100000:65536", "alice:100000:65536"),
+        ("alice:100000:65536 alice:150000:65536", "alice:100000:115536"),
+        ("1000:100000:9 alice:100003:2 alice:100008:65536", "alice:100000:65544"),
+    ],
+)
+def test_lines_of_one_user_that_overlap_become_one(tmp_path: Path, lines: str, joined: str) -> None:
+    text = "".join(f"{line}\n" for line in lines.split())
+    host = host_with(tmp_path, text, text)
+    outcome = four_times(wanting("alice"), host)
+    others = [line for line in lines.split() if line.startswith("bob")]
+    assert [sorted(text.split()) for text in tables(host)] == [sorted([joined, *others])] * 2
+    assert outcome.changed_users == ("alice",)
+    assert "gave alice some ids twice, with which podman does not start" in outcome.warnings[0]
+
+
+def test_lines_of_one_user_that_overlap_are_reported_when_nobody_asked(tmp_path: Path) -> None:
+    host = host_with(tmp_path, "alice:300000:65536\n1000:300000:65536\n", "")
+    outcome = four_times(wanting("bob"), host)
+    assert "podman does not start for this user" in outcome.warnings[0]
+    assert "reach into" not in outcome.warnings[0]
+
+
+def test_a_range_with_the_users_own_id_is_said_to_stop_podman(tmp_path: Path) -> None:
+    names = Names({"alice": 1000}, primary={"alice": 3000})
+    host = host_with(tmp_path, "alice:1000:65536\n", "alice:3000:65536\n", names)
+    for warning in four_times(wanting("alice"), host).warnings:
+        assert "So podman does not start for alice. It was kept" in warning
+    host = host_with(tmp_path, "alice:999:65536\n", "", Names({"alice": 1000, "bob": 1001}))
+    warning = four_times(wanting("alice"), host).warnings[0]
+    assert "podman does not start for alice, and containers of alice can act as them" in warning
+
+
+def test_a_login_that_is_its_own_uid_cannot_have_a_good_line(tmp_path: Path) -> None:
+    host = host_with(tmp_path, names=Names({"3003": 3003}))
+    outcome = four_times(wanting("3003"), host)
+    assert len(outcome.warnings) == 2
+    assert "podman takes the line twice and does not start" in outcome.warnings[0]
+    assert "Only another login cures that" in outcome.warnings[0]
+
+
+def test_a_name_that_is_no_account_but_somebodys_uid_takes_nothing_away(tmp_path: Path) -> None:
+    text = "1001:100000:65536\n1009:200000:65536\n"
+    host = host_with(tmp_path, text, text)
+    outcome = four_times(wanting("1001", "1009", present=False), host)
+    assert tables(host) == ("1001:100000:65536\n",) * 2
+    assert outcome.changed_users == ("1009",)
+
+
+def test_only_who_may_be_mistaken_costs_a_look_up(tmp_path: Path) -> None:
+    names = Names({f"user{number}": 1000 + number for number in range(50)})
+    host = host_with(tmp_path, "1001:100000:65536\n", "", names)
+    names.asked.clear()
+    plan(Request(Selection(uid_min=1000)), host)
+    assert names.asked == ["1001"]

@@ -106,13 +106,6 @@ def test_commented_entries_are_not_in_force() -> None:
     assert [entry.owner for entry in table.in_force] == ["bob"]
 
 
-def test_owner_by_name_or_uid() -> None:
-    by_uid = Entry(1, "1000", IdRange(100000, 65536))
-    assert by_uid.belongs_to("alice", 1000)
-    assert not by_uid.belongs_to("alice", 1001)
-    assert not by_uid.belongs_to("alice", None)
-
-
 @given(TEXTS)
 def test_every_line_stays(text: str) -> None:
     expected = text if not text or text.endswith("\n") else f"{text}\n"
@@ -144,6 +137,11 @@ def test_removed_lines_leave_the_others(text: str) -> None:
     numbers = {entry.number for entry in gone}
     assert list(left.lines) == [line for n, line in enumerate(table.lines, 1) if n not in numbers]
     assert "alice" not in left.by_owner()
+
+
+def test_lines_are_changed_and_removed_by_number() -> None:
+    table = SubidTable.parse("# one\nalice:1:1\nbob:2:2\n")
+    assert str(table.edited({2: "eve:1:1", 3: None})) == "# one\neve:1:1\n"
 
 
 @given(ENTRIES)

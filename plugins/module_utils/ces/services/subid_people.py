@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from pwd import struct_passwd
 
-from ..dataclass import dataclass
+from ..dataclass import dataclass, replace
 from ..errors import InvalidValue, NotFound
 from ..system.subids import LoginDefs, NameService
-from ..typed import Iterable, Mapping
+from ..typed import Collection, Iterable, Mapping
+from ..values.subid_owners import Account, Owners, is_number
 from ..values.subid_report import capped, listed
 
 
@@ -32,12 +33,14 @@ class People:
 
     :param selected: uid of each user that was asked for; None when there is no such account.
     :param uids: names of all real uids, likewise ``gids``.
+    :param accounts: all that are known, by name.
     :param warnings: members of the group that are no accounts.
     """
 
     selected: Mapping[str, int | None]
     uids: Mapping[int, str]
     gids: Mapping[int, str]
+    accounts: Mapping[str, Account]
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -59,15 +62,43 @@ class People:
         else:
             found, warnings = _between(selection, listing, defs), []
         users = [*listing.values(), *(user for user in found.values() if user is not None)]
+        groups = {group.gr_name: group.gr_gid for group in names.groups()}
         # an account's own group may have no entry
         gids = {user.pw_gid: f"primary group of {user.pw_name}" for user in users}
-        gids.update((group.gr_gid, group.gr_name) for group in names.groups())
+        gids.update((gid, name) for name, gid in groups.items())
         return cls(
             {name: user and user.pw_uid for name, user in found.items()},
             {user.pw_uid: user.pw_name for user in users},
             gids,
+            {user.pw_name: _account(user, groups.get(user.pw_name)) for user in users},
             tuple(warnings),
         )
+
+    def owners(self, keys: Collection[str], names: NameService) -> Owners:
+        """Whose lines of these keys are.
+
+        Where a login may be read as a number, the account with that number is looked up, and the
+        other way round: a directory need not list them. Nobody else costs a look-up.
+        """
+        accounts = dict(self.accounts)
+        for name, uid in self.selected.items():
+            if uid is None or (str(uid) not in keys and not is_number(name)):
+                continue
+            group = names.group(name)
+            accounts[name] = replace(accounts[name], group=group and group.gr_gid)
+            _add(accounts, names.user(str(uid)))
+        for name in filter(is_number, self.selected):
+            _add(accounts, names.user_of(int(name)))
+        return Owners(accounts.values())
+
+
+def _add(accounts: dict[str, Account], user: struct_passwd | None) -> None:
+    if user is not None:
+        accounts.setdefault(user.pw_name, _account(user, None))
+
+
+def _account(user: struct_passwd, group: int | None) -> Account:
+    return Account(user.pw_name, user.pw_uid, user.pw_gid, group)
 
 
 _Found = dict[str, "struct_passwd | None"]

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from ..dataclass import dataclass, field
+from ..dataclass import dataclass, field, replace
 from ..errors import CesError, InvalidValue
 from ..system.subids import KINDS, LoginDefs, SubidHost
 from ..typed import Mapping
+from ..values.subid_mending import Mended, mended
+from ..values.subid_owners import Owners
 from ..values.subid_report import capped, listed, report
 from ..values.subid_space import Slots, Space
 from ..values.subids import ID_MAX, Entry, IdRange, SubidTable, overlapping
@@ -96,9 +98,11 @@ def plan(request: Request, host: SubidHost) -> Outcome:
     _check_source(host)
     texts = {kind: host.read(kind) for kind in KINDS}
     tables = {kind: SubidTable.parse(text) for kind, text in texts.items()}
-    done = (
-        _Giving(request, people, defs, tables).done() if request.present else _taken(people, tables)
-    )
+    owners = people.owners(_keys(tables), host.names)
+    if request.present:
+        done = _given(request, people, owners, defs, tables, host)
+    else:
+        done = _taken(people, owners, tables)
     changes = [
         Change(kind, host.path(kind), texts[kind], str(done.tables[kind]))
         for kind in KINDS
@@ -107,7 +111,7 @@ def plan(request: Request, host: SubidHost) -> Outcome:
     remaining = [
         warning
         for kind, real in (("uid", people.uids), ("gid", people.gids))
-        for warning in report(host.path(kind), kind, done.tables[kind], real)
+        for warning in report(host.path(kind), kind, done.tables[kind], real, owners)
     ]
     return Outcome(
         tuple(changes),
@@ -138,17 +142,21 @@ class _Done:
     warnings: tuple[str, ...] = ()
 
 
-def _entries(table: SubidTable, people: People) -> dict[str, list[Entry]]:
+def _keys(tables: Tables) -> frozenset[str]:
+    return frozenset(entry.owner for table in tables.values() for entry in table.entries)
+
+
+def _entries(table: SubidTable, people: People, owners: Owners) -> dict[str, list[Entry]]:
     """Each selected user's lines, whether keyed by name or by uid."""
-    owners = table.by_owner()
+    lines = table.by_owner()
     return {
-        name: [entry for key in dict.fromkeys((name, str(uid))) for entry in owners.get(key, ())]
+        name: [entry for key in owners.keys(name, uid) for entry in lines.get(key, ())]
         for name, uid in people.selected.items()
     }
 
 
-def _taken(people: People, tables: Tables) -> _Done:
-    mine = {kind: _entries(tables[kind], people) for kind in KINDS}
+def _taken(people: People, owners: Owners, tables: Tables) -> _Done:
+    mine = {kind: _entries(tables[kind], people, owners) for kind in KINDS}
     return _Done(
         {
             kind: tables[kind].without(
@@ -160,13 +168,36 @@ def _taken(people: People, tables: Tables) -> _Done:
     )
 
 
+def _given(
+    request: Request,
+    people: People,
+    owners: Owners,
+    defs: LoginDefs,
+    tables: Tables,
+    host: SubidHost,
+) -> _Done:
+    """Each user has a range, and in lines that every program reads alike."""
+    good: dict[str, Mended] = {
+        kind: mended(host.path(kind), kind, tables[kind], people.selected, owners) for kind in KINDS
+    }
+    done = _Giving(request, people, owners, defs, {kind: good[kind].table for kind in KINDS}).done()
+    return replace(
+        done,
+        changed=done.changed.union(*(one.changed for one in good.values())),
+        warnings=(*(said for one in good.values() for said in one.warnings), *done.warnings),
+    )
+
+
 class _Giving:
     """Gives each user who lacks one a range: that of the other table if possible, or a new one."""
 
-    def __init__(self, request: Request, people: People, defs: LoginDefs, tables: Tables) -> None:
+    def __init__(
+        self, request: Request, people: People, owners: Owners, defs: LoginDefs, tables: Tables
+    ) -> None:
         self.request, self.people, self.defs, self.tables = request, people, defs, tables
+        self.owners = owners
         self.real = [IdRange(number, 1) for number in {*people.uids, *people.gids}]
-        self.mine = {kind: _entries(tables[kind], people) for kind in KINDS}
+        self.mine = {kind: _entries(tables[kind], people, owners) for kind in KINDS}
         self.kept = {kind: self._large_enough(kind) for kind in KINDS}
         self.new: dict[str, dict[str, IdRange]] = {kind: {} for kind in KINDS}
 
@@ -174,10 +205,7 @@ class _Giving:
         for kind in KINDS:
             self._copy_to(kind)
         self._allocate()
-        tables = {
-            kind: self.tables[kind].adding(sorted(self.new[kind].items(), key=lambda new: new[1]))
-            for kind in KINDS
-        }
+        tables = {kind: self.tables[kind].adding(self._lines(kind)) for kind in KINDS}
         ranges = {
             name: {
                 kind: self.new[kind][name] if name in self.new[kind] else self.kept[kind][name].ids
@@ -186,6 +214,11 @@ class _Giving:
             for name in self.people.selected
         }
         return _Done(tables, frozenset().union(*self.new.values()), ranges, self._too_small())
+
+    def _lines(self, kind: str) -> list[tuple[str, IdRange]]:
+        """The new lines, by their ranges."""
+        new = sorted(self.new[kind].items(), key=lambda given: given[1])
+        return [(self.owners.key(kind, name), ids) for name, ids in new]
 
     def _large_enough(self, kind: str) -> dict[str, Entry]:
         """The first line of each user that can stay as their range."""

@@ -76,6 +76,13 @@ class NameService:
         except KeyError:
             return None
 
+    def user_of(self, uid: int) -> pwd.struct_passwd | None:
+        """The account of a uid, also one that is not listed."""
+        try:
+            return pwd.getpwuid(uid)
+        except (KeyError, OverflowError):
+            return None
+
     def groups(self) -> list[grp.struct_group]:
         """All groups that the name service lists."""
         return grp.getgrall()

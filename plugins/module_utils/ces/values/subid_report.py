@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..typed import Mapping, Sequence
+from .subid_owners import Owners
 from .subids import Entry, SubidTable, containing, overlapping
 
 _MOST = 20
@@ -12,7 +13,9 @@ _SHOWN = 5
 _CHARACTERS = 60
 
 
-def report(path: str, kind: str, table: SubidTable, real: Mapping[int, str]) -> list[str]:
+def report(
+    path: str, kind: str, table: SubidTable, real: Mapping[int, str], owners: Owners
+) -> list[str]:
     """Warnings about a table.
 
     :param kind: ``uid`` or ``gid``.
@@ -23,12 +26,15 @@ def report(path: str, kind: str, table: SubidTable, real: Mapping[int, str]) -> 
         ". It was kept, but some programs refuse the whole file because of it: correct or remove it"
         for number in table.unknown
     ]
-    overlaps = [_overlap(path, group) for group in overlapping(table.in_force)]
+    overlaps = [_overlap(path, group, owners) for group in overlapping(table.in_force)]
     holes = [
-        _hole(path, kind, entry, [f"{number} ({real[number]})" for number in ids])
+        _hole(path, kind, entry, ids, real, owners)
         for entry, ids in containing(table.in_force, sorted(real))
     ]
-    return [*capped(unknown), *capped(overlaps), *capped(holes)]
+    numbers = [
+        said for entry in table.in_force if (said := _number(path, kind, entry, owners)) is not None
+    ]
+    return [*capped(unknown), *capped(overlaps), *capped(holes), *capped(numbers)]
 
 
 def capped(warnings: Sequence[str]) -> list[str]:
@@ -43,18 +49,58 @@ def listed(names: Sequence[str], shown: int = _SHOWN) -> str:
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
-def _overlap(path: str, group: Sequence[Entry]) -> str:
-    entries = [f"{entry.owner} {entry.ids} (line {entry.number})" for entry in group]
+def _overlap(path: str, group: Sequence[Entry], owners: Owners) -> str:
+    entries = listed([f"{entry.owner} {entry.ids} (line {entry.number})" for entry in group])
+    accounts = {owners.of(entry.owner) or entry.owner for entry in group}
+    if len(accounts) == 1:
+        return (
+            f"{path}: one user has the same ids in several lines, so that podman does not start "
+            f"for this user: {entries}. They were kept: remove all but one, or run this for the "
+            "user, which joins them"
+        )
     return (
         f"{path}: ranges overlap, so that containers can reach into one another: "
-        f"{listed(entries)}. They were kept: remove the lines that should go, and run this again "
+        f"{entries}. They were kept: remove the lines that should go, and run this again "
         "for their users"
     )
 
 
-def _hole(path: str, kind: str, entry: Entry, inside: Sequence[str]) -> str:
+def _hole(
+    path: str,
+    kind: str,
+    entry: Entry,
+    inside: Sequence[int],
+    real: Mapping[int, str],
+    owners: Owners,
+) -> str:
+    account = owners.of(entry.owner)
+    own = account and (account.uid if kind == "uid" else account.gid)
+    harm = [
+        *([f"podman does not start for {account.name}"] if account and own in inside else []),
+        *([f"containers of {entry.owner} can act as them"] if set(inside) - {own} else []),
+    ]
     return (
         f"{path}: the range {entry.ids} of {entry.owner} (line {entry.number}) contains real "
-        f"{kind}s: {listed(inside)}. Containers of {entry.owner} can act as them. It was kept: "
-        "remove the line, and run this again for its user"
+        f"{kind}s: {listed([f'{number} ({real[number]})' for number in inside])}. So "
+        f"{', and '.join(harm)}. It was kept: remove the line, and run this again for its user"
     )
+
+
+def _number(path: str, kind: str, entry: Entry, owners: Owners) -> str | None:
+    """What is wrong with a line of a login that is somebody's uid."""
+    account, intruder = owners.of(entry.owner), owners.intruder(entry.owner)
+    if account is None or not entry.usable:
+        return None
+    line = f"{path}: line {entry.number} is for the login {entry.owner}"
+    if owners.is_own_uid(entry.owner):
+        return (
+            f"{line}, which is its own uid: podman takes the line twice and does not start. "
+            "Only another login cures that"
+        )
+    if intruder is None:
+        return None
+    if owners.key(kind, account.name) == entry.owner:
+        cure = "Only another login cures that"
+    else:
+        cure = f"Run this for {entry.owner}: the line gets the uid {account.uid} instead"
+    return f"{line}, which is the uid of {intruder.name}, who can map these ids too. {cure}"

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 
 from ..dataclass import dataclass
-from ..typed import Collection, Iterable, Sequence
+from ..typed import Collection, Iterable, Mapping, Sequence
 
 ID_MAX = 2**32 - 2
 """Highest id there is; the one above means "no id" to the kernel."""
@@ -62,10 +62,6 @@ class Entry:
         """Commented out: nobody has these ids, but shadow-utils does not give them away either."""
         return self.owner.startswith("#")
 
-    def belongs_to(self, name: str, uid: int | None) -> bool:
-        """Whether the line is keyed by the user's name or uid."""
-        return self.owner == name or (uid is not None and self.owner == str(uid))
-
 
 @dataclass(frozen=True)
 class SubidTable:
@@ -111,18 +107,26 @@ class SubidTable:
 
     def without(self, entries: Iterable[Entry]) -> SubidTable:
         """The table without these lines."""
-        gone = {entry.number for entry in entries}
-        kept = [line for number, line in enumerate(self.lines, 1) if number not in gone]
-        return self.parse("".join(f"{line}\n" for line in kept))
+        return self.edited(dict.fromkeys(entry.number for entry in entries))
+
+    def edited(self, edits: Mapping[int, str | None]) -> SubidTable:
+        """The table with other lines of these numbers; None removes one."""
+        lines = (edits.get(number, line) for number, line in enumerate(self.lines, 1))
+        return self.parse("".join(f"{line}\n" for line in lines if line is not None))
 
     def adding(self, new: Iterable[tuple[str, IdRange]]) -> SubidTable:
         """The table with a line at its end for each owner and range."""
         lines = list(self.lines)
         entries = list(self.entries)
         for owner, ids in new:
-            lines.append(f"{owner}:{ids.start}:{ids.count}")
+            lines.append(line_of(owner, ids))
             entries.append(Entry(len(lines), owner, ids))
         return SubidTable(tuple(lines), tuple(entries))
+
+
+def line_of(owner: str, ids: IdRange) -> str:
+    """The line that gives a range away."""
+    return f"{owner}:{ids.start}:{ids.count}"
 
 
 def _entry(number: int, line: str) -> Entry | None:
