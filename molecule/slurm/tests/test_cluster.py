@@ -18,6 +18,17 @@ def test_all_hosts_share_one_key_that_is_munges_alone(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
+def test_the_daemon_of_a_node_never_waited_for_its_configuration(
+    cluster: Cluster, node: str
+) -> None:
+    """Its package starts it, and without slurm.conf it looks for one until systemd gives up."""
+    look = "journalctl --unit=slurmd --grep='slurmd version|failed to load configs' --output=cat"
+    said = cluster.nodes[node].root(look)
+    assert "slurmd version" in said
+    assert "failed to load configs" not in said
+
+
+@pytest.mark.parametrize("node", NODES)
 def test_a_job_runs_as_its_user_in_the_shared_home(bob: User, node: str) -> None:
     bob.srun(f"--nodelist={node}", "sh", "-c", "echo $(hostname) $(id -un) $(pwd) > where").ok()
     assert bob.run("cat where").out.split() == [node, "bob", bob.home]

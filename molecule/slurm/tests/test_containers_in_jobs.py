@@ -78,7 +78,35 @@ def test_a_bundle_does_not_see_the_hosts_own_environment(bob: User, bundle: str)
     names = {line.partition("=")[0] for line in seen.splitlines()}
     assert "SLURM_JOB_ID" in names
     assert not names & {"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "CONTAINERS_CONF_OVERRIDE"}
+    # by which slurmd tells systemd how it is; crun would mount it as well
+    assert "NOTIFY_SOCKET" not in names
+    assert "notify" not in bob.srun(f"--container={bundle}", "/bin/cat", "/proc/mounts").ok().out
     assert not [name for name in names if name.startswith("SSH_")]
+
+
+def test_a_shared_image_with_var_and_nothing_in_it_is_run(cluster: Cluster, bob: User) -> None:
+    """Slurm's own files of a step would be below /var/run, where a shared image gives no room."""
+    image, to = f"{SITE['testbed_registry']}/tre/with-var:1.0", f"{bob.home}/with-var.bundle"
+    node = cluster.nodes["node1"]
+    login = ["--username", SITE["testbed_registry_user"], "--password-stdin"]
+    password = SITE["testbed_registry_password"]
+    node.command("bob", "podman", "login", *login, SITE["testbed_registry"], stdin=password).ok()
+    recipe = f"FROM {bob.image}\nRUN mkdir -p /var/lib\n"
+    build = f"podman build --quiet --tag {image} - && podman push --quiet {image} && podman logout"
+    node.run("bob", f"{build} {SITE['testbed_registry']}", recipe).ok()
+    node.run("bob", f"rm -rf {to}").ok()
+    node.command("bob", "ces-pull", "oci", *login, image, stdin=password).ok()
+    words = ["--project=proj1", f"--to={to}", f"--outputs={bob.home}/by-bundle", "--copy", image]
+    node.command("bob", "ces-bundle", *words).ok()
+    node.root(f"chown -R root:root {to}/rootfs")
+    try:
+        where = "--nodelist=node1", f"--container={to}"
+        assert bob.srun(*where, "/bin/ls", "/var").ok().out == "lib\n"
+        number = bob.sbatch("ls /var", *where)
+        assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
+        assert bob.log(number) == "lib\n"
+    finally:
+        node.root(f"rm -rf {to}")
 
 
 def test_a_batch_script_runs_in_a_bundle(cluster: Cluster, bob: User, bundle: str) -> None:
