@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from ood_support import APPS, LARGE, ROOT, RUBY, SMALL, Portal, pack_program
+from ood_support import APPS, LARGE, ROOT, RUBY, SMALL, VERSIONS, Portal, pack_program
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,6 +34,13 @@ def installed_apps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def portal(installed_apps: Path, tmp_path: Path) -> Portal:
     """It has a large and a small cluster."""
     return usual(Portal(installed_apps, tmp_path))
+
+
+@pytest.fixture(params=VERSIONS)
+def every_portal(portal: Portal, request: pytest.FixtureRequest) -> Portal:
+    """The same of each version, for what is not the same in all of them."""
+    portal.version = request.param
+    return portal
 
 
 @pytest.fixture(scope="session")

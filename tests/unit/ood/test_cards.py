@@ -10,7 +10,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from ood_support import APPS, FILES, ROOT, VERSIONS
+from ood_support import APPS, FILES, ROOT
 
 sys.path.insert(0, str(ROOT / "roles/ces_tools/files"))
 from ces_commands.verbs import VERBS, spellings
@@ -152,13 +152,6 @@ def test_a_damaged_record_is_no_success_and_no_error(portal, session, tmp_path, 
     write_progress(session, "step run")
     found = card(portal, session)
     assert found["headline"] == "The container was cancelled"
-
-
-@pytest.fixture(params=VERSIONS)
-def every_portal(portal, request):
-    """One of each version."""
-    portal.version = request.param
-    return portal
 
 
 VIEWS = {

@@ -130,12 +130,12 @@ def test_it_waits_for_the_page_and_no_longer_than_the_process(path, rc):
     server.shutdown()
 
 
-def test_the_button_posts_the_password(portal):
-    session = portal.launch("jupyter_app", cluster="large")
+def test_the_button_posts_the_password(every_portal):
+    session = every_portal.launch("jupyter_app", cluster="large")
     Path(session["directory"], "connection.yml").write_text(
         "host: n1.example.org\nport: 2000\npassword: Abc123\n"
     )
-    (card,) = portal.ask({"card": session["id"], "app": "jupyter_app"})
+    (card,) = every_portal.ask({"card": session["id"], "app": "jupyter_app"})
     form = re.search(r'<form class="mb-3" action="([^"]*)" method="post".*</form>', card["view"])
     server = "/node/n1.example.org/2000"
     assert html.unescape(form[1]) == f"{server}/login?next={server.replace('/', '%2F')}%2Flab"
