@@ -10,6 +10,7 @@ from ..errors import EXIT_OURS
 from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
+from . import own_files
 from .command import Command, Launch, bind
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ contract: --home, --workdir, --overlay, --writable, --add-caps, --keep-privs, --
 --apply-cgroups, --env-file, --docker-login."""
 
 ERRORS = (
+    *own_files.ERRORS,
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("user namespace", "the administrator enables user namespaces (role apptainer)"),

@@ -14,6 +14,7 @@ from ..json_text import loads
 from ..typed import Any, Sequence
 from ..values.options import Option
 from ..values.resources import Resources
+from . import own_files
 from .command import Command, Launch
 
 _ID = r"\d{1,9}(:\d{1,9})?"
@@ -33,6 +34,7 @@ OPTIONS = (
 be had."""
 
 ERRORS = (
+    *own_files.ERRORS,
     # the kernel says so, "no space" included, where it lets users make no namespaces
     ("clone: ", "the administrator enables user namespaces (role oci)"),
     ("unshare", "the administrator enables user namespaces (role oci)"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
+from . import own_files
 from .command import Command, Launch, bind
 
 RUN_LABEL = "ces.run"
@@ -37,12 +38,31 @@ contract: --privileged, --cap-add, --security-opt, --device, --network, --pid, -
 --cgroups, --memory, --cpus, --volumes-from, --annotation, --runtime, --name, --label, ..."""
 
 ERRORS = (
+    *own_files.ERRORS,
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("cannot find UID/GID", "the administrator adds a subordinate id range (role subid)"),
     (
-        "newuidmap",
-        "the administrator installs uidmap and gives this user a range (roles podman, subid)",
+        "includes the user",
+        "your subordinate ids hold your own id: the administrator removes that line and runs role"
+        " subid",
+    ),
+    (
+        "_map failed: invalid argument",
+        "your subordinate ids have an id twice, or your own: the administrator runs role subid",
+    ),
+    *(
+        (
+            program,
+            "the administrator installs uidmap with its setuid bits and gives this user a range"
+            " (roles podman, subid)",
+        )
+        for program in ("newuidmap", "newgidmap")
+    ),
+    (
+        "runtime static files",
+        "podman cannot write where your storage is to be: the administrator runs role"
+        " container_storage, or you correct your own storage.conf",
     ),
     (
         "database configuration mismatch",
@@ -79,6 +99,9 @@ ERRORS = (
 """(part of podman's message, what to do next), looked through in this order."""
 
 
+_ERROR = "Error: "
+_RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
+"""What podman says first, where it cannot start: that would not help."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -161,6 +184,7 @@ def run(launch: Launch) -> Command:
             f"--name={launch.name}",
             f"--label={RUN_LABEL}={launch.run_id}",
             f"--cidfile={launch.cid_file}",
+            f"--conmon-pidfile={launch.monitor_file}",
             f"--env-file={launch.env_file}",
             f"--network={launch.network}",
             f"--cgroups={_cgroups(launch)}",
@@ -225,5 +249,25 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
 
     The container's own 125 to 127 come without a message of podman's.
     """
-    said = [line for line in stderr.splitlines() if line.startswith("Error: ")]
-    return (rc, said[-1].removeprefix("Error: ")) if rc in (125, 126, 127) and said else None
+    said = [line for line in stderr.splitlines() if line.startswith(_ERROR)]
+    return (rc, said[-1].removeprefix(_ERROR)) if rc in (125, 126, 127) and said else None
+
+
+def messages(stderr: str) -> str:
+    """What podman says alone, without a container: its last messages, as sentences.
+
+    Where it fails as it starts, the line that names the reason need not be the one with the word
+    ``Error``, and its exit status is 1 or 125.
+    """
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return "; ".join(_message(line) for line in lines[-3:])
+
+
+def _message(line: str) -> str:
+    """A line as people read it: that of a log has its text in quotes."""
+    _head, level, rest = line.partition(" level=")
+    _level, quoted, text = rest.partition(' msg="')
+    if not (level and quoted):
+        return line.removeprefix(_ERROR)
+    text = text.removesuffix('"').removesuffix("\\n")
+    return text.replace('\\"', '"').replace("\\\\", "\\").removeprefix(_RESET)
