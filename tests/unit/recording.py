@@ -35,11 +35,13 @@ class RecordingProcess:
     It proves argument lists, environment and files at that moment, and no behaviour of engines.
 
     :param answers: what a command's words begin with, and what is then answered, the last first.
+    :param starts_containers: podman notes a container's monitor, as it does when it started one.
     """
 
     answers: list[tuple[str, Answer]] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     signals: StopSignals | None = None
+    starts_containers: bool = True
 
     def told_to_stop(self) -> str:
         return self.signals.received if self.signals else ""
@@ -47,6 +49,9 @@ class RecordingProcess:
     def run(self, command: Command, streams: Streams = _AS_USUAL) -> Finished:
         self.commands.append(command)
         words = " ".join(command.argv)
+        if self.starts_containers and words.startswith("podman run"):
+            (path,) = (word for word in command.argv if word.startswith("--conmon-pidfile="))
+            Path(path.partition("=")[2]).touch()
         for beginning, answer in reversed(self.answers):
             if words.startswith(beginning):
                 return answer(command, streams)

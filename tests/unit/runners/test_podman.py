@@ -43,6 +43,7 @@ BEFORE_OPTIONS = (
     "--name=ces-7",
     "--label=ces.run=7",
     "--cidfile=/run/user/1000/ces/run-7/cid",
+    "--conmon-pidfile=/run/user/1000/ces/run-7/monitor",
     "--env-file=/run/user/1000/ces/run-7/env",
     "--network=none",
     "--cgroups=no-conmon",

@@ -254,6 +254,16 @@ def test_a_storage_that_does_not_answer_is_an_error_and_not_a_missing_image(back
         store_of("podman", backend.system).find(SPEC.image)
 
 
+def test_a_podman_that_cannot_start_is_named_with_the_cure(backend, registry):
+    said = "Failed to obtain podman configuration: decode /home/ada/containers.conf: toml: line 2\n"
+    backend.process.answer("podman info", 1, stderr=said)
+    with pytest.raises(CesError) as error:
+        pull_image(replace(SPEC, force=True), backend.system)
+    assert str(error.value).startswith("could not ask podman where it keeps images: Failed to")
+    assert "correct the file that it names" in error.value.hint
+    assert error.value.rc == 1
+
+
 def test_images_without_a_name_are_not_listed(backend):
     listing = [
         {"Id": "1", "Names": [NAME], "Digest": DIGEST, "Size": 5, "CreatedAt": "now"},

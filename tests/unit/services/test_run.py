@@ -78,7 +78,8 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         *("podman", "run", "--rm", "--pull=never", "--sig-proxy=false", "--log-driver=passthrough"),
         "--group-add=keep-groups",
         *("--name=ces-1", "--label=ces.run=1"),
-        *(f"--cidfile={private}/cid", f"--env-file={private}/env", "--network=none"),
+        *(f"--cidfile={private}/cid", f"--conmon-pidfile={private}/monitor"),
+        *(f"--env-file={private}/env", "--network=none"),
         "--cgroups=no-conmon",
         *("--cpus=2", "--memory=1073741824b", "--memory-swap=1073741824b"),
         f"--mount=type=bind,src={ready.place}/safe_data/p1,dst=/safe_data",
@@ -168,6 +169,23 @@ def test_values_of_variables_are_in_no_argument_record_or_message(ready):
     assert "s3cret" not in " ".join(ready.said)
 
 
+_STAMP = 'time="2026-11-28T20:48:26Z" level='
+_RESET = "invalid internal status, try resetting the pause process with "
+_RESET += r"\"podman system migrate\": "
+NO_NAMESPACE = (
+    f'{_STAMP}error msg="running `/usr/bin/newuidmap 412 0`: newuidmap: write to uid_map failed: '
+    f'Operation not permitted\\n"\n{_STAMP}error msg="{_RESET}cannot set up namespace using '
+    '\\"/usr/bin/newuidmap\\": exit status 1"\n'
+)
+OWN_UID = (
+    f'{_STAMP}error msg="{_RESET}invalid configuration: the specified mapping 2000:65536 in '
+    '\\"/etc/subuid\\" includes the user UID"\n'
+)
+CONFIGURATION = (
+    f'{_STAMP}warning msg="Failed to read /home/ada/storage.conf toml: line 2: no name\\n"\n'
+    "Failed to obtain podman configuration: toml: line 2: expected a name, but got '\\n' instead\n"
+)
+
 ENDS = [
     # how the engine ended; state, exit status and a part of the reason
     ({"rc": 0}, "COMPLETED", 0, ""),
@@ -198,6 +216,44 @@ def test_how_the_engine_ends_is_told_in_state_status_and_reason(ready, end, stat
     assert bool(record.reason) == bool(reason)
     assert not (ready.home / "scratch-1").exists()
     assert ready.system.records.load(1).state == state
+
+
+EARLY = [
+    # exit status and messages of a podman that started no container; a part of the reason
+    (1, NO_NAMESPACE, "podman: running `/usr/bin/newuidmap 412 0`: newuidmap: write to uid_map"),
+    (1, NO_NAMESPACE, "the administrator installs uidmap with its setuid bits"),
+    (1, NO_NAMESPACE.replace("Operation not permitted", "Invalid argument"), "have an id twice"),
+    (1, OWN_UID, "podman: invalid configuration: the specified mapping 2000:65536 in"),
+    (1, OWN_UID, "your subordinate ids hold your own id: the administrator removes that line"),
+    (1, CONFIGURATION, "got '\\n' instead. correct the file that it names, or move it away"),
+    (125, 'Error: default OCI runtime "x" not found: invalid argument\n', "correct the file"),
+    (2, "", "podman: it exited with 2"),
+]
+"""What podman 5.4 says (tried)."""
+
+
+@pytest.mark.parametrize(("rc", "stderr", "reason"), EARLY)
+def test_a_podman_that_cannot_start_is_no_container_that_failed(ready, rc, stderr, reason):
+    ready.process.starts_containers = False
+    ready.process.answer("podman run", rc, stderr=stderr)
+    record = run_container(SPEC, ready.system).record
+    assert (record.state, record.rc) == ("FAILED", 125)
+    assert reason in record.reason
+
+
+@pytest.mark.parametrize("rc", [1, 125])
+def test_what_looks_like_podmans_own_words_may_be_a_containers(ready, rc):
+    ready.process.answer("podman run", rc, stderr=NO_NAMESPACE)
+    record = run_container(SPEC, ready.system).record
+    assert (record.rc, record.reason) == (rc, f"the container exited with {rc}")
+
+
+@pytest.mark.parametrize(("rc", "state"), [(143, "FAILED"), (137, "FAILED")])
+def test_a_podman_that_was_killed_as_it_started_says_nothing_of_itself(ready, rc, state):
+    ready.process.starts_containers = False
+    ready.process.answer("podman run", rc)
+    record = run_container(SPEC, ready.system).record
+    assert (record.state, record.rc) == (state, rc)
 
 
 def test_a_log_that_was_cut_short_is_a_warning_in_the_record(ready):
@@ -310,6 +366,33 @@ def test_what_may_not_be_is_refused_before_any_engine_and_any_number(
     assert backend.process.told("podman run") == []
     assert backend.process.told("podman pull") == []
     assert not (backend.home / ".local").exists()
+
+
+def test_options_that_are_words_of_the_run_are_taken_as_such(ready):
+    options = ("--network=none", "--name=mine", "--memory=512m", "--cpus=2", "--http-proxy=false")
+    record = run_container(replace(SPEC, options=options), ready.system).record
+    assert (record.network, record.name) == ("none", "mine")
+    assert (record.resources["memory"], record.resources["cpus"]) == (512 * 1024**2, 2)
+    (argv,) = ready.process.told("podman run")
+    assert [word for word in argv if "=mine" in word] == ["--name=mine"]
+    assert [word for word in argv if word.startswith("--network")] == ["--network=none"]
+    assert "--http-proxy=false" in argv
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "error", "said"),
+    [
+        ({}, ["--network=host"], RefusedByPolicy, "network"),
+        ({}, ["--name=-x"], InvalidValue, "a container name"),
+        ({"name": "a"}, ["--name=b"], InvalidValue, "the run has another name already"),
+        ({}, ["--name=a", "--name=b"], InvalidValue, "the run has another name already"),
+        ({}, ["--memory=512"], InvalidValue, "less than 4 MiB"),
+    ],
+)
+def test_the_policy_decides_about_words_of_the_run_in_options(ready, spec, options, error, said):
+    with pytest.raises(error, match=said):
+        run_container(replace(SPEC, **spec, options=options), ready.system)
+    assert ready.process.told("podman run") == []
 
 
 def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(backend):

@@ -10,6 +10,7 @@ from ..errors import EXIT_OURS
 from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
+from . import own_files
 from .command import Command, Launch, bind
 
 if TYPE_CHECKING:
@@ -32,13 +33,19 @@ OPTIONS = (
     Option("--pid", "-p", flag=True, meaning="own"),
     Option("--ipc", "-i", flag=True, meaning="own"),
     Option("--writable-tmpfs", flag=True, meaning="own"),
+    Option("--network", meaning="network"),
+    Option("--cpus", meaning="cpus"),
+    Option("--memory", meaning="memory"),
+    Option("--nv", flag=True, meaning="gpu"),
+    Option("--rocm", flag=True, meaning="gpu"),
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
 contract: --home, --workdir, --overlay, --writable, --add-caps, --keep-privs, --security, --dns,
---no-init and --compat (signals would be lost), --net, --network, --nv, --device, --cpus, --memory,
---apply-cgroups, --env-file, --docker-login."""
+--no-init and --compat (signals would be lost), --net, --device, --apply-cgroups, --env-file,
+--docker-login."""
 
 ERRORS = (
+    *own_files.ERRORS,
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("user namespace", "the administrator enables user namespaces (role apptainer)"),

@@ -67,6 +67,11 @@ class Launch:
         return cid_file(self.private)
 
     @property
+    def monitor_file(self) -> str:
+        """Where podman writes which process watches the container; it stays when that is over."""
+        return f"{self.private}/monitor"
+
+    @property
     def pid_file(self) -> str:
         """Which process the engine is."""
         return pid_file(self.private)

@@ -6,15 +6,27 @@ from __future__ import annotations
 from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
+from . import own_files
 from .command import Command, Launch, bind
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL; podman's own default."""
 
+OWN_WORDS = (
+    Option("--network", meaning="network"),
+    Option("--net", meaning="network"),
+    Option("--name", meaning="name"),
+    Option("--timeout", meaning="timeout"),
+    Option("--cpus", meaning="cpus"),
+    Option("--memory", "-m", meaning="memory"),
+    Option("--gpus", meaning="gpus"),
+    Option("--device", meaning="device"),
+)
+"""podman's names for what a run has words of its own for."""
 OPTIONS = (
     Option("--volume", "-v", meaning="volume"),
-    Option("--mount", meaning="mount"),
+    Option("--mount", meaning="mount or tmpfs"),
     Option("--env", "-e", meaning="env"),
     Option("--workdir", "-w"),
     Option("--user", "-u"),
@@ -30,19 +42,40 @@ OPTIONS = (
     Option("--userns", values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap")),
     Option("--init", flag=True),
     Option("--read-only", flag=True),
+    Option("--http-proxy", flag=True),
     Option("--rm", flag=True, meaning="own"),
+    *OWN_WORDS,
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
-contract: --privileged, --cap-add, --security-opt, --device, --network, --pid, --ipc, --uts,
---cgroups, --memory, --cpus, --volumes-from, --annotation, --runtime, --name, --label, ..."""
+contract: --privileged, --cap-add, --security-opt, --pid, --ipc, --uts, --cgroups, --volumes-from,
+--annotation, --runtime, --label, ..."""
 
 ERRORS = (
+    *own_files.ERRORS,
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("cannot find UID/GID", "the administrator adds a subordinate id range (role subid)"),
     (
-        "newuidmap",
-        "the administrator installs uidmap and gives this user a range (roles podman, subid)",
+        "includes the user",
+        "your subordinate ids hold your own id: the administrator removes that line and runs role"
+        " subid",
+    ),
+    (
+        "_map failed: invalid argument",
+        "your subordinate ids have an id twice, or your own: the administrator runs role subid",
+    ),
+    *(
+        (
+            program,
+            "the administrator installs uidmap with its setuid bits and gives this user a range"
+            " (roles podman, subid)",
+        )
+        for program in ("newuidmap", "newgidmap")
+    ),
+    (
+        "runtime static files",
+        "podman cannot write where your storage is to be: the administrator runs role"
+        " container_storage, or you correct your own storage.conf",
     ),
     (
         "database configuration mismatch",
@@ -79,6 +112,9 @@ ERRORS = (
 """(part of podman's message, what to do next), looked through in this order."""
 
 
+_ERROR = "Error: "
+_RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
+"""What podman says first, where it cannot start: that would not help."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -161,6 +197,7 @@ def run(launch: Launch) -> Command:
             f"--name={launch.name}",
             f"--label={RUN_LABEL}={launch.run_id}",
             f"--cidfile={launch.cid_file}",
+            f"--conmon-pidfile={launch.monitor_file}",
             f"--env-file={launch.env_file}",
             f"--network={launch.network}",
             f"--cgroups={_cgroups(launch)}",
@@ -228,5 +265,25 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
 
     The container's own 125 to 127 come without a message of podman's.
     """
-    said = [line for line in stderr.splitlines() if line.startswith("Error: ")]
-    return (rc, said[-1].removeprefix("Error: ")) if rc in (125, 126, 127) and said else None
+    said = [line for line in stderr.splitlines() if line.startswith(_ERROR)]
+    return (rc, said[-1].removeprefix(_ERROR)) if rc in (125, 126, 127) and said else None
+
+
+def messages(stderr: str) -> str:
+    """What podman says alone, without a container: its last messages, as sentences.
+
+    Where it fails as it starts, the line that names the reason need not be the one with the word
+    ``Error``, and its exit status is 1 or 125.
+    """
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return "; ".join(_message(line) for line in lines[-3:])
+
+
+def _message(line: str) -> str:
+    """A line as people read it: that of a log has its text in quotes."""
+    _head, level, rest = line.partition(" level=")
+    _level, quoted, text = rest.partition(' msg="')
+    if not (level and quoted):
+        return line.removeprefix(_ERROR)
+    text = text.removesuffix('"').removesuffix("\\n")
+    return text.replace('\\"', '"').replace("\\\\", "\\").removeprefix(_RESET)

@@ -25,6 +25,8 @@ class Runner:
     :param hint: from what it said to what to do next.
     :param complaint: from its exit status and outputs to ours and what it says went wrong; None if
         it was the container that failed.
+    :param early: what it says where it failed before a container ran, from its messages. Such
+        an engine writes ``Launch.monitor_file`` as it starts the container; None for others.
     :param check: refuses options and resources that it cannot have.
     :param aside: its messages are in a file of their own, ``Launch.aside_file``.
     :param environment: the text of its env file; None where the command itself has the variables.
@@ -44,6 +46,7 @@ class Runner:
     hint: Callable[[str], str]
     complaint: Callable[[int, str, str], tuple[int, str] | None]
     run: Callable[[Launch], Command]
+    early: Callable[[str], str] | None = None
     environment: Callable[[Mapping[str, str]], str] | None = None
     stop: Callable[[str], Command] | None = None
     remove: Callable[[str], Command] | None = None
@@ -66,6 +69,7 @@ RUNNERS: Mapping[str, Runner] = {
         hint=podman.hint,
         complaint=podman.complaint,
         run=podman.run,
+        early=podman.messages,
         environment=podman.environment,
         stop=podman.stop,
         remove=podman.remove,

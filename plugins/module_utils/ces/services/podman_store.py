@@ -9,9 +9,9 @@ from ..blocks import nullcontext
 from ..errors import CesError, InvalidValue, NotFound
 from ..json_text import dumps, loads
 from ..runners import podman
-from ..runners.command import Launch
+from ..runners.command import Command, Launch
 from ..system.files import read_json, write_atomic
-from ..system.process import Streams
+from ..system.process import Finished, Streams
 from ..system.system import System
 from ..typed import AbstractContextManager, Any, Sequence
 from ..values.image import ImageFile, ImageRef
@@ -94,8 +94,7 @@ class PodmanStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""
-        finished = self._system.process.run(podman.image_list(), Streams(keep=_LISTING))
-        finished.check("list the images", podman.hint(finished.stderr))
+        finished = ask(self._system, podman.image_list(), "for its images")
         return [_from_listing(raw) for raw in loads(finished.stdout or "[]") if raw.get("Names")]
 
     def remove(self, image: ImageRef) -> None:
@@ -116,16 +115,12 @@ class PodmanStore:
 
     def _temporary(self) -> str:
         """Where podman unpacks what it fetches: the administrator chose a disk with room."""
-        finished = self._system.process.run(podman.temporary())
-        return finished.check(
-            "find room for the image", podman.hint(finished.stderr)
-        ).stdout.strip()
+        return ask(self._system, podman.temporary(), "where it unpacks images").stdout.strip()
 
     def _inspect(self, name: str) -> LocalImage | None:
-        finished = self._system.process.run(podman.image_lookup(name), Streams(keep=_LISTING))
-        if finished.rc == 125 and any(word in finished.stderr for word in _ABSENT):
+        finished = ask(self._system, podman.image_lookup(name), f"for the image {name}", _ABSENT)
+        if not finished.ok:
             return None
-        finished.check(f"look up image {name} in storage", podman.hint(finished.stderr))
         raw = loads(finished.stdout)
         return LocalImage(
             runner="podman",
@@ -141,6 +136,28 @@ class PodmanStore:
 
 
 _ABSENT = ("no such image", "image not known")
+
+
+def ask(system: System, command: Command, what: str, fine: Sequence[str] = ()) -> Finished:
+    """podman's answer to a question.
+
+    :param what: how the question ends, for messages.
+    :param fine: what it may say instead of an answer.
+    :raises CesError: podman did not answer; often it cannot start at all.
+    """
+    finished = system.process.run(command, Streams(keep=_LISTING))
+    if finished.ok or (finished.rc == 125 and any(word in finished.stderr for word in fine)):
+        return finished
+    said = podman.messages(finished.stderr)
+    raise CesError(
+        f"ask podman {what}",
+        said=said or f"it exited with {finished.rc}",
+        hint=podman.hint(said),
+        cmd=finished.argv,
+        rc=finished.rc,
+        stdout=finished.stdout,
+        stderr=finished.stderr,
+    )
 
 
 def _from_listing(raw: dict[str, Any]) -> LocalImage:
@@ -224,8 +241,7 @@ class _Answers:
         write_atomic(self._path, dumps(kept), durable=False)
 
     def _locate(self) -> str:
-        finished = self._system.process.run(podman.storage())
-        return finished.check("find the storage", podman.hint(finished.stderr)).stdout.strip()
+        return ask(self._system, podman.storage(), "where it keeps images").stdout.strip()
 
 
 def _stamp_of(path: str) -> Sequence[int]:

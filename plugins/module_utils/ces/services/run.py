@@ -10,6 +10,7 @@ from ..blocks import contextmanager
 from ..dataclass import dataclass, replace
 from ..errors import EXIT_OURS, Interrupted, NotFound
 from ..runners.command import Launch
+from ..runners.table import Runner
 from ..system.audit import audit_run
 from ..system.cgroup import oom_kills
 from ..system.files import (
@@ -234,7 +235,8 @@ def _follow(
     if plan.in_job:
         finished = _stopped_beside_us(finished, streams, system)
     record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
-    _judge(record, finished, plan, system, _oom_kills(system) > kills_before)
+    complaint = _complaint(finished, plan.runner, launch)
+    _judge(record, finished, complaint, plan, system, _oom_kills(system) > kills_before)
     if finished.rc < EXIT_OURS and not finished.stopped_by:
         # the engine ended by itself and left nothing; to ask podman for it again would cost 40 ms
         remove_quietly(launch.cid_file)
@@ -267,27 +269,44 @@ def _oom_kills(system: System) -> int:
     return oom_kills(system.account.uid) if job is None else job.oom_kills()
 
 
-def _judge(record: RunRecord, finished: Finished, plan: Plan, system: System, oom: bool) -> None:
+def _complaint(finished: Finished, runner: Runner, launch: Launch) -> tuple[int, str] | None:
+    """Exit status and words of the engine; None if it was the container that failed."""
+    early = not os.path.exists(launch.monitor_file)
+    if runner.early and early and 0 < finished.rc <= EXIT_OURS:
+        return EXIT_OURS, runner.early(finished.stderr) or f"it exited with {finished.rc}"
+    return runner.complaint(finished.rc, finished.stdout, finished.stderr)
+
+
+def _judge(
+    record: RunRecord,
+    finished: Finished,
+    complaint: tuple[int, str] | None,
+    plan: Plan,
+    system: System,
+    oom: bool,
+) -> None:
     """State, reason and exit status, from how the engine ended.
 
+    :param complaint: exit status and words of the engine, if it was the engine that failed.
     :param oom: the kernel killed one of the user's processes for lack of memory meanwhile.
     """
     if finished.log_error:
         record.warnings = (*record.warnings, finished.log_error)
-    record.state, record.rc, record.reason = _verdict(finished, plan, oom)
+    record.state, record.rc, record.reason = _verdict(finished, complaint, plan, oom)
     if record.state == "CANCELLED" and state_when_stopped(system) == "TIMEOUT":
         record.state, record.rc = "TIMEOUT", TIMEOUT_STATUS
         record.reason = TIME_OVER
 
 
-def _verdict(finished: Finished, plan: Plan, oom: bool) -> tuple[str, int, str]:
+def _verdict(
+    finished: Finished, complaint: tuple[int, str] | None, plan: Plan, oom: bool
+) -> tuple[str, int, str]:
     if finished.stopped_by == "timeout":
         reason = f"it ran longer than the timeout of {plan.timeout:g} s"
         return "TIMEOUT", TIMEOUT_STATUS, reason
     if finished.stopped_by:
         status = exit_status(finished.stopped_by)
         return "CANCELLED", status, f"stopped by {finished.stopped_by}"
-    complaint = plan.runner.complaint(finished.rc, finished.stdout, finished.stderr)
     if complaint is not None:
         status, said = complaint
         hint = plan.runner.hint(said)
