@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import tarfile
 
 import pytest
@@ -162,3 +163,20 @@ def test_notes_are_no_files(tmp_path):
     got = []
     assert unpacked(stream(("note", b"said"), ("a/x", b"x")), tmp_path, {"note": got.append}) == []
     assert (got, contents(tmp_path)) == ([b"said"], {"x": b"x"})
+
+
+def test_directories_that_lie_too_deep_are_counted_and_the_rest_travels(tmp_path):
+    here = os.open(tmp_path, os.O_RDONLY)
+    (tmp_path / "result").write_text("found")
+    for _level in range(1200):
+        os.mkdir("d", dir_fd=here)
+        above, here = here, os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    try:
+        raw, left = packed(tmp_path)
+    finally:
+        subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)
+    found = names(raw)
+    assert (left, "a/result" in found) == (1, True)
+    assert len(found) > tree.DEEP

@@ -20,6 +20,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     InvalidValue,
     NotFound,
+    RefusedByPolicy,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import bundles, by_digest
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
@@ -177,6 +178,13 @@ def test_what_fails_leaves_nothing(site, program):
     with pytest.raises(CesError, match="free some space"):
         pull(site)
     assert {path.name for path in store(site).iterdir()} == {"digests", "names", "locks"}
+    assert not list((store(site) / "digests").iterdir())
+
+
+def test_what_arrives_counts_and_not_what_a_manifest_says(site):
+    site.system.policy = replace(site.system.policy, image_size_limit=50)
+    with pytest.raises(RefusedByPolicy, match="more than 50 bytes arrived"):
+        pull(site)
     assert not list((store(site) / "digests").iterdir())
 
 

@@ -248,6 +248,12 @@ def test_no_descriptor_and_no_child_is_left(process, tmp_path):
 # --- being stopped ---
 
 
+def test_what_a_watch_says_stops_the_program(process, tmp_path):
+    script = f"echo much >{tmp_path}/file; exec sleep 60"
+    watch = Streams(watch=lambda: "too much" if (tmp_path / "file").exists() else "")
+    assert process.run(sh(script), watch).stopped_by == "too much"
+
+
 def test_a_timeout_stops_the_program(process, exit_watch):
     begun = time.monotonic()
     finished = process.run(Command(("sleep", "60")), Streams(timeout=0.1))

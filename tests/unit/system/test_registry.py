@@ -246,6 +246,10 @@ NONSENSE = [
     b'{"manifests": [{"platform": 5}]}',
     b'{"layers": 5}',
     b'{"layers": [5]}',
+    b'{"layers": [{}]}',
+    b'{"layers": [{"size": -1}]}',
+    b'{"layers": [{"size": true}]}',
+    b'{"layers": [{"size": "5"}]}',
     b'{"layers": [{"size": "big"}]}',
     b"\xff",
 ]

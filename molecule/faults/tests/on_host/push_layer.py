@@ -2,6 +2,7 @@
 """Put an image with one incompressible layer into this host's registry; answers the layer's digest.
 
 registry: host:port; ca: its authority's certificate; authorization; path; tag; size: bytes.
+claims: the size that the manifest says, if another one; config: more of the image's configuration.
 """
 
 import hashlib
@@ -45,7 +46,7 @@ oci = "application/vnd.oci.image"
 config = {
     "architecture": "amd64",
     "os": "linux",
-    "config": {"Cmd": ["/data"]},
+    "config": {"Cmd": ["/data"], **asked.get("config", {})},
     "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
 }
 manifest = {
@@ -55,7 +56,9 @@ manifest = {
         "mediaType": f"{oci}.config.v1+json",
         **push_blob(json.dumps(config).encode()),
     },
-    "layers": [{"mediaType": f"{oci}.layer.v1.tar", **layer}],
+    "layers": [
+        {"mediaType": f"{oci}.layer.v1.tar", **layer, "size": asked.get("claims", layer["size"])}
+    ],
 }
 ask(
     "PUT",

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 
-from ..blocks import contextmanager
+from ..blocks import contextmanager, suppress
 from ..dataclass import dataclass
-from ..errors import Interrupted
+from ..errors import Interrupted, RefusedByPolicy
 from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import (
@@ -29,6 +29,9 @@ from ..typed import Callable, Iterator, Sequence
 from ..values.image import ImageRef
 
 _KIND = "transfer"
+_TOO_MUCH = "too much"
+_UNPACKED = "rootfs"
+_CONVERTED = "squashfs"
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,28 @@ class Transfer:
 
         :param hint: from what the engine says to what to do next.
         :raises Interrupted: we were told to stop.
+        :raises RefusedByPolicy: more arrived than the site allows, whatever the manifest said.
         :raises CesError: the engine failed.
         """
-        streams = Streams(echo=system.echo, interruptible=True, pid_file=self.pid_file)
+        limit = system.policy.image_size_limit
+
+        def watch() -> str:
+            return _TOO_MUCH if limit is not None and arrived(self.directory) > limit else ""
+
+        streams = Streams(
+            echo=system.echo,
+            interruptible=True,
+            pid_file=self.pid_file,
+            watch=None if limit is None else watch,
+        )
         finished = system.process.run(command, streams)
         remove_quietly(self.pid_file)
+        if _TOO_MUCH in (finished.stopped_by, watch()):
+            raise RefusedByPolicy(
+                f"pull {image}",
+                said=f"more than {limit} bytes arrived, which is what this site allows",
+                hint="use a smaller image",
+            )
         if finished.stopped_by:
             raise Interrupted(f"pull {image}", finished.stopped_by)
         return finished.check(f"pull {image}", hint(finished.stderr)).argv
@@ -81,6 +101,23 @@ def passing_place(base: str, account: Account) -> Iterator[tuple[str, str]]:
             yield place, _pid_file(note)
         finally:
             _clear(note, place)
+
+
+def arrived(room: str) -> int:
+    """Bytes of an image that an engine has fetched so far.
+
+    Each engine has them in one directory at a time; beside it apptainer has what it makes of them.
+    """
+    most = 0
+    for path, directories, files in os.walk(room):
+        directories[:] = [name for name in directories if name != _UNPACKED]
+        here = 0
+        for name in files:
+            if not name.startswith(_CONVERTED):
+                with suppress(FileNotFoundError):
+                    here += os.lstat(f"{path}/{name}").st_size
+        most = max(most, here)
+    return most
 
 
 def sweep_transfers(account: Account) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..errors import CesError
 from ..typed import Any
+from ..values.image_config import check_image
 from .files import read_json
 
 
@@ -19,10 +20,7 @@ def image_in_layout(layout: str) -> dict[str, Any]:
     try:
         index = read_json(f"{layout}/index.json", "the index of the image")
         manifest = _blob(layout, index["manifests"][0], "the image's manifest")
-        config = _blob(layout, manifest["config"], "the image's configuration")
-        if not isinstance(config.get("config") or {}, dict):
-            raise TypeError("its configuration is no JSON object")
-        return config
+        return check_image(_blob(layout, manifest["config"], "the image's configuration"))
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise CesError(
             "read the image", said=f"it is not of a known form ({error!r})", hint="ask its maker"

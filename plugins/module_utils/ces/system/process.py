@@ -33,7 +33,8 @@ class Finished:
 
     :param rc: exit status; 128+N when signal N ended it.
     :param stdout: the last 64 KiB, likewise ``stderr``.
-    :param stopped_by: ``timeout``, the name of the signal we received, or nothing.
+    :param stopped_by: ``timeout``, the name of the signal we received, what the watch answered, or
+        nothing.
     :param log_error: why the log is not whole, or nothing.
     """
 
@@ -75,6 +76,7 @@ class Streams:
     :param grace: seconds that stopping may take before the command is killed.
     :param keep: bytes of each output, from its end, that are returned.
     :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
+    :param watch: asked again and again; what it answers, if anything, is why the command is stopped.
     """
 
     log: str | None = None
@@ -85,6 +87,7 @@ class Streams:
     grace: float = 15.0
     keep: int = TAIL
     pid_file: str | None = None
+    watch: Callable[[], str] | None = None
 
 
 UNSTREAMED = Streams()
@@ -215,7 +218,7 @@ class _Session:
         """Milliseconds to sleep at most; None until something happens."""
         now = time.monotonic()
         moments = [moment for moment in (self._kill_at, self._end) if moment is not None]
-        if exit_watch is None or self._stopper is not None:
+        if exit_watch is None or self._stopper is not None or self._streams.watch is not None:
             moments.append(now + 0.1)
         if self._exited_at is not None:
             moments = [self._exited_at + _AFTER_EXIT]
@@ -245,6 +248,8 @@ class _Session:
         told = self._signals.received if self._signals is not None else ""
         if not told and self._end is not None and now >= self._end:
             told = "timeout"
+        if not told and self._streams.watch is not None:
+            told = self._streams.watch()
         if told and not self._stopped_by:
             self._begin_stop(told, now)
         if self._stopper is not None and self._stopper.poll() is not None:

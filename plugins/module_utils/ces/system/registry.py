@@ -73,7 +73,7 @@ class Registry:
             manifest = self._json(self._manifest("GET", self._image.reference))
             if "manifests" in manifest:
                 manifest = self._json(self._manifest("GET", self._fitting(manifest)))
-            return sum(int(layer.get("size", 0)) for layer in manifest.get("layers", ()))
+            return sum(_size(layer) for layer in manifest.get("layers", ()))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise self._error("its manifest is not of a known form") from None
 
@@ -190,6 +190,14 @@ _REFUSALS = {
     403: ("this user may not read the image", "ask the image's owner for read access"),
     429: ("it has had too many requests from here", "wait, or sign in with a user name and token"),
 }
+
+
+def _size(layer: Mapping[str, Any]) -> int:
+    """What a manifest says of a layer; what arrives is counted too (transfer.py)."""
+    size = layer["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(size)
+    return size
 
 
 def _basic(login: Login) -> str:

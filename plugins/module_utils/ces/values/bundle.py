@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..dataclass import asdict, dataclass
 from ..errors import CesError
 from ..typed import Any, Mapping
+from .image_config import are_texts, id_in, is_count, is_text
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ImageConfig:
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in raw.items()
             }
+            _check_kinds(values, cls())
             return cls(**values)
         except TypeError as error:
             raise CesError(
@@ -112,19 +114,35 @@ def user_in(text: str, passwd: str, group: str) -> tuple[int, int, str] | None:
     user, _colon, named_group = text.partition(":")
     user = user or "0"
     entry = next((row for row in _rows(passwd, 7) if user in (row[0], row[2])), None)
-    uid = int(user) if user.isdigit() else int(entry[2]) if entry else None
-    gid: int | None = int(entry[3]) if entry and entry[3].isdigit() else 0
+    number = id_in(user)
+    uid = id_in(entry[2]) if entry and number is None else number
+    gid: int | None = (id_in(entry[3]) if entry else None) or 0
     if named_group:
         found = next((row for row in _rows(group, 4) if row[0] == named_group), None)
-        gid = int(named_group) if named_group.isdigit() else int(found[2]) if found else None
+        number = id_in(named_group)
+        gid = id_in(found[2]) if found and number is None else number
     if uid is None or gid is None:
         return None
     return uid, gid, (entry[5] if entry and entry[5].startswith("/") else "/")
 
 
+def _check_kinds(values: Mapping[str, Any], example: ImageConfig) -> None:
+    """Refuse a value of another kind than the example's: in a store for all, others write these.
+
+    :raises TypeError: naming it.
+    """
+    for name, value in values.items():
+        fits = _KINDS.get(type(getattr(example, name, None)))
+        if fits is not None and not fits(value):
+            raise TypeError(f"{name} is {value!r:.80}")
+
+
+_KINDS = {tuple: are_texts, str: is_text, int: is_count}
+
+
 def _rows(text: str, fields: int) -> list[list[str]]:
     rows = (line.split(":") for line in text.splitlines())
-    return [row for row in rows if len(row) >= fields and row[2].isdigit()]
+    return [row for row in rows if len(row) >= fields and id_in(row[2]) is not None]
 
 
 def _words(raw: object) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ from typing import IO, Callable, NamedTuple, Optional
 from ces_remote.new_file import TEMPORARY, new_file
 
 CHUNK = 1 << 20
+DEEP = 200
+"""Levels of directories that travel: each takes a descriptor, and Python calls itself for each."""
 
 
 class Entry(NamedTuple):
@@ -43,7 +45,7 @@ Wanted = Callable[[Entry], bool]
 def walk(root: str, closed: Callable[[OSError], object] = lambda error: None) -> Iterator[Entry]:
     """All files and directories below ``root``, which must itself be no link.
 
-    :param closed: called for each directory that cannot be read.
+    :param closed: called for each directory that cannot be read, or lies too deep to be.
     """
     for path, directories, files, descriptor in os.fwalk(root, onerror=closed):
         above = os.path.relpath(path, root)
@@ -54,6 +56,10 @@ def walk(root: str, closed: Callable[[OSError], object] = lambda error: None) ->
                 continue
             if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
                 yield Entry(os.path.normpath(f"{above}/{leaf}"), status, descriptor, leaf)
+        if above.count("/") >= DEEP:
+            for leaf in directories:
+                closed(OSError(errno.ENAMETOOLONG, "it lies too deep", f"{path}/{leaf}"))
+            directories.clear()
 
 
 def everything(entry: Entry) -> bool:

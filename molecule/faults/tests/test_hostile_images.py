@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that were made to break what pulls and runs them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+
+import pytest
+
+ENGINES = ("podman", "apptainer", "oci")
+POLICY = "/etc/ces/policy.json"
+LIMIT = 4 << 20
+
+
+@pytest.fixture(scope="module")
+def push(registry, site):
+    """Put a hostile image into the registry; its name."""
+    login = f"{site['testbed_registry_user']}:{site['testbed_registry_password']}"
+    basic = base64.b64encode(login.encode()).decode()
+
+    def run(name: str, size: int = 10, **more) -> str:
+        registry.ask(
+            "root",
+            "push_layer",
+            registry=site["testbed_registry"],
+            ca="/etc/docker/registry/tls/ca.crt",
+            authorization=f"Basic {basic}",
+            path=f"tre/{name}",
+            tag="1.0",
+            size=size,
+            **more,
+        )
+        return f"{site['testbed_registry']}/tre/{name}:1.0"
+
+    return run
+
+
+@pytest.fixture
+def pull(alice, site):
+    def run(engine: str, image: str):
+        words = ["ces-pull", engine, "--username", site["testbed_registry_user"]]
+        line = shlex.join([*words, "--password-stdin", image])
+        return alice.run(f"cd ~ && {line}", stdin=site["testbed_registry_password"])
+
+    return run
+
+
+@pytest.fixture
+def limited(backend):
+    before = backend.root(f"cat {POLICY}")
+    changed = {**json.loads(before), "image_size_limit": "4MiB"}
+    backend.root(f"cat >{POLICY}", json.dumps(changed))
+    yield
+    backend.root(f"cat >{POLICY}", before)
+
+
+@pytest.mark.parametrize(("engine", "claims"), [("oci", 1), *((name, -1) for name in ENGINES)])
+def test_what_arrives_counts_and_not_what_a_manifest_says(push, pull, limited, engine, claims):
+    done = pull(engine, push(f"liar-{engine}", 7 << 20, claims=claims))
+    said = "its manifest is not of a known form" if claims < 0 else f"more than {LIMIT} bytes"
+    assert (done.rc, said in done.err) == (125, True), done
+
+
+@pytest.mark.parametrize("user", ["\u00b2", "9" * 5000, "4294967296"], ids=["odd", "long", "large"])
+def test_a_user_that_is_none_is_an_error_of_ours(push, pull, user):
+    done = pull("oci", push("nobody", config={"User": user}))
+    assert (done.rc, "Traceback" in done.err) == (125, False), done
+    assert len(done.err) < 2000
+
+
+@pytest.fixture(scope="module")
+def shell(alice, site):
+    """An image that runs what it is told."""
+    registry = site["testbed_registry"]
+    login = ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
+    alice.run(shlex.join([*login, registry]), stdin=site["testbed_registry_password"]).ok()
+    name = f"{registry}/tre/deep-shell:1.0"
+    build = f"podman build --quiet --tag {name} - && podman push --quiet {name}"
+    alice.run(build, stdin=f'FROM {alice.image}\nENTRYPOINT ["/bin/sh", "-c"]\nCMD []\n').ok()
+    alice.run(f"podman logout {registry}").ok()
+    return name
+
+
+@pytest.mark.parametrize(("engine", "place"), [("apptainer", "/scratch"), ("oci", "/tmp")])
+def test_very_deep_directories_that_a_container_makes_are_cleared_away(
+    alice, pull, shell, engine, place
+):
+    pull(engine, shell).ok()
+    nest = "i=0; while [ $i -lt 1200 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"
+    alice.command("ces-run", engine, shell, f"cd {place} && {nest}").ok()
+    assert alice.left() == {}
