@@ -96,3 +96,22 @@ def test_a_reader_that_has_seen_enough_is_no_error_in_words(command):
     child.stdin.close()
     child.stderr.close()
     assert child.wait() == 125
+
+
+TYPED = "ghp_16C7e42F292c6912E7710c838347Ae178B4a\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ces-run", [TYPED]),
+        ("ces-run", [f"--{TYPED}"]),
+        ("ces-run", ["podman", "--env-file", f"/nowhere/{TYPED}", "registry.example.org/a:1"]),
+        ("ces-pull", ["podman", "ada", "registry.example.org/a:1", TYPED]),
+        ("ces", [TYPED]),
+    ],
+)
+def test_what_was_typed_in_the_wrong_place_is_no_danger(command, name, words):
+    _out, said = command(name, *words).communicate(timeout=30)
+    assert TYPED[4:20] not in said
+    assert said and said.replace("\n", "").isprintable()
