@@ -97,8 +97,13 @@ def _run_door(parsed: Parsed) -> int:
         return FAILED
     except BrokenPipeError:
         raise  # main() knows what it means
-    except OSError as error:  # one that nobody foresaw must not pass for the container's status
-        _complain(f"{parsed.program}: could not go on: {error}")
+    except Exception as error:  # one that nobody foresaw must not pass for the container's status
+        if parsed.on("verbose"):
+            import traceback
+
+            traceback.print_exc()
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        _complain(f"{parsed.program}: could not go on: {kind}{error}")
         return FAILED
     except KeyboardInterrupt:
         return 130
