@@ -13,6 +13,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.shown import (
     HIDDEN,
     shown,
+    shown_lines,
     without_tokens,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import RunRecord
@@ -88,6 +89,11 @@ def test_no_text_takes_long(text):
 )
 def test_no_character_commands_a_terminal(text, said):
     assert shown(text) == said
+
+
+def test_a_programs_output_keeps_its_lines():
+    raw = "one \u20ac\ntwo \x1b[31m\u202e\n".encode() + b"\xff\x9b\n"
+    assert shown_lines(raw).decode() == "one \u20ac\n" r"two \x1b[31m\u202e" "\n" r"\xff\x9b" "\n"
 
 
 @given(st.text())

@@ -100,6 +100,19 @@ def test_nonsense_of_a_registry_is_an_error_of_ours_and_commands_no_terminal(
     assert done.said.replace("\n", "").isprintable()
 
 
+@pytest.mark.parametrize("runner", ["podman", "apptainer", "oci"])
+def test_what_a_registry_says_to_an_engine_commands_no_terminal(alice, registry, runner):
+    digest = {"status": 200, "headers": [["Docker-Content-Digest", f"sha256:{'1' * 64}"]]}
+    denial = {"code": "DENIED", "message": "no \x1b[31mred \x9b1m \u202e"}
+    refusal = {"status": 403, "body": json.dumps({"errors": [denial]})}
+    with odd(registry, digest, refusal) as server:
+        done = alice.command("ces-pull", runner, IMAGE)
+    assert len(server.asked) > 1
+    assert done.rc == 125
+    assert r"\x1b[31mred" in done.err
+    assert "\x1b" not in done.said and "\x9b" not in done.said
+
+
 def test_who_asks_too_often_waits_and_asks_again(alice, registry):
     busy = {"status": 429, "headers": [["Retry-After", "1"]]}
     with odd(registry, busy, busy, GONE) as server:

@@ -34,6 +34,12 @@ def _escaped(char: str) -> str:
     return repr(char)[1:-1]
 
 
+def shown_lines(raw: bytes) -> bytes:
+    """A program's output, each line as :func:`shown` has it."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "\n".join(map(shown, text.split("\n"))).encode("utf-8")
+
+
 def without_tokens(text: str) -> str:
     """The text without the words that look like tokens: who mistypes one must not see it again."""
     if len(text) < _SHORTEST:

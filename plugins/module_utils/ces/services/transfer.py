@@ -51,7 +51,7 @@ class Transfer:
         :raises Interrupted: we were told to stop.
         :raises CesError: the engine failed.
         """
-        streams = Streams(echo=system.echo, interruptible=True, pid_file=self.pid_file)
+        streams = Streams(echo=system.echo, quoted=True, interruptible=True, pid_file=self.pid_file)
         finished = system.process.run(command, streams)
         remove_quietly(self.pid_file)
         if finished.stopped_by:
