@@ -105,8 +105,7 @@ TYPED = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
     [
         "ces-pull podman alice IMAGE TOKEN",
         "ces-pull podman TOKEN",
-        "ces-pull TOKEN alice",
-        "ces-pull podman --username alice --authfile TOKEN IMAGE",
+        "ces-pull podman --authfile TOKEN IMAGE",
         "ces-pull podman --username a:TOKEN --password-stdin IMAGE",
         "ces-pull podman --TOKEN IMAGE",
         "ces-run podman --env-file TOKEN IMAGE",
