@@ -9,6 +9,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .ces.errors import CesError, InvalidValue
+from .ces.shown import shown
 from .ces.system.system import System
 from .ces.values.image import Image, ImageRef
 from .ces.values.spec import Credentials
@@ -35,7 +36,7 @@ def system_for(module: AnsibleModule) -> System:
 
     def tell(message: str) -> None:
         if message.startswith("warning: "):
-            module.warn(message.removeprefix("warning: "))
+            module.warn(shown(message.removeprefix("warning: ")))
 
     return System.here(tell=tell)
 

@@ -84,7 +84,8 @@ def test_the_page_of_the_policy_has_every_key_and_no_other():
     top = {re.split(r"[.\[]", name)[0] for name in documented}
     assert top == set(policy._READERS)
     assert documented == {
-        *("registries", "registries[].prefix", "registries[].rewrite", "runners", "default_runner"),
+        *("registries", "registries[].prefix", "registries[].rewrite", "registries[].sign_in"),
+        *("runners", "default_runner"),
         *("cpus.default", "cpus.maximum", "memory.default", "memory.maximum", "limits"),
         *("network.default", "network.allowed", "options.RUNNER.allow", "options.RUNNER.deny"),
         *("mount_roots", "home", "safe_data.root", "safe_data.access", "safe_data.group_prefixes"),

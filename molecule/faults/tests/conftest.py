@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,21 @@ def carol(users: dict[str, User]) -> User:
     """A researcher of no project, who has the image."""
     users["carol"].pull().ok()
     return users["carol"]
+
+
+@contextmanager
+def down(registry: Host) -> Iterator[None]:
+    registry.root("systemctl stop docker-registry")
+    try:
+        yield
+    finally:
+        start(registry)
+
+
+def start(registry: Host) -> None:
+    registry.root("systemctl start docker-registry")
+    probe = "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 5000))'"
+    wait_until(lambda: registry.run("root", probe).rc == 0, "the registry")
 
 
 Play = Callable[..., Done]

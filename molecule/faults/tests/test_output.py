@@ -74,6 +74,17 @@ def test_outputs_that_end_without_a_line_or_are_no_text_are_kept_as_they_are(ali
     assert "ff 00 1b" in alice.run(f"od -An -tx1 {log}").out
 
 
+def test_an_error_that_a_container_makes_up_commands_no_terminal(alice):
+    script = "printf 'Error: \\033]0;title\\007\\033[31mred\\n' >&2; exit 125"
+    said = r"podman: \x1b]0;title\x07\x1b[31mred"
+    done = alice.shell_in_container(script, "--json")
+    assert "\x1b" not in done.out
+    assert said in alice.record(alice.last_number())["reason"]
+    shown = alice.command("ces-runs", str(alice.last_number())).ok()
+    assert said in shown.out
+    assert shown.said.replace("\n", "").isprintable()
+
+
 def test_a_reader_that_goes_away_does_not_end_the_run(alice):
     line = f"ces-run podman --opt-file sh {alice.image} -c 'seq 100000; exit 5'"
     alice.command("tee", "sh", stdin="--entrypoint=/bin/sh").ok()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from conftest import Host, User, wait_until
+from conftest import Host, User, down, start, wait_until
 
 LARGE = 400 << 20
 """Bytes of a layer: a second and more on the way, on the fastest machine."""
@@ -81,21 +81,6 @@ def test_a_missing_tag_is_told(alice):
     done = alice.pull(alice.image.replace(":1.0", ":no-such"))
     assert done.rc == 125
     assert "the registry has no such image or tag" in done.err
-
-
-@contextmanager
-def down(registry: Host) -> Iterator[None]:
-    registry.root("systemctl stop docker-registry")
-    try:
-        yield
-    finally:
-        start(registry)
-
-
-def start(registry: Host) -> None:
-    registry.root("systemctl start docker-registry")
-    probe = "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 5000))'"
-    wait_until(lambda: registry.run("root", probe).rc == 0, "the registry")
 
 
 def test_a_registry_that_is_down_is_told_and_images_that_are_here_still_run(alice, registry):

@@ -96,6 +96,30 @@ def test_after_the_first_instants_no_process_of_that_pull_shows_the_token(users,
     assert all("ces-pull" in program for program, _milliseconds in seen), seen
 
 
+TYPED = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+"""A token as some registries give it, which nobody has."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ces-pull podman alice IMAGE TOKEN",
+        "ces-pull podman TOKEN",
+        "ces-pull podman --authfile TOKEN IMAGE",
+        "ces-pull podman --username a:TOKEN --password-stdin IMAGE",
+        "ces-pull podman --TOKEN IMAGE",
+        "ces-run podman --env-file TOKEN IMAGE",
+        "ces-run podman -n ./TOKEN IMAGE",
+        "ces-run podman -m TOKEN IMAGE",
+        "ces TOKEN",
+    ],
+)
+def test_a_token_in_the_wrong_place_is_not_repeated(alice, line):
+    done = alice.run(line.replace("TOKEN", TYPED).replace("IMAGE", alice.image), stdin="x")
+    assert done.rc == 125
+    assert TYPED[4:20] not in done.said
+
+
 TASKS = [
     {
         "tre.ces.ces_pull": {

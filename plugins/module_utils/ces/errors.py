@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .shown import shown, without_tokens
 from .typed import Any, Sequence
 
 EXIT_OURS = 125
@@ -10,7 +11,7 @@ EXIT_OURS = 125
 
 
 class CesError(Exception):
-    """Something could not be done.
+    """Something could not be done. Its words fit on a terminal's line, whoever they are from.
 
     :param tried: what was attempted, on what, as it reads after "could not" ("pull IMAGE").
     :param said: what the tool, the system or the check answered.
@@ -32,10 +33,10 @@ class CesError(Exception):
         stdout: str = "",
         stderr: str = "",
     ) -> None:
-        super().__init__(tried)
-        self.tried = tried
-        self.said = said.strip()
-        self.hint = hint
+        self.tried = without_tokens(shown(tried))
+        super().__init__(self.tried)
+        self.said = shown(said.strip())
+        self.hint = shown(hint)
         self.cmd = tuple(cmd)
         self.rc = rc
         self.stdout = stdout
@@ -61,7 +62,7 @@ class InvalidValue(CesError):
     """A value that somebody gave is not of its form."""
 
     def __init__(self, what: str, value: object, said: str, hint: str = "") -> None:
-        super().__init__(f"use {value!r} as {what}", said=said, hint=hint)
+        super().__init__(f"use {value!r} as {what}", said=without_tokens(said), hint=hint)
 
 
 class RefusedByPolicy(CesError):

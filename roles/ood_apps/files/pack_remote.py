@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "ces_tools/files"))
 from archive import Entry, packed
 
 CORE = (
-    *("__init__", "blocks", "dataclass", "errors", "json_text", "typed"),
+    *("__init__", "blocks", "dataclass", "errors", "json_text", "shown", "typed"),
     *("system/__init__", "system/files"),
 )
 

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from support import eventually
 
 TOKEN = "t0ken-$x'\"`id` y"  # noqa: S105  what must be seen nowhere
 IMAGE = "registry.example.org/app:1"
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _arguments(child):
@@ -96,3 +99,41 @@ def test_a_reader_that_has_seen_enough_is_no_error_in_words(command):
     child.stdin.close()
     child.stderr.close()
     assert child.wait() == 125
+
+
+TYPED = "ghp_16C7e42F292c6912E7710c838347Ae178B4a\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ces-run", [TYPED]),
+        ("ces-run", [f"--{TYPED}"]),
+        ("ces-run", ["podman", "--env-file", f"/nowhere/{TYPED}", "registry.example.org/a:1"]),
+        ("ces-pull", ["podman", "ada", "registry.example.org/a:1", TYPED]),
+        ("ces", [TYPED]),
+    ],
+)
+def test_what_was_typed_in_the_wrong_place_is_no_danger(command, name, words):
+    _out, said = command(name, *words).communicate(timeout=30)
+    assert TYPED[4:20] not in said
+    assert said and said.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(5, "Input/output error"), "could not go on: [Errno 5] Input/output error"),
+        (RecursionError("too \x1b[31mdeep"), r"could not go on: RecursionError: too \x1b[31mdeep"),
+    ],
+)
+def test_what_nobody_foresaw_is_not_taken_for_the_containers_end(monkeypatch, capsys, error, said):
+    from ces_commands.main import main
+
+    def fail(_parsed):
+        raise error
+
+    monkeypatch.syspath_prepend(str(ROOT / "plugins/module_utils"))
+    monkeypatch.setitem(sys.modules, "ces_commands.doors.clean", SimpleNamespace(main=fail))
+    assert main(["ces-clean"]) == 125
+    assert capsys.readouterr().err == f"ces-clean: {said}\n"

@@ -107,6 +107,12 @@ def test_a_container_that_did_not_is_told_as_such(
     assert "alert-success" not in found["html"]
 
 
+def test_words_of_a_container_turn_no_line_of_a_card(portal, session, tmp_path):
+    write_progress(session, "step run")
+    write_record(session, tmp_path, state="FAILED", rc=125, reason="\u202egnp.exe\x1b[31m\u200b")
+    assert card(portal, session)["Reason"] == r"\u202egnp.exe\u001b[31m\u200b"
+
+
 def test_an_image_that_was_not_fetched(portal, session):
     write_progress(
         session,

@@ -66,7 +66,7 @@ def site(backend, monkeypatch):
     """A back-end that has the programs, and a registry whose image has one digest."""
 
     class Asked:
-        def __init__(self, *_args):
+        def __init__(self, *_args, **_more):
             pass
 
         def digest(self):

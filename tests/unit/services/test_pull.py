@@ -37,7 +37,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
 
 NAME = f"{REGISTRY}/app:1"
 SPEC = PullSpec(ImageRef.parse(NAME), "podman")
-LOGIN = ("ada", "p'a\"s $s`id`")
+LOGIN = Credentials("ada", "p'a\"s $s`id`")
 OLD = "sha256:" + "0" * 64
 
 
@@ -47,7 +47,7 @@ class AskedRegistry:
     def __init__(self):
         self.asked, self.large = [], False
 
-    def __call__(self, image, login, _environ):
+    def __call__(self, image, login, _environ, **_more):
         self.asked.append((str(image), login))
         return self
 
@@ -86,7 +86,7 @@ def test_an_image_whose_digest_is_here_is_not_fetched(backend, registry):
         (),
     )
     assert backend.process.told("podman pull") == []
-    assert registry.asked == [(NAME, None)]
+    assert registry.asked == [(NAME, Credentials())]
 
 
 @pytest.mark.parametrize("old", [None, OLD])
@@ -127,11 +127,11 @@ def test_credentials_are_in_a_private_file_and_nowhere_else(backend, registry):
         return Finished(command.argv, 0)
 
     backend.process.then("podman pull", fetch)
-    pulled = pull_image(replace(SPEC, credentials=Credentials(*LOGIN)), backend.system)
+    pulled = pull_image(replace(SPEC, credentials=LOGIN), backend.system)
     assert seen == {"mode": 0o600, "registries": [REGISTRY]}
     assert registry.asked == [(NAME, LOGIN)]
-    assert LOGIN[1] not in f"{pulled} {backend.process.commands} {backend.said}"
-    assert LOGIN[1] not in backend.everything_written()
+    assert LOGIN.password not in f"{pulled} {backend.process.commands} {backend.said}"
+    assert LOGIN.password not in backend.everything_written()
     assert not [name for name in os.listdir(backend.place / "run" / "ces") if "auth" in name]
 
 
@@ -147,7 +147,7 @@ def test_a_rewritten_registry_is_asked_and_has_the_credentials_too(backend, regi
         return Finished(command.argv, 0)
 
     backend.process.then("podman pull", fetch)
-    pull_image(replace(SPEC, credentials=Credentials(*LOGIN)), backend.system)
+    pull_image(replace(SPEC, credentials=LOGIN), backend.system)
     assert registry.asked == [("mirror.internal/hub/app:1", LOGIN)]
     assert names == ["mirror.internal", REGISTRY]
     # podman finds the mirror by registries.conf: the image keeps its name
@@ -180,8 +180,8 @@ def test_an_image_that_is_too_large_is_refused_before_it_is_fetched(backend, reg
 def test_a_pull_that_fails_says_why_and_leaves_no_secret(backend, registry, end, error, said):
     backend.process.then("podman pull", lambda command, _streams: Finished(command.argv, **end))
     with pytest.raises(error, match=said) as caught:
-        pull_image(replace(SPEC, credentials=Credentials(*LOGIN)), backend.system)
-    assert LOGIN[1] not in f"{caught.value} {caught.value.as_result()}"
+        pull_image(replace(SPEC, credentials=LOGIN), backend.system)
+    assert LOGIN.password not in f"{caught.value} {caught.value.as_result()}"
     assert not [name for name in os.listdir(backend.place / "run" / "ces") if "auth" in name]
 
 

@@ -10,22 +10,27 @@ import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import authfile as module
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.authfile import (
     auth_file,
     login_for,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import Credentials
 
 IMAGE = ImageRef.parse("registry.example.org:5000/project/app:1")
-LOGIN = ("ada", "p'a\"s $s`id`:\u20ac")
-GIVEN = Credentials(*LOGIN)
+LOGIN = Credentials("ada", "p'a\"s $s`id`:\u20ac")
+NONE = Credentials()
+REGISTRY = "registry.example.org:5000"
 
 
-def encoded(user="ada", password=LOGIN[1]):
+def encoded(user="ada", password=LOGIN.password):
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
@@ -33,18 +38,42 @@ def entries(**auths):
     return {"auths": {key: {"auth": value} for key, value in auths.items()}}
 
 
+def found(ada, image=IMAGE, credentials=NONE):
+    """The login, by programs that really run."""
+    return login_for(image, credentials, ada, SystemProcess(ada.environ))
+
+
 @pytest.fixture
 def ada(tmp_path):
     for directory in ("run/containers", "home/.config/containers", "home/.docker"):
         (tmp_path / directory).mkdir(parents=True)
-    return Account(
-        "ada", os.geteuid(), f"{tmp_path}/home", (), {"XDG_RUNTIME_DIR": f"{tmp_path}/run"}
-    )
+    environ = {"XDG_RUNTIME_DIR": f"{tmp_path}/run", "PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
+    return Account("ada", os.geteuid(), f"{tmp_path}/home", (), environ)
+
+
+@pytest.fixture
+def auth(tmp_path):
+    """Write the auth file that podman looks at first."""
+    path = tmp_path / "run/containers/auth.json"
+    return lambda content: path.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def helper(tmp_path):
+    """Make a credential helper: a shell script that is told the registry."""
+
+    def make(script, name="store"):
+        path = tmp_path / "bin" / f"docker-credential-{name}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\nread registry\n{script}\n")
+        path.chmod(0o755)
+
+    return make
 
 
 def test_a_password_is_written_for_each_registry_private_and_gone_afterwards(ada, tmp_path):
     mirror = ImageRef.parse("mirror.internal/p/app:1")
-    with auth_file(GIVEN, (IMAGE, mirror), ada) as path:
+    with auth_file(LOGIN, (IMAGE, mirror), ada) as path:
         assert os.path.dirname(path) == f"{tmp_path}/run/ces"
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
@@ -58,13 +87,13 @@ def test_a_password_is_written_for_each_registry_private_and_gone_afterwards(ada
 
 
 def test_it_is_gone_also_when_the_pull_fails(ada, tmp_path):
-    with pytest.raises(ZeroDivisionError), auth_file(GIVEN, (IMAGE,), ada):
+    with pytest.raises(ZeroDivisionError), auth_file(LOGIN, (IMAGE,), ada):
         raise ZeroDivisionError
     assert os.listdir(f"{tmp_path}/run/ces") == []
 
 
 def test_two_at_once_have_two_files(ada):
-    with auth_file(GIVEN, (IMAGE,), ada) as one, auth_file(GIVEN, (IMAGE,), ada) as two:
+    with auth_file(LOGIN, (IMAGE,), ada) as one, auth_file(LOGIN, (IMAGE,), ada) as two:
         assert one != two
 
 
@@ -88,14 +117,14 @@ def test_a_file_that_is_not_there_is_said_before_the_engine_fails(ada):
     with pytest.raises(NotFound, match=said), auth_file(credentials, (IMAGE,), ada):
         pass
     with pytest.raises(NotFound):
-        login_for(IMAGE, credentials, ada)
+        found(ada, credentials=credentials)
 
 
 # --- finding a login ---
 
 
 def test_a_password_that_was_given_comes_first(ada):
-    assert login_for(IMAGE, GIVEN, ada) == LOGIN
+    assert found(ada, credentials=LOGIN) == LOGIN
 
 
 @pytest.mark.parametrize(
@@ -116,7 +145,7 @@ def test_a_password_that_was_given_comes_first(ada):
 )
 def test_a_stored_login_is_found_where_podman_looks(ada, tmp_path, place, key):
     (tmp_path / place).write_text(json.dumps(entries(**{key: encoded()})))
-    assert login_for(IMAGE, Credentials(), ada) == LOGIN
+    assert found(ada) == LOGIN
 
 
 def test_the_most_specific_entry_and_the_first_file_win(ada, tmp_path):
@@ -126,7 +155,7 @@ def test_the_most_specific_entry_and_the_first_file_win(ada, tmp_path):
     (tmp_path / "home/.docker/config.json").write_text(
         json.dumps(entries(**{f"{registry}/project/app": encoded("docker")}))
     )
-    assert login_for(IMAGE, Credentials(), ada) == ("narrow", LOGIN[1])
+    assert found(ada) == Credentials("narrow", LOGIN.password)
 
 
 def test_a_file_that_the_environment_names_is_the_only_one(ada, tmp_path):
@@ -134,7 +163,7 @@ def test_a_file_that_the_environment_names_is_the_only_one(ada, tmp_path):
     (tmp_path / "run/containers/auth.json").write_text(json.dumps(entries(**{key: encoded()})))
     (tmp_path / "named.json").write_text(json.dumps(entries()))
     ada.environ["REGISTRY_AUTH_FILE"] = f"{tmp_path}/named.json"
-    assert login_for(IMAGE, Credentials(), ada) is None
+    assert found(ada) == NONE
 
 
 @pytest.mark.parametrize(
@@ -149,13 +178,13 @@ def test_a_file_that_the_environment_names_is_the_only_one(ada, tmp_path):
 )
 def test_a_login_for_another_place_is_not_used(ada, tmp_path, key):
     (tmp_path / "run/containers/auth.json").write_text(json.dumps(entries(**{key: encoded()})))
-    assert login_for(IMAGE, Credentials(), ada) is None
+    assert found(ada) == NONE
 
 
 def test_dockers_old_key_is_known(ada, tmp_path):
     text = json.dumps(entries(**{"https://index.docker.io/v1/": encoded()}))
     (tmp_path / "home/.docker/config.json").write_text(text)
-    assert login_for(ImageRef.parse("docker.io/debian"), Credentials(), ada) == LOGIN
+    assert found(ada, ImageRef.parse("docker.io/debian")) == LOGIN
 
 
 @pytest.mark.parametrize(
@@ -163,14 +192,192 @@ def test_dockers_old_key_is_known(ada, tmp_path):
 )
 def test_a_file_without_a_login_is_no_error(ada, tmp_path, text):
     (tmp_path / "run/containers/auth.json").write_text(text)
-    assert login_for(IMAGE, Credentials(), ada) is None
+    assert found(ada) == NONE
 
 
-@pytest.mark.parametrize("secret", ["!!", "c2VjcmV0", base64.b64encode(b"\xff:\xff").decode()])
+@pytest.mark.parametrize("secret", ["!!", "c2VjcmV0", "c2Vj c2V"])
 def test_what_is_no_login_is_an_error_that_names_the_file_and_not_the_secret(ada, tmp_path, secret):
     path = tmp_path / "run/containers/auth.json"
     path.write_text(json.dumps(entries(**{"registry.example.org:5000": secret})))
     with pytest.raises(CesError, match="not base64 of user:password") as caught:
-        login_for(IMAGE, Credentials(), ada)
+        found(ada)
     assert str(path) in str(caught.value)
     assert secret not in str(caught.value)
+
+
+# --- other forms ---
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"https://{REGISTRY}",
+        f"https://{REGISTRY}/v1/",
+        f"http://{REGISTRY}/v2/",
+        f"https://{REGISTRY}/project",
+    ],
+)
+def test_an_address_is_a_key_as_docker_wrote_it(ada, auth, key):
+    auth(entries(**{key: encoded()}))
+    assert found(ada) == LOGIN
+
+
+def test_a_host_as_it_is_comes_before_an_address(ada, auth):
+    auth(entries(**{f"https://{REGISTRY}/v1/": encoded("old"), REGISTRY: encoded("new")}))
+    assert found(ada).username == "new"
+
+
+@pytest.mark.parametrize("key", ["docker.io", "index.docker.io", "https://registry-1.docker.io"])
+def test_dockers_hub_has_several_names(ada, auth, key):
+    auth(entries(**{key: encoded()}))
+    assert found(ada, ImageRef.parse("docker.io/debian")) == LOGIN
+
+
+def test_dockers_first_file_is_read_after_all_others(ada, tmp_path, auth):
+    old = tmp_path / "home/.dockercfg"
+    old.write_text(json.dumps({f"https://{REGISTRY}/v1/": {"auth": encoded("old")}}))
+    assert found(ada).username == "old"
+    auth(entries(**{REGISTRY: encoded("new")}))
+    assert found(ada).username == "new"
+
+
+def test_dockers_own_directory_is_the_only_one_where_the_environment_names_it(ada, tmp_path, auth):
+    auth(entries(**{REGISTRY: encoded("other")}))
+    (tmp_path / "config.json").write_text(json.dumps(entries(**{REGISTRY: encoded()})))
+    ada.environ["DOCKER_CONFIG"] = str(tmp_path)
+    assert found(ada) == LOGIN
+
+
+def test_a_password_need_not_be_text_and_base64_may_have_line_breaks(ada, auth):
+    lines = base64.encodebytes(b"ada:" + b"\xff" * 80).decode()
+    assert "\n" in lines.strip()
+    auth(entries(**{REGISTRY: lines}))
+    assert found(ada).password.encode("utf-8", "surrogateescape") == b"\xff" * 80
+
+
+AZURE = {"auth": encoded("00000000-0000", ""), "identitytoken": "refresh"}
+
+
+def test_an_identity_token_stands_for_the_password(ada, auth):
+    auth({"auths": {REGISTRY: AZURE}})
+    login = found(ada)
+    assert (login.given, login.identity_token, login.password) == (True, "refresh", "")
+    with auth_file(login, (IMAGE,), ada) as path:
+        assert json.loads(Path(path).read_text()) == {"auths": {REGISTRY: AZURE}}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"credsStore": "desktop"}, "the credsStore desktop, which podman does not use"),
+        ({"auths": {REGISTRY: {}}, "credsStore": "pass"}, "the credsStore pass"),
+        ({"auths": {REGISTRY: {"registrytoken": "s3cret"}}}, "registrytoken without auth"),
+        ({"auths": {REGISTRY: {"identitytoken": "s3cret"}}}, "identitytoken without auth"),
+        ({"auths": {REGISTRY: {"username": "a", "password": "s3cret"}}}, "username without auth"),
+        ({"auths": {REGISTRY: {"auth": encoded("ada", "")}}}, "lacks the user or the password"),
+    ],
+)
+def test_what_nobody_can_use_is_named_and_not_shown(ada, tmp_path, auth, content, said):
+    auth(content)
+    login = found(ada)
+    assert not login.given
+    assert said in login.unused and "s3cret" not in login.unused
+    assert f"{tmp_path}/run/containers/auth.json" in login.unused
+
+
+def test_what_cannot_be_used_hides_no_login_of_a_later_file(ada, tmp_path, auth):
+    auth({"credsStore": "desktop"})
+    (tmp_path / "home/.docker/config.json").write_text(json.dumps(entries(**{REGISTRY: encoded()})))
+    assert found(ada) == LOGIN
+
+
+def test_a_credential_helper_is_asked_for_the_registry(ada, auth, helper):
+    helper('test "$1" = get; printf \'{"ServerURL":"%s","Username":"ada","Secret":"s"}\' $registry')
+    auth({"credHelpers": {REGISTRY: "store"}, "auths": {REGISTRY: {"auth": encoded("other")}}})
+    assert found(ada) == Credentials("ada", "s")
+    assert found(ada, ImageRef.parse("registry.example.org/p/app:1")) == NONE
+
+
+def test_a_credential_helper_may_have_an_identity_token(ada, auth, helper):
+    helper('echo \'{"Username": "<token>", "Secret": "refresh"}\'')
+    auth({"credHelpers": {REGISTRY: "store"}})
+    assert found(ada) == Credentials("", "", None, "refresh")
+
+
+def test_a_credential_helper_without_a_login_leaves_it_to_the_registry(ada, auth, helper):
+    helper("echo credentials not found in native keychain; exit 1")
+    auth({"credHelpers": {REGISTRY: "store"}})
+    assert "docker-credential-store, which has no login for it" in found(ada).unused
+
+
+@pytest.mark.parametrize("name", ["missing", "../bin/store", "/bin/sh"])
+def test_a_credential_helper_that_is_not_there_is_named(ada, auth, helper, name):
+    helper("exit 1")
+    auth({"credHelpers": {REGISTRY: name}})
+    with pytest.raises(CesError, match=f"docker-credential-{name}.*no such program"):
+        found(ada)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["echo s3cret; exit 1", "echo s3cret", "echo '[]'", "echo '{\"Username\": 5}'", "kill $$"],
+)
+def test_a_credential_helper_that_fails_is_named_and_what_it_says_is_not(ada, auth, helper, script):
+    helper(script)
+    auth({"credHelpers": {REGISTRY: "store"}})
+    with pytest.raises(CesError, match="could not ask docker-credential-store") as caught:
+        found(ada)
+    assert "s3cret" not in str(caught.value.as_result())
+
+
+def test_a_credential_helper_has_a_limited_time(ada, auth, helper, monkeypatch):
+    helper("exec sleep 60")
+    auth({"credHelpers": {REGISTRY: "store"}})
+    monkeypatch.setattr(module, "_HELPER_TIME", 0.2)
+    with pytest.raises(CesError, match=r"did not answer within 0\.2 s"):
+        found(ada)
+
+
+ADDRESSES = [REGISTRY, f"https://{REGISTRY}/v1/"]
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.just(encoded()),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(
+            [
+                "auths",
+                "auth",
+                "credsStore",
+                "identitytoken",
+                "username",
+                "registrytoken",
+                *ADDRESSES,
+            ]
+        ),
+        inner,
+        max_size=4,
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_JSON | st.fixed_dictionaries({"auths": st.fixed_dictionaries({REGISTRY: _JSON})}))
+def test_any_auth_file_gives_a_login_or_an_error_of_ours(ada, auth, content):
+    auth(content)
+    try:
+        login = found(ada)
+    except CesError as error:
+        assert str(error).isprintable()
+    else:
+        assert not login.given or login.password or login.identity_token
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200) | st.sampled_from([b"[" * 100_000, b'{"auths":' * 50_000]))
+def test_any_bytes_as_an_auth_file_are_an_error_of_ours(ada, tmp_path, raw):
+    (tmp_path / "run/containers/auth.json").write_bytes(raw)
+    try:
+        found(ada)
+    except CesError as error:
+        assert str(error).isprintable()

@@ -6,11 +6,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import ssl
-import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import SimpleNamespace
+import socket
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -19,88 +16,21 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.system import certificates
-from ansible_collections.tre.ces.plugins.module_utils.ces.system import registry as module
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import https
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.registry import Registry
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import Credentials
 
 DIGEST = "sha256:" + "1" * 64
-LOGIN = ("ada", "p'a\"s $s`id`:\u20ac")
-BASIC = "Basic " + base64.b64encode(":".join(LOGIN).encode()).decode()
+LOGIN = Credentials("ada", "p'a\"s $s`id`:\u20ac")
+BASIC = "Basic " + base64.b64encode(f"{LOGIN.username}:{LOGIN.password}".encode()).decode()
+ANONYMOUS = Credentials()
+REFRESH = "refr&sh"
 MANIFEST = {"layers": [{"size": 1000}, {"size": 234}]}
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """Answers from ``server.answers``: (method, path without query) to (status, headers, body)."""
-
-    def _answer(self):
-        headers = {key.lower(): value for key, value in self.headers.items()}
-        self.server.asked.append((self.command, self.path, headers))
-        answer = self.server.answers.get((self.command, self.path.partition("?")[0]))
-        status, more, body = answer(headers) if callable(answer) else answer or (404, {}, b"")
-        self.send_response(status)
-        for key, value in {"Content-Length": str(len(body)), **more}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_GET = do_HEAD = _answer
-
-    def log_message(self, *_args):
-        """Nothing: pytest shows what matters."""
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """A certificate that this machine does not trust, for this machine."""
-    place = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
-            *("-days", "2", "-keyout", f"{place}/key.pem", "-out", f"{place}/cert.pem"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return place
-
-
-@pytest.fixture
-def host(certificate, monkeypatch):
-    """A server that keeps what it was asked in ``asked``."""
-    # nothing of what this machine trusts: it takes long to load
-    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
-    monkeypatch.setenv("SSL_CERT_DIR", str(certificate / "none"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.answers, server.asked = {}, []
-        # a handshake that fails is what some tests are about
-        server.handle_error = lambda *_args: None
-        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        yield SimpleNamespace(
-            name=f"localhost:{server.server_port}", answers=server.answers, asked=server.asked
-        )
-        server.shutdown()
-        serving.join()
-
-
-@pytest.fixture
-def trusted(host, certificate, tmp_path, monkeypatch):
-    """The server's certificate where engines look for it."""
-    place = tmp_path / "certs.d" / host.name
-    place.mkdir(parents=True)
-    (place / "ca.crt").write_bytes((certificate / "cert.pem").read_bytes())
-    monkeypatch.setattr(certificates, "_DIRECTORIES", (str(tmp_path / "certs.d"),))
-    return host
-
-
-def registry(host, reference="p/app:1", login=None, environ=None):
-    return Registry(ImageRef.parse(f"{host.name}/{reference}"), login, environ or {})
+def registry(host, reference="p/app:1", login=ANONYMOUS, environ=None, **more):
+    return Registry(ImageRef.parse(f"{host.name}/{reference}"), login, environ or {}, **more)
 
 
 def serve(host, status=200, method="HEAD", reference="1", body=b"", **headers):
@@ -139,10 +69,10 @@ def test_a_login_is_sent_as_it_is_and_only_in_the_header(trusted):
 
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = answer
     assert registry(trusted, login=LOGIN).digest() == DIGEST
-    assert all(LOGIN[1] not in path for _method, path, _headers in trusted.asked)
+    assert all(LOGIN.password not in path for _method, path, _headers in trusted.asked)
 
 
-@pytest.mark.parametrize("login", [None, LOGIN])
+@pytest.mark.parametrize("login", [ANONYMOUS, LOGIN])
 def test_a_bearer_token_is_fetched_where_the_registry_says(trusted, login):
     def manifest(headers):
         if headers.get("authorization") == "Bearer t0ken":
@@ -156,45 +86,227 @@ def test_a_bearer_token_is_fetched_where_the_registry_says(trusted, login):
     assert registry(trusted, login=login).digest() == DIGEST
     _first, (_method, path, headers), _third = trusted.asked
     assert path == "/token?a=b&service=the%20registry&scope=repository%3Ap%2Fapp%3Apull"
-    assert headers.get("authorization") == (BASIC if login else None)
+    assert headers.get("authorization") == (BASIC if login.given else None)
 
 
 @pytest.mark.parametrize(
-    "challenge",
+    ("realm", "said"),
     [
-        'Bearer realm="http://{host}/token"',
-        'Bearer realm="file:///etc/passwd"',
-        'Bearer realm=""',
-        'Negotiate x="y"',
-        "",
+        ("http://{host}/token", "no address of https"),
+        ("file:///etc/passwd", "no address of https"),
+        ("", "no address of https"),
+        ("https://{host}x/token", "no address of https"),
+        ("https://localhost:99999/token", "no address of https"),
+        ("https://[::1/token", "no address of https"),
+        ("https://ada:secret@{host}/token", "no address of https"),
+        ("https://localhost.evil.test/token", "not its own host"),
+        ("https://notlocalhost/token", "not its own host"),
+        ("https://127.0.0.1/token", "not its own host"),
+        ("https://\u20ac.{host}/token", "no address of https"),
     ],
 )
-def test_a_login_is_not_sent_to_where_it_could_be_read(trusted, challenge):
-    challenge = challenge.format(host=trusted.name)
+def test_a_login_is_not_sent_to_where_it_could_be_read(trusted, realm, said):
+    realm = realm.format(host=trusted.name)
+    serve(trusted, 401, WWW_Authenticate=f'Bearer realm="{realm}"'.encode().decode("latin-1"))
+    with pytest.raises(CesError, match=said) as caught:
+        registry(trusted, login=LOGIN).digest()
+    assert "nothing was sent there" in str(caught.value)
+    assert len(trusted.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("realm", "sign_in", "login"),
+    [
+        ("127.0.0.1", ("127.0.0.1",), LOGIN),
+        ("auth.localhost", (), LOGIN),
+        ("127.0.0.1", (), ANONYMOUS),
+    ],
+)
+def test_a_login_may_go_where_the_site_says_and_below_the_registry(
+    trusted, realm, sign_in, login, monkeypatch
+):
+    found = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _host, *more, **named: found("127.0.0.1", *more, **named)
+    )
+    service = f"{realm}:{trusted.port}"
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{service}/token")
+    trusted.answers["GET", "/token"] = (200, {}, b'{"token": "t0ken"}')
+    assert registry(trusted, login=login, sign_in=sign_in).digest() == DIGEST
+    assert trusted.asked[1][2]["host"] == service
+    assert trusted.asked[1][2].get("authorization") == (BASIC if login.given else None)
+
+
+def asking(realm, *more):
+    """Answers with the digest to who has the token, else with these challenges."""
+
+    def answer(headers):
+        if headers.get("authorization") == "Bearer t0ken":
+            return 200, {"Docker-Content-Digest": DIGEST}, b""
+        challenges = [*more, f'Bearer realm="{realm}"']
+        return 401, [("WWW-Authenticate", challenge) for challenge in challenges], b""
+
+    return answer
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("other", ['Basic realm="x"', "Negotiate", 'Negotiate, Basic realm="a, b"'])
+def test_of_several_challenges_the_one_that_we_know_counts(trusted, other, order):
+    def answer(headers):
+        if headers.get("authorization") == "Bearer t0ken":
+            return 200, {"Docker-Content-Digest": DIGEST}, b""
+        both = [other, f'Bearer realm="https://{trusted.name}/token"'][::order]
+        return 401, [("WWW-Authenticate", challenge) for challenge in both], b""
+
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = answer
+    trusted.answers["GET", "/token"] = (200, {}, b'{"access_token": "t0ken"}')
+    assert registry(trusted).digest() == DIGEST
+    assert trusted.asked[1][1] == "/token?scope=repository%3Ap%2Fapp%3Apull"
+
+
+@pytest.mark.parametrize(
+    ("challenge", "said"),
+    [
+        ("Negotiate", "wants to know who asks by negotiate"),
+        ('Digest realm="x", Negotiate', "wants to know who asks by digest, negotiate"),
+        ('Basic realm="x"', "does not accept the user name and token"),
+        ("", "does not accept the user name and token"),
+    ],
+)
+def test_a_way_to_sign_in_that_nobody_knows_is_named(trusted, challenge, said):
     serve(trusted, 401, WWW_Authenticate=challenge)
+    with pytest.raises(CesError, match=said):
+        registry(trusted, login=LOGIN).digest()
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [(LOGIN, "this user may not read the image"), (ANONYMOUS, "not show this image to everybody")],
+)
+def test_a_refusal_after_a_good_token_is_no_wrong_password(trusted, login, said):
+    challenge = f'Bearer realm="https://{trusted.name}/token"'
+    serve(trusted, 401, WWW_Authenticate=challenge)
+    trusted.answers["GET", "/token"] = (200, {}, b'{"token": "t0ken"}')
+    with pytest.raises(CesError, match=said):
+        registry(trusted, login=login).digest()
+
+
+def test_a_login_that_the_token_service_refuses_is_a_wrong_one(trusted):
+    serve(trusted, 401, WWW_Authenticate=f'Bearer realm="https://{trusted.name}/token"')
+    trusted.answers["GET", "/token"] = (401, {}, b"")
     with pytest.raises(CesError, match="does not accept the user name and token"):
         registry(trusted, login=LOGIN).digest()
-    assert len(trusted.asked) == 1
+
+
+def test_a_token_service_that_is_not_there_is_no_missing_image(trusted):
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{trusted.name}/nowhere")
+    with pytest.raises(CesError, match="there is no token service at localhost") as caught:
+        registry(trusted).digest()
+    assert not isinstance(caught.value, NotFound)
+
+
+def test_an_identity_token_is_exchanged_for_a_token(trusted):
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{trusted.name}/token")
+    trusted.answers["POST", "/token"] = (200, {}, b'{"access_token": "t0ken"}')
+    login = Credentials("00000000-0000-0000-0000-000000000000", identity_token=REFRESH)
+    assert registry(trusted, login=login).digest() == DIGEST
+    (first, _path, headers), (_method, path, _headers), _third = trusted.asked
+    assert (first, path, headers.get("authorization")) == ("HEAD", "/token", None)
+    form = parse_qs(trusted.bodies[1].decode())
+    assert form["refresh_token"] == [REFRESH]
+    assert form["grant_type"] == ["refresh_token"]
+    assert form["scope"] == ["repository:p/app:pull"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"token":' * 100_000,
+        b'{"token": {"token": "x"}}',
+        b'{"token": "a\\r\\nX-Header: b"}',
+        b'{"token": "\\u20ac"}',
+        b'{"token": ""}',
+        b'{"token": "' + b"x" * 70_000 + b'"}',
+        b'{"token": 5, "access_token": null}',
+        b"null",
+        b"1" * 5000,
+    ],
+)
+def test_a_token_that_no_header_can_carry_is_an_error(trusted, body):
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{trusted.name}/token")
+    trusted.answers["GET", "/token"] = (200, {}, body)
+    with pytest.raises(CesError, match=r"gave no token|is no JSON object"):
+        registry(trusted).digest()
+
+
+# --- too many questions ---
+
+
+class Busy:
+    """Says 429 some times, and then gives the digest."""
+
+    def __init__(self, times, **headers):
+        self.left, self.headers = times, {k.replace("_", "-"): v for k, v in headers.items()}
+
+    def __call__(self, _headers):
+        self.left -= 1
+        if self.left >= 0:
+            return 429, self.headers, b""
+        return 200, {"Docker-Content-Digest": DIGEST}, b""
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """How long was waited, without waiting."""
+    pauses = []
+    monkeypatch.setattr(https.Https, "pause", lambda _self, seconds: pauses.append(seconds))
+    return pauses
+
+
+@pytest.mark.parametrize(
+    ("busy", "waits"),
+    [
+        (Busy(2, Retry_After="7"), [7, 7]),
+        (Busy(3), [2, 4, 8]),
+        (Busy(1, Retry_After="soon"), [2]),
+        (Busy(1, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), [0]),
+    ],
+)
+def test_who_asks_too_often_waits_as_the_registry_says(trusted, waited, busy, waits):
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = busy
+    told = []
+    assert registry(trusted, tell=told.append).digest() == DIGEST
+    assert waited == waits
+    assert told[0] == f"{trusted.name} is asked too often: asking again in {waits[0]} s"
+
+
+@pytest.mark.parametrize(("headers", "asked"), [({}, 6), ({"Retry_After": "21600"}, 1)])
+def test_nobody_waits_for_ever(trusted, waited, headers, asked):
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = Busy(100, **headers)
+    with pytest.raises(CesError, match="too many requests"):
+        registry(trusted).digest()
+    assert len(trusted.asked) == asked
 
 
 @pytest.mark.parametrize(
     ("status", "login", "said"),
     [
-        (401, None, "give a user name and token"),
+        (401, ANONYMOUS, "give a user name and token"),
         (401, LOGIN, "does not accept the user name and token"),
         (403, LOGIN, "may not read the image"),
-        (429, None, "too many requests"),
-        (500, None, "HTTP 500"),
-        (302, None, "HTTP 302"),
+        (429, ANONYMOUS, "too many requests"),
+        (500, ANONYMOUS, "HTTP 500"),
+        (302, ANONYMOUS, "HTTP 302"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_shows_no_secret(trusted, status, login, said):
+def test_a_refusal_says_what_to_do_and_shows_no_secret(trusted, waited, status, login, said):
     serve(trusted, status)
     with pytest.raises(CesError) as caught:
         registry(trusted, login=login).digest()
     assert said in str(caught.value)
     assert f"{trusted.name}/p/app:1" in str(caught.value)
-    assert LOGIN[1] not in str(caught.value)
+    assert LOGIN.password not in str(caught.value)
 
 
 def test_a_missing_tag_is_not_found(trusted):
@@ -271,7 +383,7 @@ def test_a_digest_that_is_none_is_not_believed(trusted, digest):
 
 
 def test_an_endless_answer_is_cut_off(trusted, monkeypatch):
-    monkeypatch.setattr(module, "_ANSWER_MAX", 1000)
+    monkeypatch.setattr(https, "ANSWER_MAX", 1000)
     serve(trusted, method="GET", body=b"x" * 1001)
     with pytest.raises(CesError, match="longer than"):
         registry(trusted).compressed_size()
@@ -289,28 +401,12 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(host):
 
 
 def test_a_registry_that_is_down_is_said_so():
-    down = Registry(ImageRef.parse("localhost:1/p/app:1"), None, {})
+    down = Registry(ImageRef.parse("localhost:1/p/app:1"), ANONYMOUS, {})
     with pytest.raises(CesError, match=r"localhost:1 does not answer .*try again later"):
         down.digest()
 
 
 def test_a_registry_whose_name_is_unknown_is_said_so():
-    unknown = Registry(ImageRef.parse("registry.invalid/p/app:1"), None, {})
+    unknown = Registry(ImageRef.parse("registry.invalid/p/app:1"), ANONYMOUS, {})
     with pytest.raises(CesError, match=r"registry\.invalid does not answer"):
         unknown.digest()
-
-
-@pytest.mark.parametrize(
-    ("environ", "proxy"),
-    [
-        ({}, None),
-        ({"https_proxy": "http://proxy:3128"}, "proxy:3128"),
-        ({"HTTPS_PROXY": "proxy:3128/"}, "proxy:3128"),
-        ({"https_proxy": "http://proxy:3128", "no_proxy": "a.io, example.org"}, None),
-        ({"https_proxy": "http://proxy:3128", "NO_PROXY": "*"}, None),
-        ({"https_proxy": "http://proxy:3128", "no_proxy": "other.org"}, "proxy:3128"),
-        ({"http_proxy": "http://proxy:3128"}, None),
-    ],
-)
-def test_the_proxy_of_the_users_environment_is_used(environ, proxy):
-    assert module._proxy("registry.example.org:5000", environ) == proxy

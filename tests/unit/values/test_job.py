@@ -95,8 +95,10 @@ TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["C
         max_size=3,
     ),
     password=TEXT,
+    identity=st.booleans(),
 )
-def test_a_run_that_travels_arrives_as_it_was(args, env, password):
+def test_a_run_that_travels_arrives_as_it_was(args, env, password, identity):
+    login = {"identity_token" if identity else "password": password}
     spec = RunSpec(
         IMAGE,
         "podman",
@@ -106,7 +108,7 @@ def test_a_run_that_travels_arrives_as_it_was(args, env, password):
         cpus=1.5,
         memory="1GiB",
         directories=Directories(project="p", outputs="/home/a b/o"),
-        credentials=Credentials("ada", password) if password else Credentials(),
+        credentials=Credentials("ada", **login) if password else Credentials(),
     )
     assert read(json.loads(json.dumps(written(spec))), "job.json") == spec
 

@@ -35,6 +35,10 @@ KEYS = [
         {"registries": [{"prefix": "docker.io", "rewrite": "mirror.internal/hub/"}]},
         {"registries": (AllowedRegistry("docker.io", "mirror.internal/hub"),)},
     ),
+    (
+        {"registries": [{"prefix": "r.io", "sign_in": ["Auth.example.org", "10.0.0.1"]}]},
+        {"registries": (AllowedRegistry("r.io", None, ("auth.example.org", "10.0.0.1")),)},
+    ),
     ({"registries": [{"prefix": "localhost"}]}, {"registries": (AllowedRegistry("localhost"),)}),
     (
         {"runners": ["podman", "apptainer"], "default_runner": "apptainer"},
@@ -95,6 +99,10 @@ WRONG = [
     ({"registries": [{"prefix": f"r.example.org/p@{DIGEST}"}]}, "'registries[0].prefix'"),
     ({"registries": [{"prefix": "r.io", "rewrite": ""}]}, "'registries[0].rewrite'"),
     ({"registries": [{"prefix": "r.io", "rewrite": False}]}, "'registries[0].rewrite'"),
+    ({"registries": [{"prefix": "r.io", "sign_in": "a.io"}]}, "'registries[0].sign_in'"),
+    ({"registries": [{"prefix": "r.io", "sign_in": ["https://a.io"]}]}, "'registries[0].sign_in'"),
+    ({"registries": [{"prefix": "r.io", "sign_in": ["a.io:443"]}]}, "'registries[0].sign_in'"),
+    ({"registries": [{"prefix": "r.io", "sign_in": ["*.a.io"]}]}, "'registries[0].sign_in'"),
     ({"registries": [{"prefix": "r.io", "ca": "/x"}]}, "'registries[0].ca'"),
     ({"runners": "podman"}, "'runners'"),
     ({"runners": [1]}, "'runners'"),

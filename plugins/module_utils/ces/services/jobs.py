@@ -170,8 +170,7 @@ def _login(spec: RunSpec, plan: Plan, system: System) -> Credentials:
     if isinstance(spec.image, ImageFile) or not (given.given or given.authfile):
         return Credentials()
     source = system.policy.registry_for(spec.image).source(spec.image)
-    login = login_for(source, given, system.account)
-    return Credentials(*login) if login else Credentials()
+    return login_for(source, given, system.account, system.process)
 
 
 def _request(plan: Plan, job: JobSpec, number: int, system: System) -> Request:

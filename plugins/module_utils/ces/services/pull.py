@@ -48,9 +48,17 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
     image = spec.image
     usable_runner(spec.runner, system)
     store = store_of(spec.runner, system)
-    source = system.policy.registry_for(image).source(image)
-    login = login_for(source, spec.credentials, system.account)
-    registry = Registry(source, login, system.account.environ)
+    allowed = system.policy.registry_for(image)
+    source = allowed.source(image)
+    login = login_for(source, spec.credentials, system.account, system.process)
+    registry = Registry(
+        source,
+        login,
+        system.account.environ,
+        sign_in=allowed.sign_in,
+        signals=system.process.signals,
+        tell=system.tell,
+    )
     remote = registry.digest()
     here = store.find(image)
     previous = here.digest_of(image, remote) if here else None

@@ -132,17 +132,16 @@ class SifStore:
         parsed = ImageRef.parse(source)
         account = self._system.account
         # apptainer looks for stored credentials in a place of its own: it is handed what we found
-        login = login_for(parsed, credentials, account)
-        own = Credentials(*login) if login else Credentials()
+        login = login_for(parsed, credentials, account, self._system.process)
         base = account.engine_environ.get("APPTAINER_TMPDIR", _TEMPORARY)
         with (
             transfer(base, account) as room,
-            auth_file(own, (parsed,), account) as authfile,
+            auth_file(login, (parsed,), account) as authfile,
             _trust(parsed, account) as trust,
         ):
             env = {**trust, "APPTAINER_TMPDIR": room.directory}
-            if login is not None and self._version() < _AUTHFILE_SINCE:
-                env.update(zip(_LOGIN_VARIABLES, login))
+            if login.given and self._version() < _AUTHFILE_SINCE:
+                env.update(zip(_LOGIN_VARIABLES, (login.username, login.password)))
                 authfile = None
             command = apptainer.pull(file, source, authfile, env)
             return room.run(command, image, apptainer.hint, self._system)

@@ -64,6 +64,7 @@ class Transfer:
 
         streams = Streams(
             echo=system.echo,
+            quoted=True,
             interruptible=True,
             pid_file=self.pid_file,
             watch=None if limit is None else watch,

@@ -35,13 +35,15 @@ def explained(tried: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotFound(tried, said=_said(error)) from error
+        raise NotFound(tried, said=_said(error, tried)) from error
     except OSError as error:
-        raise CesError(tried, said=_said(error), hint=_HINTS.get(error.errno or 0, "")) from error
+        hint = _HINTS.get(error.errno or 0, "")
+        raise CesError(tried, said=_said(error, tried), hint=hint) from error
 
 
-def _said(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+def _said(error: OSError, tried: str) -> str:
+    words, file = str(error.strerror or error), error.filename
+    return words if not file or str(file) in tried else f"{file}: {words}"
 
 
 def private_directory(path: str) -> str:

@@ -11,6 +11,7 @@ from ..blocks import contextmanager
 from ..dataclass import dataclass
 from ..errors import CesError
 from ..runners.command import Command
+from ..shown import shown_lines
 from ..typed import Callable, Iterator, Mapping, Protocol
 from .child import Child, start
 from .files import explained, write_all
@@ -70,6 +71,7 @@ class Streams:
 
     :param log: file that gets both outputs as they come.
     :param echo: also to our own standard output and error.
+    :param quoted: there it commands no terminal: a registry's words may be in it.
     :param timeout: seconds until it is stopped.
     :param interruptible: a noted stop signal stops it; what cleans up is not interruptible.
     :param stop: the command that stops it gently; None is SIGTERM.
@@ -81,6 +83,7 @@ class Streams:
 
     log: str | None = None
     echo: bool = False
+    quoted: bool = False
     timeout: float | None = None
     interruptible: bool = False
     stop: Command | None = None
@@ -236,7 +239,7 @@ class _Session:
         self._log.write(chunk)
         if number in self._echoing:
             try:
-                write_all(number, chunk)
+                write_all(number, shown_lines(chunk) if self._streams.quoted else chunk)
             except OSError:  # nobody listens any more; the log still does
                 self._echoing.discard(number)
         return True

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions to a registry over HTTPS (https://github.com/opencontainers/distribution-spec)."""
+"""Questions to a registry (https://github.com/opencontainers/distribution-spec)."""
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
 import os
-import re
-import ssl
+import time
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..dataclass import dataclass
 from ..errors import CesError, NotFound, RefusedByPolicy
-from ..typed import Any, Mapping
+from ..shown import shown
+from ..typed import Any, Callable, Mapping, Sequence
 from ..values.image import ImageRef, is_digest
-from .authfile import Login
-from .certificates import certificates_of
-
-TIMEOUT = 30.0
-"""Seconds that a registry may take for one answer."""
+from ..values.registry_answer import (
+    Challenge,
+    TokenService,
+    challenges_in,
+    seconds_to_wait,
+    token_in,
+    token_service,
+)
+from ..values.spec import Credentials
+from .https import Answer, Https, basic
+from .signals import StopSignals
 
 _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",
@@ -27,29 +30,38 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-_ANSWER_MAX = 4 * 1024 * 1024
-"""Bytes of a manifest; the specification asks registries to take at least this much."""
-_CHALLENGE = r'([a-zA-Z_]+)="([^"]*)"'
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
+_TRIES = 6
+"""How often podman asks a registry that is asked too often."""
 
 
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+def _silent(_message: str) -> None:
+    """Nobody is listening."""
 
 
 class Registry:
-    """One registry as one user sees it.
+    """One image's registry as one user sees it.
 
-    :param login: user and password, or None for anonymous.
+    :param login: what this user has for it.
+    :param sign_in: hosts that may have the login, too, beside the registry's own and those below.
+    :param signals: a noted stop signal ends a question.
+    :param tell: hears what takes long.
     """
 
-    def __init__(self, image: ImageRef, login: Login | None, environ: Mapping[str, str]) -> None:
-        self._image, self._login, self._environ = image, login, environ
+    def __init__(
+        self,
+        image: ImageRef,
+        login: Credentials,
+        environ: Mapping[str, str],
+        sign_in: Sequence[str] = (),
+        signals: StopSignals | None = None,
+        tell: Callable[[str], None] = _silent,
+    ) -> None:
+        self._image, self._login, self._sign_in_hosts, self._tell = image, login, sign_in, tell
         self._host = "registry-1.docker.io" if image.registry == "docker.io" else image.registry
-        self._authorization = _basic(login) if login else None
+        self._tried = f"ask the registry {image.registry} for {image}"
+        self._https = Https(self._tried, environ, (self._host,), signals)
+        self._authorization = self._basic()
 
     def digest(self) -> str:
         """The digest of the image's manifest (or index), by one HEAD request.
@@ -98,88 +110,144 @@ class Registry:
                 hint="use a smaller image",
             )
 
-    def _manifest(self, method: str, reference: str) -> _Answer:
+    def _manifest(self, method: str, reference: str) -> Answer:
         path = f"/v2/{self._image.path}/manifests/{reference}"
         answer = self._ask(self._host, method, path, self._authorization)
-        if answer.status == 401 and self._sign_in(answer.headers.get("www-authenticate", "")):
+        if answer.status == 401:
+            self._sign_in(challenges_in(answer.challenges))
             answer = self._ask(self._host, method, path, self._authorization)
-        self._check(answer)
-        return answer
-
-    def _sign_in(self, challenge: str) -> bool:
-        """Get what the registry asks for; False when there is nothing new to offer."""
-        scheme, _space, rest = challenge.partition(" ")
-        parameters = {key.lower(): value for key, value in re.findall(_CHALLENGE, rest)}
-        realm = urlsplit(parameters.get("realm", ""))
-        if scheme.lower() != "bearer" or realm.scheme != "https" or not realm.netloc:
-            return False
-        query = {key: parameters[key] for key in ("service", "scope") if key in parameters}
-        asked = "&".join(filter(None, (realm.query, urlencode(query, quote_via=quote))))
-        path = f"{realm.path or '/'}?{asked}"
-        answer = self._ask(realm.netloc, "GET", path, _basic(self._login) if self._login else None)
-        self._check(answer)
-        answered = self._json(answer)
-        token = answered.get("token") or answered.get("access_token")
-        if not isinstance(token, str):
-            raise self._error("it gave no token")
-        self._authorization = f"Bearer {token}"
-        return True
-
-    def _ask(self, host: str, method: str, path: str, authorization: str | None) -> _Answer:
-        headers = {"Accept": ", ".join(_MANIFESTS), "User-Agent": "tre.ces"}
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        connection = _connection(host, self._environ)
-        try:
-            connection.request(method, path, headers=headers)
-            response = connection.getresponse()
-            body = response.read(_ANSWER_MAX + 1)
-            if len(body) > _ANSWER_MAX:
-                raise self._error("its answer is longer than 4 MiB")
-            return _Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
-        except ssl.SSLCertVerificationError as error:
-            raise self._error(
-                f"its certificate is not trusted ({error.verify_message})",
-                "the administrator gives the registry's ca to the role podman",
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise self._error(
-                f"{host} does not answer ({error or type(error).__name__})",
-                "try again later; if it lasts, tell the administrator",
-            ) from None
-        finally:
-            connection.close()
-
-    def _check(self, answer: _Answer) -> None:
-        if answer.status == 200:
-            return
         if answer.status == 404:
             raise NotFound(
                 f"find image {self._image}",
                 said="the registry has no such image or tag",
                 hint="check the image's name and tag",
             )
-        said, hint = _REFUSALS.get(
-            answer.status, (f"it answered HTTP {answer.status}", "try again later")
-        )
-        if answer.status in (401, 403) and self._login is None:
-            said = "it does not show this image to everybody"
-            hint = "the image may be private: give a user name and token (ces-pull --username)"
-        raise self._error(said, hint)
+        self._check(answer)
+        return answer
 
-    def _json(self, answer: _Answer) -> dict[str, Any]:
+    def _ask(
+        self,
+        host: str,
+        method: str,
+        path: str,
+        authorization: str | None,
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """An answer, after waiting where the registry asks for that."""
+        headers = {"Accept": ", ".join(_MANIFESTS), "User-Agent": "tre.ces"}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        body = None
+        if form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = urlencode(form).encode("ascii")
+        for tries in range(1, _TRIES + 1):
+            answer = self._https.ask(host, method, path, headers, body)
+            if answer.status != 429 or tries == _TRIES:
+                break
+            seconds = seconds_to_wait(answer.headers.get("retry-after"), tries, time.time())
+            if seconds is None:
+                break
+            self._tell(f"{host} is asked too often: asking again in {seconds:.0f} s")
+            self._https.pause(seconds)
+        return answer
+
+    # --- signing in ---
+
+    def _sign_in(self, challenges: Sequence[Challenge]) -> None:
+        """Get what the registry asks for.
+
+        :raises CesError: there is nothing to offer, or it must not be sent where it is asked for.
+        """
+        bearer = next((one for one in challenges if one.scheme == "bearer"), None)
+        if bearer is None:
+            raise self._no_way(challenges)
+        realm = bearer.parameters.get("realm", "")
+        service = token_service(realm)
+        if service is None:
+            raise self._error(
+                f"it sends those who sign in to {shown(realm)!r}, which is no address of https",
+                "nothing was sent there: tell the administrator of the registry",
+            )
+        self._check_host(service)
+        self._authorization = f"Bearer {self._token(service, bearer.parameters)}"
+
+    def _no_way(self, challenges: Sequence[Challenge]) -> CesError:
+        schemes = {challenge.scheme for challenge in challenges}
+        if "basic" in schemes or not schemes:
+            return self._refused(401)
+        listed = ", ".join(sorted(shown(scheme) for scheme in schemes))
+        return self._error(
+            f"it wants to know who asks by {listed}, and neither we nor engines can do that",
+            "ask the administrator of the registry for tokens",
+        )
+
+    def _check_host(self, service: TokenService) -> None:
+        """A login goes to the registry's own host, to hosts below it, and where the site allows."""
+        own = urlsplit(f"//{self._image.registry}").hostname or ""
+        allowed = service.name == own or service.name.endswith(f".{own}")
+        if self._login.given and not allowed and service.name not in self._sign_in_hosts:
+            raise self._error(
+                f"it sends those who sign in to {service.host}, which is not its own host",
+                "nothing was sent there; if that is right, the administrator adds the host to"
+                " sign_in of this registry in the policy",
+            )
+
+    def _token(self, service: TokenService, parameters: Mapping[str, str]) -> str:
+        asked = {
+            **({"service": parameters["service"]} if "service" in parameters else {}),
+            "scope": parameters.get("scope") or f"repository:{self._image.path}:pull",
+        }
+        if self._login.identity_token:
+            refresh = {"grant_type": "refresh_token", "client_id": "tre.ces"}
+            refresh["refresh_token"] = self._login.identity_token
+            path = f"{service.path}?{service.query}".rstrip("?")
+            answer = self._ask(service.host, "POST", path, None, {**asked, **refresh})
+        else:
+            query = "&".join(filter(None, (service.query, urlencode(asked, quote_via=quote))))
+            answer = self._ask(service.host, "GET", f"{service.path}?{query}", self._basic())
+        if answer.status == 404:
+            raise self._error(f"there is no token service at {service.host}{shown(service.path)}")
+        self._check(answer)
+        token = token_in(self._json(answer))
+        if token is None:
+            raise self._error(f"{service.host} gave no token")
+        return token
+
+    def _basic(self) -> str | None:
+        login = self._login
+        return basic(login.username, login.password) if login.password else None
+
+    # --- refusals ---
+
+    def _check(self, answer: Answer) -> None:
+        if answer.status != 200:
+            raise self._refused(answer.status)
+
+    def _refused(self, status: int) -> CesError:
+        if status in (401, 403) and not self._login.given:
+            return self._error(
+                self._login.unused or "it does not show this image to everybody",
+                "the image may be private: give a user name and token (ces-pull --username)",
+            )
+        signed_in = (self._authorization or "").startswith("Bearer ")
+        said, hint = _REFUSALS.get(
+            403 if status == 401 and signed_in else status,
+            (f"it answered HTTP {status}", "try again later"),
+        )
+        return self._error(said, hint)
+
+    def _json(self, answer: Answer) -> dict[str, Any]:
         try:
             parsed = json.loads(answer.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = None
         if not isinstance(parsed, dict):
             raise self._error("its answer is no JSON object")
         return parsed
 
     def _error(self, said: str, hint: str = "") -> CesError:
-        return CesError(
-            f"ask the registry {self._image.registry} for {self._image}", said=said, hint=hint
-        )
+        return CesError(self._tried, said=said, hint=hint)
 
 
 _REFUSALS = {
@@ -187,7 +255,10 @@ _REFUSALS = {
         "it does not accept the user name and token",
         "check both, and that the token has not expired",
     ),
-    403: ("this user may not read the image", "ask the image's owner for read access"),
+    403: (
+        "this user may not read the image",
+        "ask the image's owner for read access to its project, and check the name",
+    ),
     429: ("it has had too many requests from here", "wait, or sign in with a user name and token"),
 }
 
@@ -198,53 +269,3 @@ def _size(layer: Mapping[str, Any]) -> int:
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(size)
     return size
-
-
-def _basic(login: Login) -> str:
-    return "Basic " + base64.b64encode(":".join(login).encode()).decode("ascii")
-
-
-def _connection(host: str, environ: Mapping[str, str]) -> http.client.HTTPSConnection:
-    context = _tls(host)
-    proxy = _proxy(host, environ)
-    if proxy is None:
-        return http.client.HTTPSConnection(host, timeout=TIMEOUT, context=context)
-    connection = http.client.HTTPSConnection(proxy, timeout=TIMEOUT, context=context)
-    connection.set_tunnel(host)
-    return connection
-
-
-def _tls(host: str) -> ssl.SSLContext:
-    """The system's trust, and the registry's own as engines have it (containers-certs.d(5))."""
-    context = ssl.create_default_context(capath=_hashed_trust())
-    for path in certificates_of(host):
-        context.load_verify_locations(cafile=path)
-    return context
-
-
-def _hashed_trust() -> str | None:
-    """The system's directory of certificates by hash, or None where there is none.
-
-    OpenSSL reads the one it needs there; the same certificates in one file take 6 ms to load.
-    """
-    paths = ssl.get_default_verify_paths()
-    if paths.openssl_cafile_env in os.environ or paths.openssl_capath_env in os.environ:
-        return None
-    try:
-        names = os.listdir(paths.openssl_capath)
-    except OSError:
-        return None
-    return paths.openssl_capath if any(name.endswith(".0") for name in names) else None
-
-
-def _proxy(host: str, environ: Mapping[str, str]) -> str | None:
-    named = environ.get("https_proxy") or environ.get("HTTPS_PROXY")
-    if not named:
-        return None
-    # costs 10 ms, and only sites with a proxy need it
-    from urllib.request import proxy_bypass
-
-    excluded = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if proxy_bypass(host, {"no": excluded}):
-        return None
-    return urlsplit(named if "//" in named else f"//{named}").netloc

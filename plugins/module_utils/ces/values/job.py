@@ -128,6 +128,7 @@ def written(spec: RunSpec, extra_env: dict[str, str] | None = None) -> dict[str,
         "pull": spec.pull,
         "username": spec.credentials.username,
         "password": spec.credentials.password,
+        "identity_token": spec.credentials.identity_token,
     }
 
 
@@ -138,13 +139,13 @@ def read(raw: Any, origin: str) -> RunSpec:
     """
     try:
         facts = dict(raw)
-        user, password = facts.pop("username"), facts.pop("password")
+        login = {name: facts.pop(name) for name in ("username", "password", "identity_token")}
         return RunSpec(
             **{
                 **facts,
                 "image": parse_image(facts["image"], "/"),
                 "directories": Directories(**facts["directories"]),
-                "credentials": Credentials(user, password),
+                "credentials": Credentials(**login),
             }
         )
     except (TypeError, KeyError, ValueError) as error:

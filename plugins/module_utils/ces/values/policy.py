@@ -11,16 +11,21 @@ from .image import ImageRef
 from .quantities import GIB, cpu_count, memory_bytes
 from .resources import Limits
 
+_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 _OPTION = r"-[A-Za-z]|--[a-z][a-z0-9-]*!?"
 NETWORKS = ("none", "pasta", "slirp4netns", "bridge", "host")
 
 
 @dataclass(frozen=True)
 class AllowedRegistry:
-    """Images below ``prefix`` may be pulled; ``rewrite`` is where they are really fetched from."""
+    """Images below ``prefix`` may be pulled; ``rewrite`` is where they are really fetched from.
+
+    ``sign_in``: hosts that may ask for a user's login to it, beside its own and those below.
+    """
 
     prefix: str
     rewrite: str | None = None
+    sign_in: tuple[str, ...] = ()
 
     def covers(self, image: ImageRef) -> bool:
         """Whether the image lies below the prefix, by whole components (no look-alikes)."""
@@ -224,11 +229,17 @@ def _registries(keys: _Keys) -> dict[str, Any]:
     for number, raw in enumerate(keys.get("registries", list) or []):
         entry = _Keys(raw, keys.origin, f"registries[{number}]")
         prefix, rewrite = entry.get("prefix", str), entry.get("rewrite", str)
-        entry.finish(("prefix", "rewrite"))
+        entry.finish(("prefix", "rewrite", "sign_in"))
         for key, text in (("prefix", prefix), ("rewrite", rewrite)):
             if key == "prefix" or text is not None:
                 _check_prefix(entry, key, text)
-        entries.append(AllowedRegistry(prefix.rstrip("/"), rewrite and rewrite.rstrip("/")))
+        sign_in = tuple(host.lower() for host in entry.words("sign_in"))
+        for host in sign_in:
+            if not matches(_HOST, host):
+                raise entry.wrong("sign_in", f"{host!r} is not a host's name, without a port")
+        entries.append(
+            AllowedRegistry(prefix.rstrip("/"), rewrite and rewrite.rstrip("/"), sign_in)
+        )
         if any(entries[-1].contradicts(other) for other in entries[:-1]):
             raise entry.wrong("prefix", f"{prefix!r} is there twice, with different rewrites")
     return {"registries": tuple(entries)}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from ..dataclass import asdict, dataclass, field, fields
+from ..shown import shown
 from ..typed import Any, Sequence
 
 STATES = (
@@ -71,8 +72,8 @@ class RunRecord:
         return cls(**{key: value for key, value in raw.items() if key in known})
 
     def as_dict(self) -> dict[str, Any]:
-        """For storing and for results."""
-        return asdict(self)
+        """For storing and for results; the reason may be an engine's or an image's words."""
+        return {**asdict(self), "reason": shown(str(self.reason))}
 
 
 _SECOND = "%Y-%m-%dT%H:%M:%S"

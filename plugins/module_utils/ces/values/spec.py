@@ -22,14 +22,18 @@ class Credentials:
     """Who is asking the registry: a user with a secret, or an auth file; neither is anonymous.
 
     :param authfile: path of a containers-auth.json(5).
+    :param identity_token: a secret that stands for user and password, as Azure gives it.
+    :param unused: what an auth file has for the registry, if nobody here can use it.
     """
 
     username: str = ""
     password: str = ""
     authfile: str | None = None
+    identity_token: str = ""
+    unused: str = ""
 
     def __post_init__(self) -> None:
-        if self.username and not self.password:
+        if self.username and not (self.password or self.identity_token):
             raise InvalidValue("a registry user", self.username, "there is no password for it")
         if self.password and not self.username:
             raise InvalidValue("a registry password", "******", "there is no user name for it")
@@ -48,7 +52,7 @@ class Credentials:
     @property
     def given(self) -> bool:
         """Whether a user and a secret were given."""
-        return bool(self.username)
+        return bool(self.username or self.identity_token)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from ces.errors import CesError
 
+from ces_commands.doors.common import spell
 from ces_commands.parse import Parsed
 
 
@@ -18,5 +17,5 @@ def spell_error(parsed: Parsed, error: CesError) -> str:
     if error.hint:
         lines.append(f"  to do:  {error.hint}")
     if parsed.on("verbose") and error.cmd:
-        lines.append(f"  ran:    {shlex.join(error.cmd)}")
+        lines.append(f"  ran:    {spell(error.cmd)}")
     return "\n".join(lines)

@@ -41,13 +41,21 @@ def _dispatch(argv: list[str]) -> int:
         if name == "--version":
             name, words = "run", ["--version"]
     if name not in VERBS:
-        print(f"{program}: there is no such command; ces --help lists them", file=sys.stderr)
+        _complain(f"{program}: there is no such command; ces --help lists them")
         return FAILED
     try:
         return _answer(parse(VERBS[name], program, words, runner), argv, program_file)
     except UsageError as error:
-        print(f"{program}: {error}\n{program} --help says more", file=sys.stderr)
+        _complain(f"{program}: {error}")
+        _complain(f"{program} --help says more")
         return FAILED
+
+
+def _complain(line: str) -> None:
+    """Say what is wrong; what was typed may be a token in the wrong place."""
+    from ces.shown import shown, without_tokens
+
+    print(without_tokens(shown(line)), file=sys.stderr)
 
 
 def _answer(parsed: Parsed, argv: list[str], program_file: str) -> int:
@@ -80,7 +88,7 @@ def _run_door(parsed: Parsed) -> int:
     except Interrupted as error:
         from ces.system.signals import exit_status
 
-        print(f"{parsed.program}: {error}", file=sys.stderr)
+        _complain(f"{parsed.program}: {error}")
         return exit_status(error.signal)
     except CesError as error:
         from ces_commands.complaint import spell_error
@@ -89,8 +97,13 @@ def _run_door(parsed: Parsed) -> int:
         return FAILED
     except BrokenPipeError:
         raise  # main() knows what it means
-    except OSError as error:  # one that nobody foresaw must not pass for the container's status
-        print(f"{parsed.program}: could not go on: {error}", file=sys.stderr)
+    except Exception as error:  # one that nobody foresaw must not pass for the container's status
+        if parsed.on("verbose"):
+            import traceback
+
+            traceback.print_exc()
+        kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+        _complain(f"{parsed.program}: could not go on: {kind}{error}")
         return FAILED
     except KeyboardInterrupt:
         return 130

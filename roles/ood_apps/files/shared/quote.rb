@@ -8,8 +8,10 @@ module Quote
   end
 
   # Text of a page. Markdown is rendered over it, so its marks are escaped too, and line breaks, which could end a block.
+  # What is not to be seen is written out: a mark that turns the direction of writing would change the whole line.
   def self.html(value)
     text = value.to_s.scrub("?").gsub(/[\s\u0085\u2028\u2029]+/, " ")
+    text = text.gsub(/[\p{Cc}\p{Cf}]/) { |char| format("\\u%04x", char.ord) }
     text.gsub(/[^\p{L}\p{N} .,\/@%]/) { |char| "&##{char.ord};" }
   end
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ces.services.clean import sweep
 from ces.services.runs import ask_slurm
+from ces.shown import shown
 
 from ces_commands.doors.common import system_for
 from ces_commands.parse import Parsed
@@ -18,7 +19,7 @@ def main(parsed: Parsed) -> int:
     if job is None:
         ask_slurm(system)
     for record in swept:
-        print(f"run {record.run_id}: cleared away ({record.image})")
+        print(shown(f"run {record.run_id}: cleared away ({record.image})"))
     if not swept:
         print("nothing to clear away")
     return 0

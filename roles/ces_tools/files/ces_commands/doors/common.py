@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 
 from ces.blocks import suppress
+from ces.shown import shown
 from ces.system.system import System
 from ces.typed import Sequence
 
@@ -18,7 +19,7 @@ def system_for(parsed: Parsed, echo: bool = False) -> System:
     def tell(message: str) -> None:
         # whoever started us may be gone; that is no reason to leave a run half recorded
         with suppress(OSError):
-            print(f"{parsed.program}: {message}", file=sys.stderr, flush=True)
+            print(f"{parsed.program}: {shown(message)}", file=sys.stderr, flush=True)
 
     return System.here(tell=tell, echo=echo)
 
@@ -33,15 +34,15 @@ def runner_for(parsed: Parsed, system: System) -> str:
 
 
 def spell(argv: Sequence[str]) -> str:
-    """An argument list as one could type it."""
+    """An argument list as one could type it, on one line."""
     import shlex
 
-    return shlex.join(argv)
+    return shown(shlex.join(argv))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they must be."""
-    lines = [head, *rows]
+    lines = [[shown(cell) for cell in line] for line in (head, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths)).rstrip())

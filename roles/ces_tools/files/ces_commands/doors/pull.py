@@ -7,7 +7,6 @@ import json
 import os
 import sys
 
-from ces.errors import InvalidValue
 from ces.runners.table import runner_named
 from ces.services.pull import Pulled, pull_image
 from ces.services.sif_store import digest_of_file, link_here
@@ -15,6 +14,7 @@ from ces.system.signals import StopSignals
 from ces.system.system import System
 from ces.values.image import ImageRef
 from ces.values.spec import Credentials, PullSpec
+from ces.values.token import TOKEN_MAX, token_from
 
 from ces_commands.doors.common import runner_for, system_for
 from ces_commands.parse import Parsed
@@ -59,11 +59,7 @@ def _credentials(parsed: Parsed) -> Credentials:
     username = parsed.text("username") or ""
     password = parsed.token or ""
     if parsed.on("password_stdin"):
-        password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
-        if not password:
-            raise InvalidValue(
-                "a password", "standard input", "it is empty", "printf '%s' TOKEN | ces-pull ..."
-            )
+        password = token_from(sys.stdin.buffer.read(TOKEN_MAX + 1))
     if username in _ANONYMOUS and not password:
         username = ""
     return Credentials(username, password, parsed.text("authfile"))

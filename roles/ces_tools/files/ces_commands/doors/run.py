@@ -7,6 +7,7 @@ import os
 
 from ces.json_text import dumps_lines
 from ces.services.run import planned, run_container
+from ces.shown import shown
 from ces.system.files import read_text
 from ces.system.system import System
 from ces.values.image import Image, parse_image
@@ -107,6 +108,6 @@ def _print_plan(parsed: Parsed, record: RunRecord) -> None:
         return
     print(spell(record.command))
     for mount in record.mounts:
-        print(f"  {mount['target']} is {mount['source']} ({mount['access']})")
+        print(shown(f"  {mount['target']} is {mount['source']} ({mount['access']})"))
     for warning in record.warnings:
-        print(f"  warning: {warning}")
+        print(shown(f"  warning: {warning}"))

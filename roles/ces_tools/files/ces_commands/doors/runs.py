@@ -7,6 +7,7 @@ import json
 
 from ces.errors import InvalidValue
 from ces.services.runs import list_runs, look_up
+from ces.shown import shown
 from ces.values.record import RunRecord
 
 from ces_commands.doors.common import print_table, spell, system_for
@@ -68,4 +69,4 @@ def _details(record: RunRecord) -> str:
         "command": spell(record.command),
     }
     facts.update({f"warning {number}": text for number, text in enumerate(record.warnings, 1)})
-    return "\n".join(f"{name + ':':<13}{value}" for name, value in facts.items() if value)
+    return "\n".join(f"{name + ':':<13}{shown(value)}" for name, value in facts.items() if value)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ces.services.runs import stop_run
+from ces.shown import shown
 
 from ces_commands.doors.common import system_for
 from ces_commands.doors.runs import whole_number
@@ -16,5 +17,5 @@ def main(parsed: Parsed) -> int:
     system = system_for(parsed)
     for number in numbers:
         record = stop_run(number, system)
-        print(f"run {number}: {record.state}")
+        print(shown(f"run {number}: {record.state}"))
     return 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from ces.errors import CesError
+from ces.shown import shown
 
 from .site import Site, clusters, home, read_site
 from .ssh import BackEnd
@@ -23,20 +24,24 @@ def check(names: list[str]) -> int:
 
 def one(site: Site) -> int:
     """Check one; a line for each finding."""
+
+    def say(line: str) -> None:
+        print(shown(f"{site.cluster}: {line}"))
+
     begin = time.monotonic()
     back_end = BackEnd(site)
     try:
         found = back_end.ask("look")
     except CesError as error:
-        print(f"{site.cluster}: FAILED: {error}")
+        say(f"FAILED: {error}")
         return 1
     first = time.monotonic()
     back_end.ask("look")
     again = time.monotonic() - first
-    print(f"{site.cluster}: logged in to {site.host} ({found['host']}) in {first - begin:.2f} s,")
-    print(f"{site.cluster}: and over the same connection in {again:.2f} s")
+    say(f"logged in to {site.host} ({found['host']}) in {first - begin:.2f} s,")
+    say(f"and over the same connection in {again:.2f} s")
     where = "" if found["base"] == home() else f", which stands for {home()}"
-    print(f"{site.cluster}: {found['base']}{where} has {found['free'] / _GIB:.1f} GiB free")
+    say(f"{found['base']}{where} has {found['free'] / _GIB:.1f} GiB free")
     wrong = []
     if not found["writable"]:
         wrong.append(f"you cannot write into {found['base']} there: tell your administrator")
@@ -45,7 +50,7 @@ def one(site: Site) -> int:
         if said["rc"] != 0:
             wrong.append(f"Slurm does not work there: {(said['err'] or said['out']).strip()}")
     if not wrong:
-        print(f"{site.cluster}: {found['sbatch']['out'].strip()} there answers: all is well")
+        say(f"{found['sbatch']['out'].strip()} there answers: all is well")
     for line in wrong:
-        print(f"{site.cluster}: FAILED: {line}")
+        say(f"FAILED: {line}")
     return 1 if wrong else 0

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from ces.errors import CesError
+from ces.shown import shown
 
 USAGE = """usage: ces-remote check [CLUSTER...]     does the way to a back-end work for you?
        ces-remote fetch [CLUSTER...]     bring now what ended jobs have written
@@ -27,7 +28,8 @@ def main(argv: list[str]) -> int:
         return 1
     except OSError as error:
         # no ssh here, no room in the home
-        print(f"{name}: {error.filename or error.strerror}: {error.strerror}", file=sys.stderr)
+        said = f"{name}: {error.filename or error.strerror}: {error.strerror}"
+        print(shown(said), file=sys.stderr)
         return 1
 
 

@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Servers and proxies that mean no good, and authorities as people make them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, Interrupted
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import certificates, https
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.https import Https
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.proxy import proxy_for
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
+
+
+def ask(host, environ=None, signals=None):
+    return Https("ask the registry", environ or {}, (), signals).ask(host.name, "GET", "/v2/", {})
+
+
+def whole(work):
+    """Mark an answer that does all by itself."""
+    work.takes_all = True
+    return work
+
+
+def _repeat(handler, text):
+    try:
+        while True:
+            handler.wfile.write(text)
+            handler.server.heard.wait(0.02)
+    except OSError:  # whoever asked has gone
+        handler.close_connection = True
+
+
+def drip(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    _repeat(handler, b"a")
+
+
+def continue_for_ever(handler):
+    _repeat(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def say_nothing(handler):
+    _repeat(handler, b"")
+
+
+def trailers(handler):
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    _repeat(handler, b"X: y\r\n")
+
+
+ENDLESS = [drip, continue_for_ever, say_nothing, trailers]
+
+
+@pytest.fixture
+def endless(trusted, request):
+    """A server whose answer has no end."""
+    work = request.param
+
+    def answer(handler):
+        handler.server.heard = trusted.heard
+        trusted.began.set()
+        work(handler)
+
+    trusted.heard, trusted.began = threading.Event(), threading.Event()
+    trusted.answers["GET", "/v2/"] = whole(answer)
+    yield trusted
+    trusted.heard.set()
+
+
+@pytest.mark.parametrize("endless", ENDLESS, indirect=True)
+def test_one_clock_over_the_whole_answer(endless, monkeypatch):
+    monkeypatch.setattr(https, "PATIENCE", 0.3)
+    with pytest.raises(CesError, match=r"localhost:\d+ does not answer within 0\.3 s"):
+        ask(endless)
+
+
+@pytest.mark.parametrize("endless", ENDLESS, indirect=True)
+def test_a_signal_ends_a_question(endless):
+    def send():
+        assert endless.began.wait(10)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    with StopSignals() as signals:
+        sender.start()
+        with pytest.raises(Interrupted) as caught:
+            ask(endless, signals=signals)
+    sender.join()
+    assert caught.value.signal == "SIGTERM"
+
+
+def test_a_signal_ends_a_pause():
+    with StopSignals() as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted):
+            Https("ask", {}, (), signals).pause(60)
+
+
+def test_a_clock_runs_over_all_questions_together(trusted, monkeypatch):
+    monkeypatch.setattr(https, "PATIENCE", 5.0)
+    trusted.answers["GET", "/v2/"] = (200, {}, b"")
+    conversation = Https("ask", {})
+    conversation.ask(trusted.name, "GET", "/v2/", {})
+    assert 0 < conversation._left < 5.0
+    conversation._left = 0.0
+    with pytest.raises(CesError, match="does not answer within"):
+        conversation.ask(trusted.name, "GET", "/v2/", {})
+
+
+NONSENSE = [
+    b"",
+    b"\x1b[31mnonsense\r\n\r\n",
+    b"HTTP/1.1 abc OK\r\n\r\n",
+    b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+    b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+]
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+def test_nonsense_is_an_error_of_ours_and_printable(trusted, text):
+    def answer(handler):
+        handler.wfile.write(text)
+        handler.close_connection = True
+
+    trusted.answers["GET", "/v2/"] = whole(answer)
+    with pytest.raises(CesError, match="could not ask the registry") as caught:
+        ask(trusted)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+# --- proxies ---
+
+
+@pytest.fixture
+def proxy():
+    """A proxy that notes what it is asked, and answers ``answer`` instead of passing it on."""
+    found = SimpleNamespace(answer=b"", asked=[])
+
+    def serve():
+        while True:
+            try:
+                connection, _address = listener.accept()
+            except OSError:
+                return
+            with connection:
+                text = b""
+                while b"\r\n\r\n" not in text:
+                    chunk = connection.recv(4096)
+                    if not chunk:
+                        break
+                    text += chunk
+                found.asked.append(text.decode())
+                connection.sendall(found.answer)
+                if found.answer.startswith(b"HTTP/1.1 200"):
+                    _pass_on(connection, text)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    found.port = listener.getsockname()[1]
+    serving = threading.Thread(target=serve)
+    serving.start()
+    yield found
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    serving.join()
+
+
+def _pass_on(one, request):
+    target = request.split()[1].decode()
+    host, _colon, port = target.rpartition(":")
+    with socket.create_connection((host, int(port))) as other:
+        ends = {one: other, other: one}
+        while True:
+            for end in select.select(list(ends), [], [])[0]:
+                chunk = end.recv(65536)
+                if not chunk:
+                    return
+                ends[end].sendall(chunk)
+
+
+def test_a_proxy_gets_the_user_and_password_of_its_address(trusted, proxy):
+    trusted.answers["GET", "/v2/"] = (200, {}, b"")
+    proxy.answer = b"HTTP/1.1 200 Connected\r\n\r\n"
+    environ = {"https_proxy": f"http://us%65r:p%40ss%3A@127.0.0.1:{proxy.port}"}
+    assert ask(trusted, environ).status == 200
+    ((line, *_rest, _end, _blank),) = [text.split("\r\n") for text in proxy.asked]
+    assert line.startswith(f"CONNECT {trusted.name} ")
+    basic = base64.b64encode(b"user:p@ss:").decode()
+    assert f"Proxy-Authorization: Basic {basic}" in proxy.asked[0]
+    ((_method, _path, headers),) = trusted.asked
+    assert "proxy-authorization" not in headers
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 407 Proxy \x1b[31mAuth\r\n\r\n", "put your user and password into"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "the administrator of the proxy allows this host"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "tell the administrator of the proxy"),
+    ],
+)
+def test_a_proxy_that_refuses_is_not_taken_for_the_registry(trusted, proxy, answer, said):
+    proxy.answer = answer
+    environ = {"https_proxy": f"http://u:s3cret@127.0.0.1:{proxy.port}"}
+    with pytest.raises(CesError) as caught:
+        ask(trusted, environ)
+    words = str(caught.value)
+    assert f"the proxy 127.0.0.1:{proxy.port} refuses to connect us to {trusted.name}" in words
+    assert said in words
+    assert "s3cret" not in words and words.isprintable()
+    assert trusted.asked == []
+
+
+def test_a_proxy_that_is_down_is_named(trusted):
+    with pytest.raises(CesError, match=r"does not answer by the proxy localhost:1 \("):
+        ask(trusted, {"https_proxy": "http://localhost:1"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({}, "None"),
+        ({"https_proxy": "http://proxy:3128"}, "proxy:3128"),
+        ({"HTTPS_PROXY": "proxy:3128/"}, "proxy:3128"),
+        ({"https_proxy": "http://ada:s3cret@proxy"}, "proxy:80"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "a.io, example.org"}, "None"),
+        ({"https_proxy": "http://proxy:3128", "NO_PROXY": "*"}, "None"),
+        ({"https_proxy": "http://proxy:3128", "no_proxy": "other.org"}, "proxy:3128"),
+        ({"http_proxy": "http://proxy:3128"}, "None"),
+    ],
+)
+def test_the_proxy_of_the_users_environment_is_used(environ, proxy):
+    found = proxy_for("registry.example.org:5000", environ)
+    assert str(found) == proxy
+    assert "s3cret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("socks5://u:s3cret@proxy:1080", "only proxies of http are known here, not of socks5"),
+        ("https://u:s3cret@proxy:3128", "only proxies of http"),
+        ("http://u:s3cret@proxy:http", "it is no address"),
+        ("http://u:s3cret@[::1", "it is no address"),
+        ("http://u:s3cret@", "it names no host"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(address, said):
+    with pytest.raises(CesError, match=said) as caught:
+        proxy_for("registry.example.org", {"HTTPS_PROXY": address})
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+# --- authorities ---
+
+
+def _signed(place, *, with_key_usage):
+    """An authority, and a certificate of it, as somebody makes them who looks it up."""
+    usage = "keyUsage=critical,keyCertSign" if with_key_usage else "nsComment=made by hand"
+    commands = [
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=Authority"
+        f" -keyout ca.key -out ca.pem -addext {usage.replace(' ', '_')}",
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
+        " -keyout key.pem -out request.pem",
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
+        " -extfile names -out cert.pem",
+    ]
+    (place / "names").write_text("subjectAltName=DNS:localhost\n")
+    for command in commands:
+        subprocess.run(["openssl", *command.split()], check=True, capture_output=True, cwd=place)
+
+
+def test_an_authority_without_key_usage_is_trusted_as_engines_do(tmp_path, monkeypatch):
+    """Python 3.13 refuses it unless told otherwise; ``openssl req -x509`` makes such."""
+    _signed(tmp_path, with_key_usage=False)
+    monkeypatch.setattr(certificates, "_DIRECTORIES", (str(tmp_path / "certs.d"),))
+    place = tmp_path / "certs.d/localhost"
+    place.mkdir(parents=True)
+    (place / "ca.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
+    # what Python 3.13 does, on every Python
+    usual = ssl.create_default_context
+
+    def strict(**named):
+        context = usual(**named)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    assert _agree(certificates.trust_in(["localhost"]), server) == ""
+    context = strict(cafile=str(place / "ca.crt"))
+    assert "certificate" in _agree(context, server), "or this test shows nothing"
+
+
+def _agree(client_context, server_context):
+    """What the client says against the server; nothing when they shake hands."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server, server_hostname="localhost")
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    for end in (client, server, client, server, client):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            return f"certificate: {error.verify_message}"
+    return ""
+
+
+def test_a_registry_that_wants_a_client_certificate_gets_the_one_of_its_directory(
+    trusted, tmp_path, certificate
+):
+    place = tmp_path / "certs.d" / trusted.name
+    for name in ("cert", "key"):
+        (place / f"client.{name}").write_bytes((certificate / f"{name}.pem").read_bytes())
+    trusted.answers["GET", "/v2/"] = (200, {}, b"")
+    assert ask(trusted).status == 200
+    (place / "client.key").unlink()
+    with pytest.raises(CesError, match=r"could not use the certificate .*client\.cert"):
+        ask(trusted)
+
+
+def test_a_certificate_file_that_is_none_is_named(trusted, tmp_path):
+    (tmp_path / "certs.d" / trusted.name / "ca.crt").write_text("nonsense")
+    with pytest.raises(CesError, match=r"could not use the certificate .*ca\.crt"):
+        ask(trusted)
+
+
+def test_a_registrys_authorities_count_for_its_token_service(trusted, certificate):
+    trusted.answers["GET", "/v2/"] = (200, {}, b"")
+    service = f"127.0.0.1:{trusted.port}"
+    assert Https("ask", {}, (trusted.name,)).ask(service, "GET", "/v2/", {}).status == 200
+    with pytest.raises(CesError, match=r"its certificate is not trusted \(127\.0\.0\.1"):
+        Https("ask", {}).ask(service, "GET", "/v2/", {})
+
+
+def test_who_may_have_no_more_threads_is_told(trusted, monkeypatch):
+    def refused(*_args):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(https._thread, "start_new_thread", refused)
+    with pytest.raises(CesError, match="can't start new thread"):
+        ask(trusted)
+
+
+def test_a_good_answer_is_not_waited_for(trusted):
+    trusted.answers["GET", "/v2/"] = (200, {"X-One": "1"}, b"body")
+    begin = time.monotonic()
+    answer = ask(trusted)
+    assert (answer.status, answer.headers["x-one"], answer.body) == (200, "1", b"body")
+    assert time.monotonic() - begin < 20
