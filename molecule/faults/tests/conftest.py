@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
@@ -142,6 +143,34 @@ def carol(users: dict[str, User]) -> User:
     """A researcher of no project, who has the image."""
     users["carol"].pull().ok()
     return users["carol"]
+
+
+Push = Callable[[Sequence[dict[str, Any]]], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def push_images(registry: Host, site: dict[str, Any]) -> Push:
+    """Put images into the registry as builders of all sorts make them; answers their digests.
+
+    on_host/push_images.py says what can be asked for.
+    """
+    user, password = site["testbed_registry_user"], site["testbed_registry_password"]
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    base = site["testbed_image"].partition("/")[2]
+
+    def run(images: Sequence[dict[str, Any]]) -> dict[str, str]:
+        answered = registry.ask(
+            "root",
+            "push_images",
+            registry=site["testbed_registry"],
+            ca="/etc/docker/registry/tls/ca.crt",
+            authorization=f"Basic {basic}",
+            base=base,
+            images=images,
+        )
+        return {f"{site['testbed_registry']}/{name}": digest for name, digest in answered.items()}
+
+    return run
 
 
 Play = Callable[..., Done]

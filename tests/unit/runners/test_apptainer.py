@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import ImageConfig
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
     AMD,
     NVIDIA,
@@ -73,6 +75,40 @@ def test_variables_go_by_environment_and_not_by_argument():
 def test_what_else_is_asked_for_is_said(change, words):
     argv = apptainer.run(replace(LAUNCH, **change)).argv
     assert [word for word in argv if word not in (*FIRST, *MOUNTS, IMAGE)] == words
+
+
+CONFIG = ImageConfig(
+    entrypoint=("app", ""),
+    cmd=("-a",),
+    env=("A=$B `c` $(d)", "HOME=/h", "UID=5", "a.b=c", "A=1\n2", "NOTHING"),
+    cwd="/w",
+)
+
+
+def test_an_image_from_a_registry_is_run_by_what_it_says_of_itself():
+    command = apptainer.run(replace(LAUNCH, config=CONFIG, options=("--cwd=/x",)))
+    words = ("--cwd=/x", IMAGE, "app", "", "-a")
+    assert command.argv == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, *words)
+    assert command.env == {
+        "APPTAINERENV_PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "APPTAINERENV_A": "1\n2",
+        "APPTAINERENV_NOTHING": "",
+    }
+
+
+def test_what_the_caller_says_counts_more_than_what_the_image_says():
+    config = replace(CONFIG, env=("PATH=/opt/bin", "A=image", "CUDA_VISIBLE_DEVICES=all"))
+    launch = replace(LAUNCH, config=config, args=("x",), env={"A": "mine"})
+    command = apptainer.run(replace(launch, gpus=Gpus(NVIDIA, ("1",))))
+    assert command.argv[-3:] == ("app", "", "x")
+    assert command.env["APPTAINERENV_PATH"] == "/opt/bin"
+    assert command.env["APPTAINERENV_A"] == "mine"
+    assert command.env["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1"
+
+
+def test_an_image_that_does_not_say_what_to_run_is_not_run():
+    with pytest.raises(CesError, match=r"no ENTRYPOINT and no CMD.*give arguments"):
+        apptainer.run(replace(LAUNCH, config=ImageConfig()))
 
 
 def test_with_the_hosts_network_there_is_no_network_namespace():

@@ -10,9 +10,11 @@ from ..errors import EXIT_OURS
 from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
-from .command import Command, Launch, bind
+from ..values.words import is_shell_name
+from .command import PATH, Command, Launch, bind, words_of
 
 if TYPE_CHECKING:
+    from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
 OPTIONS = (
@@ -61,7 +63,7 @@ ERRORS = (
 )
 """(part of apptainer's message in lower case, what to do next), looked through in this order."""
 
-RESERVED = ("HOME", "UID", "PREPEND_PATH", "APPEND_PATH")
+RESERVED = ("HOME", "UID", "EUID", "GID", "PREPEND_PATH", "APPEND_PATH")
 """Variables that apptainer drops or takes for something else (tried with 1.4.5)."""
 
 _SWITCHES = {
@@ -88,11 +90,6 @@ def version() -> Command:
     return Command(("apptainer", "--version"))
 
 
-def runscript(file: str) -> Command:
-    """What the image in a file does when it is run."""
-    return Command(("apptainer", "inspect", "--runscript", file))
-
-
 def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
     """Fetch an image and convert it into a file.
 
@@ -107,18 +104,23 @@ def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -
 
 
 def run(launch: Launch) -> Command:
-    """``apptainer run`` for one container, with nothing of the host but what is mounted.
+    """``apptainer`` for one container, with nothing of the host but what is mounted.
 
+    Apptainer makes a shell script of what an image says of itself: the script expands values, loses
+    all of them for one backquote, and prints them where the image has no program. So we tell
+    apptainer what the image says, and let it ``exec`` that. It ``run``s only what is from no
+    registry.
     Without a network namespace the host's network would be the container's: ``none`` is the only
     other one that users may have. An env file would be read by a shell; these variables, with
     ``--no-eval``, arrive byte for byte.
     """
     libraries = launch.gpus.libraries if launch.gpus else ()
+    config = launch.config
     return Command(
         (
             "apptainer",
             "--silent",
-            "run",
+            "exec" if config else "run",
             "--containall",
             "--no-eval",
             "--writable-tmpfs",
@@ -128,7 +130,7 @@ def run(launch: Launch) -> Command:
             *(f"--mount={bind(mount)}" for mount in (*launch.mounts, *_gpu_mounts(launch.gpus))),
             *launch.options,
             launch.image,
-            *launch.args,
+            *(_program(launch, config) if config else launch.args),
         ),
         env={
             **{f"APPTAINERENV_{name}": value for name, value in _environment(launch).items()},
@@ -150,18 +152,30 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
     return 127 if message.startswith(_NO_PROGRAM) else EXIT_OURS, message
 
 
+def _program(launch: Launch, config: ImageConfig) -> tuple[str, ...]:
+    return words_of(launch.image, config.entrypoint, launch.args or config.cmd)
+
+
 def _environment(launch: Launch) -> Mapping[str, str]:
-    gpus = launch.gpus
+    return {**_of_image(launch.config), **_of_gpus(launch.gpus), **launch.env}
+
+
+def _of_image(config: ImageConfig | None) -> Mapping[str, str]:
+    if config is None:
+        return {}
+    values = {"PATH": PATH, **config.variables}
+    return {n: v for n, v in values.items() if is_shell_name(n) and n not in RESERVED}
+
+
+def _of_gpus(gpus: Gpus | None) -> Mapping[str, str]:
     if gpus is None:
-        return launch.env
+        return {}
     if gpus.edits is not None:
         given = (entry.partition("=") for entry in gpus.edits.env)
-        return {**{name: value for name, _equals, value in given}, **launch.env}
-    if not gpus.names:
-        return launch.env
-    names = ",".join(gpus.names)
+        return {name: value for name, _equals, value in given}
     # its switch gives every GPU of the host: libraries take these
-    return {**dict.fromkeys(_SWITCHES[gpus.kind][1:], names), **launch.env}
+    names = ",".join(gpus.names)
+    return dict.fromkeys(_SWITCHES[gpus.kind][1:], names) if names else {}
 
 
 def _limits(launch: Launch) -> list[str]:

@@ -4,12 +4,17 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass, field
-from ..typed import TYPE_CHECKING, Mapping
+from ..errors import CesError
+from ..typed import TYPE_CHECKING, Mapping, Sequence
 from ..values.mounts import Mount
 from ..values.resources import Resources
 
 if TYPE_CHECKING:
+    from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for in an image that does not say it, as podman has it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Launch:
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
+    :param config: what the image says of itself, for engines that are told it; None for others.
     """
 
     image: str
@@ -53,6 +59,7 @@ class Launch:
     in_job: bool = False
     limitable: bool = True
     gpus: Gpus | None = None
+    config: ImageConfig | None = None
 
     @property
     def cid_file(self) -> str:
@@ -83,6 +90,21 @@ def cid_file(private: str) -> str:
 def pid_file(private: str) -> str:
     """The file with the engine's process in a run's own directory."""
     return f"{private}/pid"
+
+
+def words_of(image: str, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
+    """The program of a container and its arguments.
+
+    :param cmd: the caller's arguments, or what the image has in their place.
+    :raises CesError: there is nothing to run.
+    """
+    if not entrypoint and not cmd:
+        raise CesError(
+            f"run {image}",
+            said="the image does not say what to run: it has no ENTRYPOINT and no CMD",
+            hint="give arguments",
+        )
+    return (*entrypoint, *cmd)
 
 
 def bind(mount: Mount) -> str:

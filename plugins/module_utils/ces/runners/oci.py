@@ -26,6 +26,7 @@ OPTIONS = (
     Option("--user", "-u", values=(_ID,)),
     Option("--entrypoint"),
     Option("--hostname", "-h"),
+    Option("--shm-size", values=(r"\d{1,15}[bkmgBKMG]?",)),
     Option("--read-only", flag=True),
     Option("--rm", flag=True, meaning="own"),
 )
@@ -76,6 +77,7 @@ class Chosen:
     user: str | None = None
     entrypoint: str | None = None
     hostname: str | None = None
+    shm_size: str = "64m"
     read_only: bool = False
 
 
@@ -177,6 +179,7 @@ def chosen(words: Sequence[str]) -> Chosen:
     """
     known = {
         **{f"--{name}": name for name in ("workdir", "user", "entrypoint", "hostname")},
+        "--shm-size": "shm_size",
         "--read-only": "read_only",
     }
     found: dict[str, Any] = {}

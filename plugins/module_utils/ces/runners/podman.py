@@ -48,7 +48,12 @@ ERRORS = (
         "database configuration mismatch",
         "the storage was moved: the administrator runs role container_storage",
     ),
+    ("cannot find ``", "the image does not say what to run: give arguments"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
+    (
+        "a command that was not found",
+        "the image has no such program: check the arguments and --entrypoint",
+    ),
     ("exec format error", "the image is for another processor architecture"),
     (
         "unresolvable CDI device",

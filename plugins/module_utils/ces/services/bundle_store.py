@@ -60,6 +60,10 @@ class BundleStore:
         """They are directories, which only ces-pull makes."""
         raise InvalidValue("an image of oci", image.path, "it is a file", "name it by its registry")
 
+    def config(self, image: LocalImage) -> ImageConfig | None:
+        """What the image says of itself, kept beside its files."""
+        return None if image.file is None else config_in(image.file)
+
     def forget(self) -> None:
         """Nothing is kept."""
 
@@ -155,7 +159,7 @@ class BundleStore:
     def _unpack(self, room: Transfer, image: ImageRef) -> str:
         """The unpacked image in the transfer's own room."""
         from ..system.oci_layout import image_in_layout
-        from ..system.rootfs import settle_rootfs, user_of_image
+        from ..system.rootfs import make_directories, settle_rootfs, user_of_image
         from ..system.sif import check_architecture
 
         layout, whole = f"{room.directory}/layout", f"{room.directory}/whole"
@@ -169,6 +173,7 @@ class BundleStore:
             size = settle_rootfs(f"{whole}/rootfs")
             user = user_of_image(f"{whole}/rootfs", said, str(image))
             config = ImageConfig.from_image(said, user, size)
+            make_directories(f"{whole}/rootfs", (config.cwd, *config.volumes))
             write_new(f"{whole}/image.json", dumps(config.as_dict()), 0o644)
             os.chmod(whole, 0o755)  # noqa: S103  whatever the umask: others may run it
         if not (config.entrypoint or config.cmd):

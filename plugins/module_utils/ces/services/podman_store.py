@@ -57,6 +57,9 @@ class PodmanStore:
             "an image of podman", image.path, "it is a file", "name it by its registry"
         )
 
+    def config(self, image: LocalImage) -> None:
+        """podman itself reads what an image says."""
+
     def forget(self) -> None:
         """Ask podman anew from now on."""
         _Answers(self._system).forget()

@@ -17,9 +17,10 @@ from ..system.files import (
     read_text,
     remove_quietly,
 )
-from ..system.sif import check_architecture, sif_architecture
+from ..system.sif import check_architecture, sif_architecture, sif_config
 from ..system.system import System
 from ..typed import AbstractContextManager, Iterator, Sequence
+from ..values.bundle import ImageConfig
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_second
 from ..values.spec import Credentials
@@ -68,6 +69,10 @@ class SifStore:
                 hint="pull the image; or the administrator sets sif_files to any in policy.json",
             )
         return self._local(file, None)
+
+    def config(self, image: LocalImage) -> ImageConfig | None:
+        """What the image says of itself: its file holds it, unless it comes from no registry."""
+        return None if image.file is None else _config_in(image.file)
 
     def forget(self) -> None:
         """Nothing is kept."""
@@ -147,9 +152,8 @@ class SifStore:
             return room.run(command, image, apptainer.hint, self._system)
 
     def _warn_if_idle(self, file: str, image: ImageRef) -> None:
-        """An image without ENTRYPOINT and CMD prints its environment and succeeds (1.4.5)."""
-        script = self._system.process.run(apptainer.runscript(file)).stdout.splitlines()
-        if "OCI_ENTRYPOINT=''" in script and "OCI_CMD=''" in script:
+        config = _config_in(file)
+        if config is not None and not (config.entrypoint or config.cmd):
             self._system.tell(
                 f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments"
             )
@@ -194,6 +198,12 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     text = "\n".join(read_text(path, "the certificate") for path in files)
     with passing_file(account.runtime, "ca", text) as bundle:
         yield {"SSL_CERT_FILE": bundle}
+
+
+def _config_in(file: str) -> ImageConfig | None:
+    """The image's user is not looked up: apptainer passes it over."""
+    config = sif_config(file)
+    return None if config is None else ImageConfig.from_image({"config": config})
 
 
 def link_here(file: str, link: str, force: bool) -> None:

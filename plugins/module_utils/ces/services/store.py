@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from ..dataclass import asdict, dataclass
 from ..runners.command import Launch
-from ..typed import AbstractContextManager, Any, Protocol, Sequence
+from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Protocol, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
+
+if TYPE_CHECKING:
+    from ..values.bundle import ImageConfig
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class Store(Protocol):
 
         :raises CesError: the engine has no such images, or this file is not to be run.
         """
+
+    def config(self, image: LocalImage) -> ImageConfig | None:
+        """What the image says of itself; None if the engine needs nobody who tells it."""
 
     def forget(self) -> None:
         """Drop what was found out earlier."""

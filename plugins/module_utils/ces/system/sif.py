@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The head of a SIF file: whether it is one, and for which processor.
+"""The head of a SIF file: whether it is one, for which processor, what its image says of itself.
 
 Format: https://github.com/apptainer/sif (pkg/sif/sif.go): 32 bytes of launch script, magic
-``SIF_MAGIC`` and NUL, three bytes of version, three of architecture.
+``SIF_MAGIC`` and NUL, three bytes of version, three of architecture; how many descriptors of the
+file's objects there are, and where. A descriptor is 585 bytes, numbers are little endian.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import os
 
 from ..errors import CesError
+from ..json_text import loads
+from ..typed import Any
 from .files import explained
 
 _MAGIC_AT = 32
@@ -27,6 +30,13 @@ _ARCHITECTURES = {
     b"12": "riscv64",
 }
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_TOTAL_AT, _DESCRIPTORS_AT = 88, 96
+_DESCRIPTOR = 585
+_USED_AT, _OFFSET_AT, _SIZE_AT, _NAME_AT, _EXTRA_AT = 4, 17, 25, 73, 201
+_CONFIG = b"oci-config.json"
+"""The object in which apptainer keeps the configuration of an image that came from a registry."""
+_OBJECTS_MAX = 256
+_CONFIG_MAX = 4 * 1024 * 1024
 
 
 def sif_architecture(path: str) -> str:
@@ -43,6 +53,46 @@ def sif_architecture(path: str) -> str:
             hint="ces-pull apptainer makes one from an image in a registry",
         )
     return _ARCHITECTURES.get(head[_ARCHITECTURE_AT:], "")
+
+
+def sif_config(path: str) -> dict[str, Any] | None:
+    """The ``config`` of the image that a SIF file was made of; None if it was made of none.
+
+    :raises CesError: the file cannot be read, or what it holds is of no known form.
+    """
+    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+        head = stream.read(_DESCRIPTORS_AT + 8)
+        stream.seek(_number(head, _DESCRIPTORS_AT))
+        table = stream.read(min(_number(head, _TOTAL_AT), _OBJECTS_MAX) * _DESCRIPTOR)
+        for begin in range(0, len(table), _DESCRIPTOR):
+            entry = table[begin : begin + _DESCRIPTOR]
+            if entry[_USED_AT : _USED_AT + 1] == b"\1" and _name(entry) == _CONFIG:
+                stream.seek(_number(entry, _OFFSET_AT))
+                return _parsed(stream.read(min(_number(entry, _SIZE_AT), _CONFIG_MAX)), path)
+    return None
+
+
+def _number(data: bytes, place: int) -> int:
+    # what is negative would be no place in a file
+    return int.from_bytes(data[place : place + 8], "little") & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _name(entry: bytes) -> bytes:
+    return entry[_NAME_AT:_EXTRA_AT].rstrip(b"\0")
+
+
+def _parsed(data: bytes, path: str) -> dict[str, Any]:
+    try:
+        config = loads(data.decode("utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        raise CesError(
+            f"read the image file {path}",
+            said=f"what it says of its image is of no known form ({error})",
+            hint="the image's file is damaged: ces-rm it and pull it again",
+        ) from None
+    return config
 
 
 def check_architecture(path: str, architecture: str) -> None:

@@ -28,7 +28,7 @@ module Words
   def self.bad_env_line(text)
     text.split("\n").each_with_index do |line, index|
       next if line.strip.empty? || line.lstrip.start_with?("#")
-      return index + 1 unless line.lstrip.match?(/\A[A-Za-z_][A-Za-z0-9_]*=/)
+      return index + 1 unless line.lstrip.match?(/\A[A-Za-z_][A-Za-z0-9_.-]*=/)
     end
     nil
   end
