@@ -64,6 +64,9 @@ class BundleStore:
         """What the image says of itself, kept beside its files."""
         return None if image.file is None else config_in(image.file)
 
+    def vouch(self, image: ImageRef, digest: str) -> None:
+        """Images are kept by it."""
+
     def forget(self) -> None:
         """Nothing is kept."""
 

@@ -74,6 +74,9 @@ class SifStore:
         """What the image says of itself: its file holds it, unless it comes from no registry."""
         return None if image.file is None else _config_in(image.file)
 
+    def vouch(self, image: ImageRef, digest: str) -> None:
+        """Images are kept by it."""
+
     def forget(self) -> None:
         """Nothing is kept."""
 
