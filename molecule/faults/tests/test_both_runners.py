@@ -48,7 +48,6 @@ def says(user, runner, script, *options):
 
 
 IDENTITY = {"podman": "0", "apptainer": "2001", "oci": "0"}
-WORKING_DIRECTORY = {"podman": "/work", "apptainer": "/home/alice", "oci": "/work"}
 # the image has no /etc/passwd in which podman could look
 HOME = {"podman": "/", "apptainer": "/home/alice", "oci": "/"}
 IMAGE_USER = {"podman": "1000", "apptainer": "2001", "oci": "1000"}
@@ -88,7 +87,9 @@ def test_the_home_directory_comes_in_when_asked_for(researcher, runner):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_where_one_starts(researcher, runner):
-    assert says(researcher, runner, "pwd") == WORKING_DIRECTORY[runner]
+    # the image has no such directory: it is made
+    assert says(researcher, runner, "echo x >x && pwd") == "/work"
+    assert says(researcher, runner, "pwd", "--home") == "/work"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
@@ -127,6 +128,22 @@ def test_the_exit_status_is_the_containers(researcher, runner, status):
     assert done.rc == status
     if status:
         assert f"the container exited with {status}" in done.err
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    ("program", "status"), [("nothing", 127), ("/bin/nothing", 127), ("/etc/passwd", 126)]
+)
+def test_a_program_that_is_not_there_or_cannot_be_executed(researcher, runner, program, status):
+    done = researcher.command("ces-run", runner, NO_PROGRAM, program)
+    assert done.rc == status, done.said
+    assert "FAILED: " in done.err
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_standard_input_is_empty(researcher, runner):
+    line = shlex.join(["ces-run", runner, SHELL, "cat; echo end"])
+    assert researcher.run(line, stdin="input").ok().out == "end\n"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

@@ -87,13 +87,27 @@ CONFIG = ImageConfig(
 
 def test_an_image_from_a_registry_is_run_by_what_it_says_of_itself():
     command = apptainer.run(replace(LAUNCH, config=CONFIG, options=("--cwd=/x",)))
-    words = ("--cwd=/x", IMAGE, "app", "", "-a")
+    words = ("--cwd=/w", "--cwd=/x", IMAGE, "app", "", "-a")
     assert command.argv == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, *words)
     assert command.env == {
         "APPTAINERENV_PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "APPTAINERENV_A": "1\n2",
         "APPTAINERENV_NOTHING": "",
     }
+
+
+def test_directories_that_the_image_names_and_has_not_are_made():
+    config = replace(
+        CONFIG,
+        cwd="/tmp/work",  # noqa: S108
+        volumes=("/data/deep", "/bin", "/safe_outputs/x", "/scratch"),
+        lacks=("/data/deep", "/safe_outputs/x"),
+    )
+    argv = apptainer.run(replace(LAUNCH, config=config)).argv
+    made = [word for word in argv if word.startswith(("--scratch", "--cwd"))]
+    assert made == ["--scratch=/tmp/work", "--scratch=/data/deep", "--cwd=/tmp/work"]
+    unseen = apptainer.run(replace(LAUNCH, config=replace(CONFIG, cwd=""))).argv
+    assert unseen == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, IMAGE, "app", "", "-a")
 
 
 def test_what_the_caller_says_counts_more_than_what_the_image_says():
@@ -126,6 +140,11 @@ def test_a_pull_has_its_credentials_by_file_or_environment():
     assert "s3cret" not in repr(command)
 
 
+NOT_ON_PATH = '"x": executable file not found in $PATH'
+NO_LIBRARY = "exec /bin/x failed: a shared library is likely missing in the image"
+OTHER_PROCESSOR = "image targets 'arm64', cannot run on 'amd64'"
+
+
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
@@ -134,6 +153,12 @@ def test_a_pull_has_its_credentials_by_file_or_environment():
         ((255, "", "the program's own"), None),
         ((255, "", "FATAL:   while loading: no space"), (125, "while loading: no space")),
         ((255, "", "FATAL:   stat /bin/x: no such file"), (127, "stat /bin/x: no such file")),
+        ((255, "", f"FATAL:   {NOT_ON_PATH}"), (127, NOT_ON_PATH)),
+        ((255, "", "FATAL:   permission denied"), (126, "permission denied")),
+        ((255, "", "FATAL:   is a directory"), (126, "is a directory")),
+        ((255, "", f"FATAL:   {NO_LIBRARY}"), (127, NO_LIBRARY)),
+        ((255, "", f"FATAL:   {OTHER_PROCESSOR}"), (126, OTHER_PROCESSOR)),
+        ((255, "", "FATAL:   open x: permission denied"), (125, "open x: permission denied")),
     ],
 )
 def test_what_failed_is_the_container_or_apptainer(answer, complaint):

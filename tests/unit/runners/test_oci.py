@@ -315,6 +315,8 @@ def message(text):
         ((1, "", message("executable file `x` not found")), (127, "executable file `x` not found")),
         ((1, "", message("the path `/x` exists but it is not executable")), (126, None)),
         ((1, "", message("open executable: Permission denied")), (126, None)),
+        ((1, "", message("exec container process `/x`: Exec format error")), (126, None)),
+        ((1, "", message("exec container process `/x`: No such file or directory")), (127, None)),
     ],
 )
 def test_what_failed_is_the_container_or_crun(answer, complaint):

@@ -122,6 +122,13 @@ def test_an_unknown_runner_is_refused_with_those_there_are():
         runner_named("docker")
 
 
+NO_PLACE = "crun: creating `/scratch`: openat2 `scratch`: No such file or directory"
+FOREIGN = "exec container process `/bin/app`: Exec format error"
+NO_LIBRARY = (
+    "exec container process (missing dynamic library?) `/bin/app`: No such file or directory"
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
@@ -130,6 +137,12 @@ def test_an_unknown_runner_is_refused_with_those_there_are():
         ((125, "", "the program's own"), None),
         ((125, "", "a\nError: no such image\n"), (125, "no such image")),
         ((127, "", "Error: crun: not found"), (127, "crun: not found")),
+        ((127, "", f"Error: {NO_PLACE}: not found"), (125, f"{NO_PLACE}: not found")),
+        ((1, "", f'own\n{{"msg":"{FOREIGN}"}}\n'), (126, FOREIGN)),
+        ((1, "", f'own\n{{"msg":"{NO_LIBRARY}"}}\n'), (127, NO_LIBRARY)),
+        ((1, "", f'{{"msg":"{FOREIGN}"}}\nown\n'), None),
+        ((2, "", f'{{"msg":"{FOREIGN}"}}\n'), None),
+        ((1, "", '{"msg":"exec container process '), None),
     ],
 )
 def test_what_failed_is_the_container_or_podman(answer, complaint):

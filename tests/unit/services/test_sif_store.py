@@ -30,6 +30,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
 NAME = f"{REGISTRY}/app:1"
 IMAGE = ImageRef.parse(NAME)
 SPEC = RunSpec(IMAGE, "apptainer")
+TREE = (Path(__file__).parents[1] / "samples/sif/tree.squashfs").read_bytes()
 IDLE = {"Env": ["PATH=/bin"], "Entrypoint": None, "Cmd": []}
 
 
@@ -48,13 +49,15 @@ def site(backend, monkeypatch):
             pass
 
     def convert(command, _streams):
-        make_sif(Path(command.argv[-2]), backend.config)
+        make_sif(Path(command.argv[-2]), backend.config, files=backend.files)
         return Finished(command.argv, 0)
 
     monkeypatch.setattr(pulling, "Registry", Asked)
     policy = backend.system.policy
     backend.system.policy = replace(policy, runners=("apptainer",), sif_files="any")
     backend.config = {"Entrypoint": ["app"], "Cmd": ["-a"], "Env": ["A=x", "A=$y", "a.b=c"]}
+    backend.files = b"none"
+    backend.convert = convert
     backend.process.then("apptainer pull", convert)
     backend.process.answer("apptainer --version", stdout="apptainer version 1.4.5\n")
     return backend
@@ -62,6 +65,15 @@ def site(backend, monkeypatch):
 
 def pull(site):
     return pull_image(PullSpec(IMAGE, "apptainer"), site.system)
+
+
+def test_an_image_that_is_closed_to_its_owner_is_opened(site):
+    closed = "FATAL: packer failed: open /tmp/x/rootfs/etc/hosts: permission denied"
+    site.process.answer("apptainer pull", 255, stderr=closed)
+    site.process.then("apptainer build", site.convert)
+    pulled = pull(site)
+    assert pulled.cmd[:4] == ("apptainer", "build", "--fix-perms", "--disable-cache")
+    assert pulled.image is not None
 
 
 def test_a_run_is_told_what_the_image_says_of_itself(site):
@@ -74,6 +86,16 @@ def test_a_run_is_told_what_the_image_says_of_itself(site):
     (warning,) = ran.record.warnings
     assert "a.b" in warning
     assert f"warning: {warning}" in site.said
+
+
+def test_a_run_starts_where_the_image_says_if_that_can_be_seen(site):
+    site.files = TREE
+    site.config |= {"WorkingDir": "/work", "Volumes": {"/a/data": {}, "/abs/b": {}}}
+    pull(site)
+    run_container(SPEC, site.system)
+    (argv,) = site.process.told("apptainer --silent exec")
+    places = [word for word in argv if word.startswith(("--cwd", "--scratch"))]
+    assert places == ["--scratch=/work", "--scratch=/a/data", "--cwd=/work"]
 
 
 def test_an_image_that_does_not_say_what_to_run_is_refused_before_it_has_a_number(site):

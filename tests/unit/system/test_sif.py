@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from support import make_sif
 
@@ -10,6 +12,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.sif import (
     sif_architecture,
     sif_config,
+    sif_lacks,
 )
 
 CONFIG = {"Entrypoint": ["/bin/app", ""], "Env": ["A=$B `c` \n\u20ac"], "WorkingDir": "/w"}
@@ -23,6 +26,15 @@ def test_an_image_file_says_what_its_image_says_of_itself(tmp_path):
 
 def test_an_image_from_no_registry_says_nothing(tmp_path):
     assert sif_config(str(make_sif(tmp_path / "a.sif"))) is None
+
+
+TREE = (Path(__file__).parents[1] / "samples/sif/tree.squashfs").read_bytes()
+
+
+def test_directories_that_an_image_file_lacks_are_known_where_its_files_can_be_read(tmp_path):
+    file = str(make_sif(tmp_path / "a.sif", CONFIG, files=TREE))
+    assert sif_lacks(file, ("/a", "/w", "/abs/b", "/file", "/")) == ("/w", "/file")
+    assert sif_lacks(str(make_sif(tmp_path / "b.sif", CONFIG)), ("/a",)) is None
 
 
 @pytest.mark.parametrize("said", [b"{", b"[]", b"\xff", b""])

@@ -5,7 +5,7 @@ registry: host:port; ca: its authority's certificate; authorization;
 base: path and tag of the image whose layers they have;
 images: a list of such: name: path and tag; config: what is different in its configuration (null
 removes a key); about: the same for what stands beside the configuration; files: what a layer on top
-has, a list of name, and of mode, text or link; without: no layers of the base; annotations: of the
+has, a list of name, and of mode, owner, text, link or same (a hard link); annotations: of the
 manifest; index: how many indexes are around it, without platforms if plain is true.
 """
 
@@ -67,9 +67,12 @@ def layer_of(files):
             data = file.get("text", "").encode()
             if "link" in file:
                 member.type, member.linkname = tarfile.SYMTYPE, file["link"]
+            elif "same" in file:
+                member.type, member.linkname = tarfile.LNKTYPE, file["same"]
             elif file["name"].endswith("/"):
                 member.type = tarfile.DIRTYPE
             member.size, member.mode = len(data), file.get("mode", 0o755)
+            member.uid = member.gid = file.get("owner", 0)
             tar.addfile(member, io.BytesIO(data))
     return archive.getvalue()
 
@@ -80,11 +83,10 @@ def push(image):
     if "config" in image:
         about["config"] = merged(base_config["config"], image["config"])
     layers, ids = [], []
-    if not image.get("without"):
-        for layer, diff_id in zip(base["layers"], base_config["rootfs"]["diff_ids"]):
-            layers.append(layer)
-            ids.append(diff_id)
-            ask("POST", f"/v2/{path}/blobs/uploads/?mount={layer['digest']}&from={base_path}")
+    for layer, diff_id in zip(base["layers"], base_config["rootfs"]["diff_ids"]):
+        layers.append(layer)
+        ids.append(diff_id)
+        ask("POST", f"/v2/{path}/blobs/uploads/?mount={layer['digest']}&from={base_path}")
     if "files" in image:
         layer = push_blob(path, layer_of(image["files"]))
         layers.append({"mediaType": f"{OCI}.layer.v1.tar", **layer})

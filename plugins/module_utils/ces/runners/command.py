@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..dataclass import dataclass, field
 from ..errors import CesError
+from ..json_text import loads
 from ..typed import TYPE_CHECKING, Mapping, Sequence
 from ..values.mounts import Mount
 from ..values.resources import Resources
@@ -15,6 +16,25 @@ if TYPE_CHECKING:
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for in an image that does not say it, as podman has it."""
+
+
+IMAGE_ERRORS = (
+    ("no image found in", "the image has no variant for this processor: ask its maker for one"),
+    (
+        "no child with platform",
+        "the image has no variant for this processor: ask its maker for one",
+    ),
+    (
+        "exec format error",
+        "the image is for another processor: ask its maker for a variant for this",
+    ),
+    (
+        "unexpectedly received a manifest list",
+        "the image is an index in an index, which apptainer alone takes: ask its maker",
+    ),
+)
+"""(part of a message in lower case, what to do next), whichever engine says it."""
+_EXEC_REFUSED = '{"msg":"exec container process '
 
 
 @dataclass(frozen=True)
@@ -105,6 +125,18 @@ def words_of(image: str, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple
             hint="give arguments",
         )
     return (*entrypoint, *cmd)
+
+
+def exec_refused(stderr: str) -> tuple[int, str] | None:
+    """Exit status and what crun says of a program that the kernel will not execute."""
+    last = stderr.rstrip("\n").rpartition("\n")[2]
+    if not last.startswith(_EXEC_REFUSED):
+        return None
+    try:
+        said = str(loads(last)["msg"])
+    except (ValueError, KeyError):
+        return None
+    return (127 if "No such file" in said else 126), said
 
 
 def bind(mount: Mount) -> str:

@@ -14,7 +14,7 @@ from ..json_text import loads
 from ..typed import Any, Sequence
 from ..values.options import Option
 from ..values.resources import Resources
-from .command import Command, Launch
+from .command import IMAGE_ERRORS, Command, Launch, exec_refused
 
 _ID = r"\d{1,9}(:\d{1,9})?"
 
@@ -40,7 +40,8 @@ ERRORS = (
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    ("exec format error", "the image is for another processor architecture"),
+    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
+    *IMAGE_ERRORS,
     (
         "mount `overlay`",
         "nothing can be laid over the image's files where your images are: try --read-only, or the"
@@ -160,6 +161,9 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
 
     crun's own messages come last, from its log.
     """
+    refused = exec_refused(stderr) if rc == 1 else None
+    if refused is not None:
+        return refused
     last = stderr.rpartition("\n{")[2] if "\n{" in stderr else stderr.removeprefix("{")
     if rc != 1 or not last.startswith('"msg"'):
         return None

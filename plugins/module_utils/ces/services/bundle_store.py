@@ -167,7 +167,7 @@ class BundleStore:
 
         layout, whole = f"{room.directory}/layout", f"{room.directory}/whole"
         said = image_in_layout(layout)
-        check_architecture(str(image), str(said.get("architecture", "")))
+        check_architecture(f"use image {image}", str(said.get("architecture", "")))
         with explained(f"unpack image {image}"):
             os.mkdir(whole, 0o755)
         room.run(oci.unpack(layout, f"{whole}/rootfs"), image, oci.hint, self._system)

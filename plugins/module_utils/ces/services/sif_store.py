@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from ..blocks import contextmanager, nullcontext
+from ..dataclass import replace
 from ..errors import CesError, RefusedByPolicy
 from ..runners import apptainer
 from ..runners.command import Launch
@@ -17,7 +18,7 @@ from ..system.files import (
     read_text,
     remove_quietly,
 )
-from ..system.sif import check_architecture, sif_architecture, sif_config
+from ..system.sif import check_architecture, sif_architecture, sif_config, sif_lacks
 from ..system.system import System
 from ..typed import AbstractContextManager, Iterator, Sequence
 from ..values.bundle import ImageConfig
@@ -60,7 +61,7 @@ class SifStore:
         """
         file = os.path.realpath(image.path)
         architecture = sif_architecture(file)
-        check_architecture(image.path, architecture)
+        check_architecture(f"run the image file {image.path}", architecture)
         digest = self._kept.digest_in(file) if self._kept.holds(file) else ""
         if not digest and self._system.policy.sif_files != "any":
             raise RefusedByPolicy(
@@ -102,7 +103,7 @@ class SifStore:
         unfinished = f"{store}/digests/.{base}.{random_name()}.tmp"
         try:
             argv = self._convert(unfinished, image, source.pinned(digest), credentials)
-            check_architecture(str(image), sif_architecture(unfinished))
+            check_architecture(f"use image {image}", sif_architecture(unfinished))
             self._warn_if_idle(unfinished, image)
             with explained(f"keep image {image}"):
                 os.chmod(unfinished, 0o644)
@@ -151,7 +152,14 @@ class SifStore:
             if login is not None and self._version() < _AUTHFILE_SINCE:
                 env.update(zip(_LOGIN_VARIABLES, login))
                 authfile = None
-            command = apptainer.pull(file, source, authfile, env)
+            try:
+                command = apptainer.pull(file, source, authfile, env)
+                return room.run(command, image, apptainer.hint, self._system)
+            except CesError as error:
+                if not apptainer.is_closed(error.said):
+                    raise
+            self._system.tell(f"{image} is closed to its owner: trying again with --fix-perms")
+            command = apptainer.pull_opened(file, source, authfile, env)
             return room.run(command, image, apptainer.hint, self._system)
 
     def _warn_if_idle(self, file: str, image: ImageRef) -> None:
@@ -205,8 +213,13 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
 
 def _config_in(file: str) -> ImageConfig | None:
     """The image's user is not looked up: apptainer passes it over."""
-    config = sif_config(file)
-    return None if config is None else ImageConfig.from_image({"config": config})
+    said = sif_config(file)
+    if said is None:
+        return None
+    config = ImageConfig.from_image({"config": said})
+    lacks = sif_lacks(file, (config.cwd, *config.volumes))
+    # where it cannot be seen what is there, apptainer starts where it usually does
+    return replace(config, cwd="") if lacks is None else replace(config, lacks=lacks)
 
 
 def link_here(file: str, link: str, force: bool) -> None:

@@ -18,6 +18,7 @@ class ImageConfig:
     :param size: bytes that it takes on disk.
     :param volumes: directories that a container can write to, whatever it may not write to.
     :param stop_signal: the signal that ends its program gently, as the image spells it.
+    :param lacks: those of these directories that are not among its files.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -32,6 +33,7 @@ class ImageConfig:
     size: int = 0
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
+    lacks: tuple[str, ...] = ()
 
     @property
     def variables(self) -> dict[str, str]:
