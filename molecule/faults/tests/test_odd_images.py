@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from conftest import wait_until
 
 RUNNERS = ("podman", "apptainer", "oci")
 REGISTRY = "registry.tre.test:5000"
@@ -26,6 +27,15 @@ IMAGES = {
             "Volumes": {"/data/deep": {}, "/bin/": {}},
         },
         "files": [{"name": "opt/app/"}, {"name": "opt/app/start", "text": START}],
+    },
+    "stop": {
+        "config": {
+            "Entrypoint": ["/bin/sh", "-c"],
+            "Cmd": [
+                "trap 'echo heard; exit' USR1; trap : TERM; echo on; while :; do sleep 0.1; done"
+            ],
+            "StopSignal": "SIGUSR1",
+        },
     },
     # as nix makes its root
     "closed": {
@@ -91,6 +101,18 @@ def test_a_program_beside_its_working_directory_that_writes_to_its_volumes(resea
         crun = "crun --cgroup-manager=disabled run --bundle start.bundle start"
         assert researcher.run(crun).ok().out == said
         researcher.run("rm -rf start.bundle").ok()
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, runner):
+    image = pulled(researcher, runner, "stop")
+    number = researcher.last_number() + 1
+    run = researcher.host.start(researcher.name, shlex.join(["ces-run", runner, image]))
+    log = f"cat ~/.local/state/ces/runs/{number}/output.log"
+    wait_until(lambda: researcher.run(log).out == "on\n", "the container")
+    researcher.command("ces-stop", str(number)).ok()
+    assert run.communicate(timeout=60)[0] == "on\nheard\n"
+    assert researcher.record(number)["state"] == "CANCELLED"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

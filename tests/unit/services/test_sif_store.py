@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,20 @@ def test_a_run_starts_where_the_image_says_if_that_can_be_seen(site):
     (argv,) = site.process.told("apptainer --silent exec")
     places = [word for word in argv if word.startswith(("--cwd", "--scratch"))]
     assert places == ["--scratch=/work", "--scratch=/a/data", "--cwd=/work"]
+
+
+def test_the_signal_that_the_image_names_ends_it(site):
+    site.config["StopSignal"] = "SIGUSR1"
+    pull(site)
+    signals = []
+
+    def look(command, streams):
+        signals.append(streams.stop_signal)
+        return Finished(command.argv, 0)
+
+    site.process.then("apptainer --silent exec", look)
+    run_container(SPEC, site.system)
+    assert signals == [signal.SIGUSR1]
 
 
 def test_an_image_that_does_not_say_what_to_run_is_refused_before_it_has_a_number(site):

@@ -23,7 +23,7 @@ from ..system.files import (
 )
 from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
-from ..system.signals import StopSignals, exit_status
+from ..system.signals import StopSignals, exit_status, stop_signal
 from ..system.system import System
 from ..typed import Iterator, Sequence
 from ..values.image import Image, ImageFile
@@ -236,6 +236,7 @@ def _follow(
     """Run the engine to its end, and write down how it went."""
     streams = Streams(
         log=active.log,
+        stop_signal=stop_signal(plan.config.stop_signal if plan.config else ""),
         echo=system.echo,
         timeout=plan.timeout,
         interruptible=True,
