@@ -68,6 +68,7 @@ IMAGES = {
     },
     "foreign-index": {"about": {"architecture": "arm64"}, "index": 1},
     "index-in-index": {"index": 2},
+    "mixed": {"form": "application/vnd.docker.distribution.manifest.v2+json"},
     "hard-link": {"files": [{"name": "bin/same", "same": "bin/busybox"}]},
     "far-owner": {"files": [{"name": "far", "text": "x", "owner": 3_000_000}]},
 }
@@ -149,6 +150,8 @@ def test_a_program_for_another_processor_cannot_be_executed(researcher):
         ("apptainer", "dangling", "/etc/resolv.conf is a link that leads nowhere"),
         ("podman", "index-in-index", "which apptainer alone takes"),
         ("oci", "index-in-index", "which apptainer alone takes"),
+        ("podman", "mixed", "push it in the OCI form"),
+        ("oci", "mixed", "push it in the OCI form"),
         ("podman", "hard-link", "a hard link to a file of another layer"),
         ("podman", "far-owner", "owners beyond your range of subordinate ids"),
     ],

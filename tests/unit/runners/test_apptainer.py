@@ -100,8 +100,8 @@ def test_directories_that_the_image_names_and_has_not_are_made():
     config = replace(
         CONFIG,
         cwd="/tmp/work",  # noqa: S108
-        volumes=("/data/deep", "/bin", "/safe_outputs/x", "/scratch"),
-        lacks=("/data/deep", "/safe_outputs/x"),
+        volumes=("/data/deep", "/bin", "/safe_outputs/x", "/scratch", "/a,/etc"),
+        lacks=("/data/deep", "/safe_outputs/x", "/a,/etc"),
     )
     argv = apptainer.run(replace(LAUNCH, config=config)).argv
     made = [word for word in argv if word.startswith(("--scratch", "--cwd"))]
@@ -163,6 +163,34 @@ OTHER_PROCESSOR = "image targets 'arm64', cannot run on 'amd64'"
 )
 def test_what_failed_is_the_container_or_apptainer(answer, complaint):
     assert apptainer.complaint(*answer) == complaint
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        ("build: failed to make environment files: open x/rootfs/etc/hosts: no such file", "links"),
+        ("conveyor failed to get: no child with platform linux/amd64 in index x", "no variant"),
+        ("squashfuse_ll exited: fuse: failed to open /dev/fuse: Permission denied", "0666"),
+        ('"x": executable file not found in $PATH', "no such program"),
+        ("stat /x: no such file or directory", "no such program"),
+        ("could not open image /x.sif: no such file or directory", ""),
+    ],
+)
+def test_what_is_said_leads_to_what_to_do(said, part):
+    assert part.rstrip("s") in apptainer.hint(said)
+    assert bool(apptainer.hint(said)) == bool(part)
+
+
+@pytest.mark.parametrize(
+    ("said", "closed"),
+    [
+        ("while packing: open /tmp/b/rootfs/etc/hosts: permission denied", True),
+        ("open /tmp/b/rootfs/etc/hosts: no such file or directory", False),
+        ("open /home/ada/x.sif: permission denied", False),
+    ],
+)
+def test_an_image_that_is_closed_to_its_owner_is_known_by_what_apptainer_says(said, closed):
+    assert apptainer.is_closed(said) is closed
 
 
 def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():

@@ -6,7 +6,7 @@ base: path and tag of the image whose layers they have;
 images: a list of such: name: path and tag; config: what is different in its configuration (null
 removes a key); about: the same for what stands beside the configuration; files: what a layer on top
 has, a list of name, and of mode, owner, text, link or same (a hard link); annotations: of the
-manifest; index: how many indexes are around it, without platforms if plain is true.
+manifest; form: its media type; index: how many indexes are around it; plain: without platforms.
 """
 
 import hashlib
@@ -96,7 +96,7 @@ def push(image):
     config = push_blob(path, json.dumps(about).encode())
     manifest = {
         "schemaVersion": 2,
-        "mediaType": f"{OCI}.manifest.v1+json",
+        "mediaType": image.get("form", f"{OCI}.manifest.v1+json"),
         "config": {"mediaType": f"{OCI}.config.v1+json", **config},
         "layers": layers,
         **({"annotations": image["annotations"]} if "annotations" in image else {}),

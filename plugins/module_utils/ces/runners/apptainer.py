@@ -194,7 +194,8 @@ def _places(launch: Launch, config: ImageConfig) -> list[str]:
     mounted = tuple(f"{mount.target}/" for mount in launch.mounts)
     named = dict.fromkeys((config.cwd, *config.volumes))
     made = [path for path in named if path in config.lacks or path.startswith(_COVERED)]
-    made = [path for path in made if not f"{path}/".startswith(mounted)]
+    # a comma would be between two directories
+    made = [path for path in made if not f"{path}/".startswith(mounted) and "," not in path]
     return [
         *(f"--scratch={path}" for path in made),
         *([f"--cwd={config.cwd}"] if config.cwd else []),

@@ -32,6 +32,11 @@ IMAGE_ERRORS = (
         "unexpectedly received a manifest list",
         "the image is an index in an index, which apptainer alone takes: ask its maker",
     ),
+    (
+        "unsupported docker v2s2 media type",
+        "the image has Docker's manifest and layers of another form (zstd), which apptainer alone"
+        " takes: ask its maker to push it in the OCI form",
+    ),
 )
 """(part of a message in lower case, what to do next), whichever engine says it."""
 _EXEC_REFUSED = '{"msg":"exec container process '
