@@ -15,7 +15,7 @@ description:
   - Fails where the C(ces) commands would refuse an entry, and names it.
 options:
   _input:
-    description: The entries, each with C(prefix), and with C(rewrite), C(sign_in) and C(ca) if wanted.
+    description: The entries, each with C(prefix); C(rewrite), C(sign_in) and C(ca) may follow.
     type: list
     elements: dict
     required: true

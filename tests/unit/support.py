@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import struct
 import tempfile
 import time
 import traceback
@@ -20,6 +22,34 @@ def eventually(true: Callable[[], object], seconds: float = 5.0) -> None:
     while not true():
         assert time.monotonic() < end, f"not true after {seconds:g} s"
         time.sleep(0.01)
+
+
+def make_sif(
+    path: Path, config: object = None, architecture: bytes = b"00", files: bytes = b"none"
+) -> Path:
+    """An image file as apptainer makes one.
+
+    :param config: what its image says of itself; None for an image from no registry.
+    :param files: a squashfs file system.
+    """
+    objects = [(b"data", files), (b"inspect-metadata.json", b"{}")]
+    if config is not None:
+        said = config if isinstance(config, bytes) else json.dumps(config).encode()
+        objects.insert(1, (b"oci-config.json", said))
+    begin, size = 128, 48 * 585
+    table, content = b"", b""
+    partition = struct.pack("<ii", 1, 2)
+    for number, (name, data) in enumerate(objects, 1):
+        place = begin + size + len(content)
+        numbers = (number, 1 << 31, 0, place, len(data), len(data), 0, 0, 0, 0)
+        kind, extra = (0x4004, partition) if name == b"data" else (0x4006, b"")
+        table += struct.pack("<i?III7q128s384s", kind, True, *numbers, name, extra)
+        content += data
+    head = struct.pack("<32s10s3s2sx", b"#!/usr/bin/env run\n", b"SIF_MAGIC", b"01", architecture)
+    head += struct.pack("<16s8q", b"", 0, 0, 45, 48, begin, size, begin + size, len(content))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(head + table.ljust(size, b"\0") + content)
+    return path
 
 
 def is_gone(pid: int) -> bool:

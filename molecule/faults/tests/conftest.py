@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shlex
@@ -158,6 +159,34 @@ def start(registry: Host) -> None:
     registry.root("systemctl start docker-registry")
     probe = "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 5000))'"
     wait_until(lambda: registry.run("root", probe).rc == 0, "the registry")
+
+
+Push = Callable[[Sequence[dict[str, Any]]], dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def push_images(registry: Host, site: dict[str, Any]) -> Push:
+    """Put images into the registry as builders of all sorts make them; answers their digests.
+
+    on_host/push_images.py says what can be asked for.
+    """
+    user, password = site["testbed_registry_user"], site["testbed_registry_password"]
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    base = site["testbed_image"].partition("/")[2]
+
+    def run(images: Sequence[dict[str, Any]]) -> dict[str, str]:
+        answered = registry.ask(
+            "root",
+            "push_images",
+            registry=site["testbed_registry"],
+            ca="/etc/docker/registry/tls/ca.crt",
+            authorization=f"Basic {basic}",
+            base=base,
+            images=images,
+        )
+        return {f"{site['testbed_registry']}/{name}": digest for name, digest in answered.items()}
+
+    return run
 
 
 Play = Callable[..., Done]

@@ -49,7 +49,6 @@ def says(user, runner, script, *options):
 
 
 IDENTITY = {"podman": "0", "apptainer": "2001", "oci": "0"}
-WORKING_DIRECTORY = {"podman": "/work", "apptainer": "/home/alice", "oci": "/work"}
 # the image has no /etc/passwd in which podman could look
 HOME = {"podman": "/", "apptainer": "/home/alice", "oci": "/"}
 IMAGE_USER = {"podman": "1000", "apptainer": "2001", "oci": "1000"}
@@ -89,7 +88,9 @@ def test_the_home_directory_comes_in_when_asked_for(researcher, runner):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_where_one_starts(researcher, runner):
-    assert says(researcher, runner, "pwd") == WORKING_DIRECTORY[runner]
+    # the image has no such directory: it is made
+    assert says(researcher, runner, "echo x >x && pwd") == "/work"
+    assert says(researcher, runner, "pwd", "--home") == "/work"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
@@ -152,6 +153,22 @@ def test_the_exit_status_is_the_containers(researcher, runner, status):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    ("program", "status"), [("nothing", 127), ("/bin/nothing", 127), ("/etc/passwd", 126)]
+)
+def test_a_program_that_is_not_there_or_cannot_be_executed(researcher, runner, program, status):
+    done = researcher.command("ces-run", runner, NO_PROGRAM, program)
+    assert done.rc == status, done.said
+    assert "FAILED: " in done.err
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_standard_input_is_empty(researcher, runner):
+    line = shlex.join(["ces-run", runner, SHELL, "cat; echo end"])
+    assert researcher.run(line, stdin="input").ok().out == "end\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_a_timeout_ends_it_and_leaves_nothing(researcher, runner):
     done = researcher.command("ces-run", runner, "--timeout", "1s", SHELL, "sleep 60")
     assert done.rc == 124
@@ -174,6 +191,59 @@ def test_arguments_arrive_as_they_are(researcher, runner):
     script = 'shift 0; for word; do printf "<%s>" "$word"; done'
     done = researcher.command("ces-run", runner, SHELL, script, "name", *awkward).ok()
     assert done.out == "".join(f"<{word}>" for word in awkward)
+
+
+IMAGE_VARIABLES = {
+    "PRICE": "US$5",
+    "JSON": '{"a": 1}',
+    "Q": "$(id -un)",
+    "BACKQUOTE": "a`b",
+    "BACKSLASH": "a\\nb\\",
+    "QUOTES": 'it\'s "so"',
+    "LINES": "one\ntwo\n",
+    "EMPTY": "",
+    "TWICE": "the last",
+    "PATH": "/opt/none:/bin",
+    "ODD.NAME-1": "x $y",
+}
+
+
+@pytest.fixture(scope="module")
+def variables(researcher, push_images):
+    """An image with these variables, which shows what it got."""
+    entries = ["TWICE=the first", *(f"{name}={value}" for name, value in IMAGE_VARIABLES.items())]
+    config = {"Env": entries, "Entrypoint": ["/bin/base64", "/proc/self/environ"]}
+    (image,) = push_images([{"name": "tre/variables:1.0", "config": config}])
+    for runner in RUNNERS:
+        researcher.command("ces-pull", runner, image).ok()
+    return image
+
+
+def shown(done):
+    """The variables that a container had."""
+    environ = base64.b64decode("".join(done.ok().out.split())).decode().split("\0")
+    return dict(entry.split("=", 1) for entry in environ if entry)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_images_variables_mean_the_same_under_all(researcher, variables, runner):
+    done = researcher.command("ces-run", runner, variables)
+    found, wanted = shown(done), dict(IMAGE_VARIABLES)
+    if runner == "apptainer":
+        del wanted["ODD.NAME-1"]
+        assert "passes over variables of the image: ODD.NAME-1" in done.err
+    assert {name: found.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_names_of_variables_with_dots_and_dashes(researcher, variables, runner):
+    line = shlex.join(["ces-run", runner, "--env-file", "/dev/stdin", variables])
+    done = researcher.run(line, stdin="discovery.type=single-node\n")
+    if runner == "apptainer":
+        assert done.rc == 125
+        assert "apptainer passes on only names of letters, digits and _" in done.err
+    else:
+        assert shown(done)["discovery.type"] == "single-node"
 
 
 VALUES = st.text(
@@ -215,7 +285,7 @@ def test_an_env_file_means_the_same_under_all(researcher, values):
         assert {name: found.get(name) for name in wanted} == wanted, runner
 
 
-@pytest.mark.parametrize("name", ["HOME", "UID", "PREPEND_PATH"])
+@pytest.mark.parametrize("name", ["HOME", "UID", "GID", "EUID", "PREPEND_PATH"])
 def test_a_variable_that_apptainer_keeps_is_refused(researcher, name):
     command = shlex.join(["ces-run", "apptainer", "--env-file", "/dev/stdin", SHELL, "true"])
     done = researcher.run(command, stdin=f"{name}=x\n")
@@ -232,12 +302,14 @@ def test_the_callers_own_settings_of_apptainer_do_not_act(researcher):
 
 
 def test_an_image_that_does_not_say_what_to_run(researcher):
-    assert researcher.command("ces-run", "podman", NO_PROGRAM).rc in (125, 127)
     for runner in ("apptainer", "oci"):
         pulled = researcher.command("ces-pull", runner, "--force", NO_PROGRAM).ok()
         assert "does not say what to run" in pulled.err
-    assert researcher.command("ces-run", "oci", NO_PROGRAM).rc == 125
     for runner in RUNNERS:
+        line = shlex.join(["ces-run", runner, "--env-file", "/dev/stdin", NO_PROGRAM])
+        done = researcher.run(line, stdin="TOKEN=s3cret\n")
+        assert (done.rc, done.out) == (127 if runner == "podman" else 125, "")
+        assert "give arguments" in done.err
         assert researcher.command("ces-run", runner, NO_PROGRAM, "/bin/echo", "x").ok().out == "x\n"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -81,6 +82,23 @@ def test_a_missing_tag_is_told(alice):
     done = alice.pull(alice.image.replace(":1.0", ":no-such"))
     assert done.rc == 125
     assert "the registry has no such image or tag" in done.err
+
+
+def test_a_record_names_the_digest_that_the_registry_has_under_that_name(alice, push_images):
+    """Images that differ in their manifests alone are one image to podman."""
+    names = ("tre/twin-a:1.0", "tre/twin-b:1.0", "tre/twin-b:2.0")
+    digests = push_images([{"name": name, "annotations": {"built": name}} for name in names])
+    assert len(set(digests.values())) == 3
+    for image in digests:
+        alice.pull(image).ok()
+    for image, digest in digests.items():
+        assert f"unchanged ({digest})" in alice.pull(image).ok().out
+        ran = json.loads(alice.command("ces-run", "podman", "--json", image).ok().out)
+        assert ran["digest"] == digest
+    listed = json.loads(alice.command("ces-images", "--json").ok().out)
+    images = [image for image in listed if image["runner"] == "podman"]
+    found = {name: image["digest"] for image in images for name in image["names"]}
+    assert {image: found[image] for image in digests} == digests
 
 
 def test_a_registry_that_is_down_is_told_and_images_that_are_here_still_run(alice, registry):

@@ -6,8 +6,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import ImageConfig
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
     AMD,
     NVIDIA,
@@ -75,6 +77,54 @@ def test_what_else_is_asked_for_is_said(change, words):
     assert [word for word in argv if word not in (*FIRST, *MOUNTS, IMAGE)] == words
 
 
+CONFIG = ImageConfig(
+    entrypoint=("app", ""),
+    cmd=("-a",),
+    env=("A=$B `c` $(d)", "HOME=/h", "UID=5", "a.b=c", "A=1\n2", "NOTHING"),
+    cwd="/w",
+)
+
+
+def test_an_image_from_a_registry_is_run_by_what_it_says_of_itself():
+    command = apptainer.run(replace(LAUNCH, config=CONFIG, options=("--cwd=/x",)))
+    words = ("--cwd=/w", "--cwd=/x", IMAGE, "app", "", "-a")
+    assert command.argv == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, *words)
+    assert command.env == {
+        "APPTAINERENV_PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "APPTAINERENV_A": "1\n2",
+        "APPTAINERENV_NOTHING": "",
+    }
+
+
+def test_directories_that_the_image_names_and_has_not_are_made():
+    config = replace(
+        CONFIG,
+        cwd="/tmp/work",  # noqa: S108
+        volumes=("/data/deep", "/bin", "/safe_outputs/x", "/scratch", "/a,/etc"),
+        lacks=("/data/deep", "/safe_outputs/x", "/a,/etc"),
+    )
+    argv = apptainer.run(replace(LAUNCH, config=config)).argv
+    made = [word for word in argv if word.startswith(("--scratch", "--cwd"))]
+    assert made == ["--scratch=/tmp/work", "--scratch=/data/deep", "--cwd=/tmp/work"]
+    unseen = apptainer.run(replace(LAUNCH, config=replace(CONFIG, cwd=""))).argv
+    assert unseen == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, IMAGE, "app", "", "-a")
+
+
+def test_what_the_caller_says_counts_more_than_what_the_image_says():
+    config = replace(CONFIG, env=("PATH=/opt/bin", "A=image", "CUDA_VISIBLE_DEVICES=all"))
+    launch = replace(LAUNCH, config=config, args=("x",), env={"A": "mine"})
+    command = apptainer.run(replace(launch, gpus=Gpus(NVIDIA, ("1",))))
+    assert command.argv[-3:] == ("app", "", "x")
+    assert command.env["APPTAINERENV_PATH"] == "/opt/bin"
+    assert command.env["APPTAINERENV_A"] == "mine"
+    assert command.env["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1"
+
+
+def test_an_image_that_does_not_say_what_to_run_is_not_run():
+    with pytest.raises(CesError, match=r"no ENTRYPOINT and no CMD.*give arguments"):
+        apptainer.run(replace(LAUNCH, config=ImageConfig()))
+
+
 def test_with_the_hosts_network_there_is_no_network_namespace():
     argv = apptainer.run(replace(LAUNCH, network="host")).argv
     assert argv == (*FIRST[:-2], *MOUNTS, IMAGE)
@@ -90,6 +140,11 @@ def test_a_pull_has_its_credentials_by_file_or_environment():
     assert "s3cret" not in repr(command)
 
 
+NOT_ON_PATH = '"x": executable file not found in $PATH'
+NO_LIBRARY = "exec /bin/x failed: a shared library is likely missing in the image"
+OTHER_PROCESSOR = "image targets 'arm64', cannot run on 'amd64'"
+
+
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
@@ -98,10 +153,44 @@ def test_a_pull_has_its_credentials_by_file_or_environment():
         ((255, "", "the program's own"), None),
         ((255, "", "FATAL:   while loading: no space"), (125, "while loading: no space")),
         ((255, "", "FATAL:   stat /bin/x: no such file"), (127, "stat /bin/x: no such file")),
+        ((255, "", f"FATAL:   {NOT_ON_PATH}"), (127, NOT_ON_PATH)),
+        ((255, "", "FATAL:   permission denied"), (126, "permission denied")),
+        ((255, "", "FATAL:   is a directory"), (126, "is a directory")),
+        ((255, "", f"FATAL:   {NO_LIBRARY}"), (127, NO_LIBRARY)),
+        ((255, "", f"FATAL:   {OTHER_PROCESSOR}"), (126, OTHER_PROCESSOR)),
+        ((255, "", "FATAL:   open x: permission denied"), (125, "open x: permission denied")),
     ],
 )
 def test_what_failed_is_the_container_or_apptainer(answer, complaint):
     assert apptainer.complaint(*answer) == complaint
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        ("build: failed to make environment files: open x/rootfs/etc/hosts: no such file", "links"),
+        ("conveyor failed to get: no child with platform linux/amd64 in index x", "no variant"),
+        ("squashfuse_ll exited: fuse: failed to open /dev/fuse: Permission denied", "0666"),
+        ('"x": executable file not found in $PATH', "no such program"),
+        ("stat /x: no such file or directory", "no such program"),
+        ("could not open image /x.sif: no such file or directory", ""),
+    ],
+)
+def test_what_is_said_leads_to_what_to_do(said, part):
+    assert part.rstrip("s") in apptainer.hint(said)
+    assert bool(apptainer.hint(said)) == bool(part)
+
+
+@pytest.mark.parametrize(
+    ("said", "closed"),
+    [
+        ("while packing: open /tmp/b/rootfs/etc/hosts: permission denied", True),
+        ("open /tmp/b/rootfs/etc/hosts: no such file or directory", False),
+        ("open /home/ada/x.sif: permission denied", False),
+    ],
+)
+def test_an_image_that_is_closed_to_its_owner_is_known_by_what_apptainer_says(said, closed):
+    assert apptainer.is_closed(said) is closed
 
 
 def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():

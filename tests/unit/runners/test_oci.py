@@ -149,6 +149,41 @@ def test_a_read_only_root_shows_the_images_own_directories():
     assert mounted(config, "/run")["type"] == "tmpfs"
 
 
+def test_a_volume_of_a_read_only_image_is_memory_with_a_copy_of_what_it_holds():
+    config = configured(ground=replace(GROUND, layers=None, volumes=("/data",)))
+    assert mounted(config, "/data")["type"] == "tmpfs"
+    assert "tmpcopyup" in mounted(config, "/data")["options"]
+
+
+@pytest.mark.parametrize(
+    ("words", "size"), [((), "64m"), (["--shm-size=1g"], "1g"), (["--shm-size", "5b"], "5")]
+)
+def test_shared_memory_has_the_size_that_is_asked_for(words, size):
+    options = read_options(words, allowed_options(oci.OPTIONS, (), ()), "oci").words
+    config = configured(replace(LAUNCH, options=options))
+    assert f"size={size}" in mounted(config, "/dev/shm")["options"]  # noqa: S108
+
+
+@pytest.mark.parametrize(
+    ("raw", "volumes"),
+    [
+        (None, ()),
+        ({"/b/": {}, "/a//c/.": {}, "b": {}, "/": {}, "/../x": {}}, ("/a/c", "/b")),
+        (["/a"], ("/a",)),
+        (5, ()),
+    ],
+)
+def test_an_images_volumes_are_directories_in_it(raw, volumes):
+    image = ImageConfig.from_image({"config": {"Volumes": raw, "StopSignal": "INT"}})
+    assert (image.volumes, image.stop_signal) == (volumes, "INT")
+
+
+def test_what_an_older_or_newer_version_has_kept_of_an_image_is_read():
+    kept = IMAGE.as_dict()
+    del kept["volumes"], kept["stop_signal"]
+    assert ImageConfig.from_dict({**kept, "what_comes_later": 1}, "x") == IMAGE
+
+
 def test_directories_are_mounted_as_they_are_asked_for():
     config = configured(replace(LAUNCH, home="/home/ada"))
     assert mounted(config, "/safe_data")["options"][-1] == "ro"
@@ -176,13 +211,33 @@ def test_a_place_that_an_overlay_cannot_name_is_refused():
         ((), (), ["/bin/app", "-a", "b"]),
         (("x", ""), (), ["/bin/app", "x", ""]),
         ((), ("--entrypoint=/bin/sh",), ["/bin/sh"]),
+        ((), ("--entrypoint=",), None),
         (("-c", "id"), ("--entrypoint=/bin/sh",), ["/bin/sh", "-c", "id"]),
         (("id",), ("--entrypoint=",), ["id"]),
     ],
 )
 def test_arguments_and_entry_point_are_as_podman_has_them(args, options, command):
-    config = configured(replace(LAUNCH, args=args, options=options))
-    assert config["process"]["args"] == command
+    launch = replace(LAUNCH, args=args, options=options)
+    if command is None:
+        with pytest.raises(CesError, match="give arguments"):
+            configured(launch)
+    else:
+        assert configured(launch)["process"]["args"] == command
+
+
+def test_an_empty_word_of_the_entry_point_is_a_word():
+    config = configured(image=replace(IMAGE, entrypoint=("/bin/app", "")))
+    assert config["process"]["args"] == ["/bin/app", "", "-a", "b"]
+
+
+def test_of_two_entries_of_one_name_the_last_counts_byte_for_byte():
+    config = configured(image=replace(IMAGE, env=("A=1", "A=$B `c`\n", "a.b-c=d", "NOTHING")))
+    env = config["process"]["env"]
+    assert [entry for entry in env if entry.startswith(("A=", "a", "N"))] == [
+        "A=$B `c`\n",
+        "a.b-c=d",
+        "NOTHING=",
+    ]
 
 
 def test_an_image_that_does_not_say_what_to_run_is_told():
@@ -260,6 +315,8 @@ def message(text):
         ((1, "", message("executable file `x` not found")), (127, "executable file `x` not found")),
         ((1, "", message("the path `/x` exists but it is not executable")), (126, None)),
         ((1, "", message("open executable: Permission denied")), (126, None)),
+        ((1, "", message("exec container process `/x`: Exec format error")), (126, None)),
+        ((1, "", message("exec container process `/x`: No such file or directory")), (127, None)),
     ],
 )
 def test_what_failed_is_the_container_or_crun(answer, complaint):
@@ -297,13 +354,14 @@ GROUP = "root:x:0:\nusers:x:100:\nlab:x:200:ada\n"
         ("1000", (1000, 100, "/home/ada")),
         ("ada:lab", (1000, 200, "/home/ada")),
         ("1000:7", (1000, 7, "/home/ada")),
-        ("5", (5, 0, "/")),
+        ("5", (5, 0, "/w")),
+        ("0", (0, 0, "/root")),
         ("bob", None),
         ("ada:nobody", None),
     ],
 )
 def test_an_images_user_is_looked_up_in_its_own_files(user, ids):
-    assert user_in(user, USERS, GROUP) == ids
+    assert user_in(user, USERS, GROUP, "/w") == ids
 
 
 PROFILE = {

@@ -108,6 +108,20 @@ def test_the_other_commands_are_exactly_these_words(command, words):
         ("Error: crun: executable file `/x` not found in $PATH", "--entrypoint"),
         ("{'message': 'UNAUTHORIZED'}", "token"),
         ("manifest unknown", "tag"),
+        ("crun: cannot find `` in $PATH: a command that was not found", "give arguments"),
+        ("crun: creating `/scratch`: a command that was not found", "link"),
+        ("crun: cannot find `x` in $PATH: a command that was not found", "--entrypoint"),
+        ("(missing dynamic library?) `/x`: No such file or directory", "library"),
+        ("exec container process `/x`: Exec format error", "processor"),
+        ('no image found in image index for architecture "amd64"', "no variant"),
+        ("Unexpectedly received a manifest list instead of", "index in an index"),
+        ('unsupported docker v2s2 media type: "x"', "OCI form"),
+        ("potentially insufficient UIDs or GIDs available in user namespace", "subordinate ids"),
+        (
+            "unpacking failed (error: exit status 1; output: no such file or directory)",
+            "hard link",
+        ),
+        ("setrlimit `RLIMIT_NOFILE`: Operation not permitted", "ulimit"),
         ("something new", ""),
         ("", ""),
     ],
@@ -123,6 +137,13 @@ def test_an_unknown_runner_is_refused_with_those_there_are():
         runner_named("docker")
 
 
+NO_PLACE = "crun: creating `/scratch`: openat2 `scratch`: No such file or directory"
+FOREIGN = "exec container process `/bin/app`: Exec format error"
+NO_LIBRARY = (
+    "exec container process (missing dynamic library?) `/bin/app`: No such file or directory"
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
@@ -131,6 +152,12 @@ def test_an_unknown_runner_is_refused_with_those_there_are():
         ((125, "", "the program's own"), None),
         ((125, "", "a\nError: no such image\n"), (125, "no such image")),
         ((127, "", "Error: crun: not found"), (127, "crun: not found")),
+        ((127, "", f"Error: {NO_PLACE}: not found"), (125, f"{NO_PLACE}: not found")),
+        ((1, "", f'own\n{{"msg":"{FOREIGN}"}}\n'), (126, FOREIGN)),
+        ((1, "", f'own\n{{"msg":"{NO_LIBRARY}"}}\n'), (127, NO_LIBRARY)),
+        ((1, "", f'{{"msg":"{FOREIGN}"}}\nown\n'), None),
+        ((2, "", f'{{"msg":"{FOREIGN}"}}\n'), None),
+        ((1, "", '{"msg":"exec container process '), None),
     ],
 )
 def test_what_failed_is_the_container_or_podman(answer, complaint):

@@ -225,6 +225,78 @@ def test_a_link_in_an_image_leads_to_no_file_of_the_host(site):
         pull(site)
 
 
+def with_files(site, *more):
+    """An image that has passwd as nix makes it, and what else these do with its root."""
+
+    def unpack(command, _streams):
+        rootfs = Path(command.argv[-1])
+        write(rootfs / "store/x/passwd", "ada:x:1000:100::/home/ada:/bin/sh\n")
+        (rootfs / "etc").mkdir()
+        (rootfs / "etc/passwd").symlink_to("/store/current/passwd")
+        (rootfs / "store/current").symlink_to("../../store/./x")
+        for make in more:
+            make(rootfs)
+        return Finished(command.argv, 0)
+
+    site.process.then("umoci", unpack)
+
+
+def test_a_link_in_an_image_leads_to_where_it_leads_in_a_container(site):
+    with_files(site)
+    pull(site)
+    assert json.loads((unpacked(site) / "image.json").read_text())["uid"] == 1000
+
+
+def test_links_in_a_circle_lead_nowhere(site):
+    with_files(site, lambda rootfs: (rootfs / "etc/group").symlink_to("group"))
+    site.image["config"]["User"] = "ada:lab"
+    with pytest.raises(CesError, match="its user 'ada:lab' is not in its own"):
+        pull(site)
+
+
+def test_directories_that_an_image_names_and_has_not_are_made(site):
+    def more(rootfs):
+        write(rootfs / "file", "x")
+        (rootfs / "link").symlink_to("/store/x")
+
+    with_files(site, more)
+    volumes = {"/data/deep": {}, "/link/cache": {}, "/file/x": {}}
+    site.image = config_of_image(Entrypoint=["x"], WorkingDir="/work/here", Volumes=volumes)
+    before = os.umask(0o077)
+    try:
+        pull(site)
+    finally:
+        os.umask(before)
+    rootfs = unpacked(site) / "rootfs"
+    for path in ("work/here", "data", "data/deep", "store/x/cache"):
+        assert stat.S_IMODE((rootfs / path).stat().st_mode) == 0o755
+    assert (rootfs / "file").read_text() == "x"
+
+
+def test_a_volume_can_be_written_to_where_the_root_cannot(site, monkeypatch):
+    volumes = ("/data", "/safe_outputs/x", "/tmp/x", "/lib")  # noqa: S108
+    site.image["config"]["Volumes"] = {path: {} for path in volumes}
+    pull(site)
+    seen = {}
+
+    def crun(command, _streams):
+        private = Path(command.argv[-2].partition("=")[2])
+        mounts = json.loads((private / "config.json").read_text())["mounts"]
+        seen["copied"] = [m["destination"] for m in mounts if "tmpcopyup" in m["options"]]
+        return Finished(command.argv, 0)
+
+    site.process.then("crun --root", crun)
+    run_container(SPEC, site.system)
+    assert seen["copied"] == []
+    run_container(replace(SPEC, options=("--read-only",)), site.system)
+    assert seen["copied"] == ["/data"]
+    monkeypatch.setattr(bundles, "_is_ours", lambda _path: False)
+    run_container(SPEC, site.system)
+    assert seen["copied"] == ["/data"]
+    config = json.loads((bundle(site).path and site.home / "b/config.json").read_text())
+    assert [m["destination"] for m in config["mounts"] if "tmpcopyup" in m["options"]] == ["/data"]
+
+
 def test_the_store_for_all_is_used_where_the_user_may(site):
     shared = site.place / "shared"
     shared.mkdir()

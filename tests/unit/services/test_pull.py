@@ -238,6 +238,89 @@ def test_podman_is_asked_once_until_its_storage_changes(backend):
     assert len(backend.process.told(asked)) == 3
 
 
+OTHER = f"{REGISTRY}/other:1"
+
+
+@pytest.fixture
+def storage(backend):
+    """podman's directory, with its list of images."""
+    listing = backend.place / "storage/overlay-images/images.json"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("[]")
+    backend.process.answer("podman info --format {{.Store.GraphRoot", stdout=f"{listing}\n")
+    return backend.place / "storage"
+
+
+def _one_image(backend, digests, names=(NAME, OTHER)):
+    """podman has one image; it says each digest with each repository, as podman does."""
+    repositories = {name.rpartition(":")[0] for name in names}
+    every = [f"{name}@{digest}" for digest in digests for name in sorted(repositories)]
+    raw = {"id": f"sha256:{'a' * 64}", "digest": digests[0], "digests": every, "size": 5}
+    raw |= {"names": list(names), "created": "", "architecture": "amd64", "os": "linux"}
+    backend.process.answer("podman image inspect", stdout=json.dumps(raw))
+    listed = {"Id": "a" * 64, "Names": list(names), "Digest": digests[0], "RepoDigests": every}
+    backend.process.answer("podman images", stdout=json.dumps([listed]))
+
+
+def test_each_name_keeps_the_digest_that_its_registry_said(backend, registry, storage):
+    _one_image(backend, [OLD])
+    (storage / "ces-digests.json").write_text(json.dumps({OTHER: OLD}))
+
+    def fetch(command, _streams):
+        _one_image(backend, [OLD, DIGEST])
+        return Finished(command.argv, 0)
+
+    backend.process.then("podman pull", fetch)
+    pulled = pull_image(SPEC, backend.system)
+    assert (pulled.changed, pulled.digest) == (True, DIGEST)
+    store = store_of("podman", backend.system)
+    for name, digest in ((NAME, DIGEST), (OTHER, OLD), (f"{REGISTRY}/other@{DIGEST}", DIGEST)):
+        image = ImageRef.parse(name)
+        assert store.find(image).digest_of(image) == digest
+    assert {i.names: i.digest for i in list_images(backend.system)} == {
+        (NAME,): DIGEST,
+        (OTHER,): OLD,
+    }
+    assert not pull_image(SPEC, backend.system).changed
+
+
+def test_a_digest_that_podman_does_not_know_any_more_does_not_count(backend, storage):
+    (storage / "ces-digests.json").write_text(json.dumps({NAME: DIGEST}))
+    _one_image(backend, [OLD])
+    found = store_of("podman", backend.system).find(SPEC.image)
+    assert found.digest_of(SPEC.image) == OLD
+
+
+def test_an_image_that_was_pulled_before_gets_its_digest_by_the_next_pull(
+    backend, registry, storage
+):
+    _one_image(backend, [OLD, DIGEST])
+    store = store_of("podman", backend.system)
+    assert store.find(SPEC.image).digest_of(SPEC.image) == OLD
+    before = backend.files()
+    assert not pull_image(SPEC, backend.system, check_only=True).changed
+    assert backend.files() == before
+    assert not pull_image(SPEC, backend.system).changed
+    assert store.find(SPEC.image).digest_of(SPEC.image) == DIGEST
+    assert backend.process.told("podman pull") == []
+
+
+def test_a_removed_name_keeps_nothing(backend, registry, storage):
+    _one_image(backend, [DIGEST])
+    pull_image(SPEC, backend.system)
+    assert json.loads((storage / "ces-digests.json").read_text()) == {NAME: DIGEST}
+    remove_image(SPEC.image, backend.system)
+    assert json.loads((storage / "ces-digests.json").read_text()) == {}
+
+
+@pytest.mark.parametrize("kept", ["", "{", "[]", '{"x": 5}'])
+def test_damaged_digests_are_no_obstacle(backend, registry, storage, kept):
+    (storage / "ces-digests.json").write_text(kept)
+    _one_image(backend, [DIGEST])
+    assert not pull_image(SPEC, backend.system).changed
+    assert json.loads((storage / "ces-digests.json").read_text()) == {NAME: DIGEST}
+
+
 @pytest.mark.parametrize(
     "kept", ["", "{", "[]", "null", '{"images": []}', '{"images": {"x": 5}, "list": 5}']
 )

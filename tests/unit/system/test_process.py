@@ -28,6 +28,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import 
     STOP_SIGNALS,
     StopSignals,
     exit_status,
+    stop_signal,
 )
 
 
@@ -264,6 +265,27 @@ def test_a_timeout_stops_the_program(process, exit_watch):
 def test_a_program_that_ends_in_time_is_not_stopped(process):
     finished = process.run(sh("echo a; exit 4"), Streams(timeout=60))
     assert (finished.rc, finished.stopped_by) == (4, "")
+
+
+def test_another_signal_than_sigterm_stops_the_program_and_not_what_is_beside_it(process):
+    script = "trap 'kill $!; echo heard; exit 3' USR1; sleep 60 & while :; do wait $!; done"
+    finished = process.run(sh(script), Streams(timeout=0.5, stop_signal=signal.SIGUSR1))
+    assert (finished.stdout, finished.rc, finished.stopped_by) == ("heard\n", 3, "timeout")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("SIGINT", signal.SIGINT),
+        ("int", signal.SIGINT),
+        ("2", signal.SIGINT),
+        ("SIGRTMIN+3", signal.SIGRTMIN + 3),
+        *((text, signal.SIGTERM) for text in ("", "SIGKILL", "9", "STOP", "0", "999", "NONE")),
+        *((text, signal.SIGTERM) for text in ("_DFL", "SIGRTMIN+99", "+", "\u0663\u0669\u0669")),
+    ],
+)
+def test_an_images_signal_is_known_by_name_and_number(text, number):
+    assert stop_signal(text) == number
 
 
 def test_its_children_are_stopped_with_it(process):

@@ -332,6 +332,25 @@ def test_the_size_is_that_of_the_layers_for_this_processor(trusted):
     assert registry(trusted).compressed_size() == 1234
 
 
+@pytest.mark.parametrize("platform", [{}, {"platform": None}])
+def test_an_index_in_an_index_and_an_entry_for_any_platform_are_looked_into(trusted, platform):
+    for reference, digest in (("1", "sha256:inner"), ("sha256:inner", "sha256:image")):
+        arm = {"digest": "sha256:arm", "platform": {"os": "linux", "architecture": "sparc"}}
+        index = {"manifests": [arm, {"digest": digest, **platform}]}
+        serve(trusted, method="GET", reference=reference, body=json.dumps(index).encode())
+    serve(trusted, method="GET", reference="sha256:image", body=json.dumps(MANIFEST).encode())
+    with pytest.raises(RefusedByPolicy, match="it is 1234 bytes"):
+        registry(trusted).check_size(1000)
+
+
+def test_an_index_that_never_ends_is_no_known_form(trusted):
+    index = {"manifests": [{"digest": "sha256:again"}]}
+    for reference in ("1", "sha256:again"):
+        serve(trusted, method="GET", reference=reference, body=json.dumps(index).encode())
+    with pytest.raises(CesError, match="not of a known form"):
+        registry(trusted).check_size(1000)
+
+
 def test_an_image_for_other_processors_only_is_said_so(trusted):
     serve(trusted, method="GET", body=b'{"manifests": []}')
     with pytest.raises(NotFound, match="no variant for linux/"):
@@ -356,6 +375,7 @@ NONSENSE = [
     b'{"manifests": 5}',
     b'{"manifests": [5]}',
     b'{"manifests": [{"platform": 5}]}',
+    b"{}",
     b'{"layers": 5}',
     b'{"layers": [5]}',
     b'{"layers": [{}]}',

@@ -218,6 +218,7 @@ ENV_FILES = {
     "A=$HOME ${HOME} $(id) `id` \\n": {"A": "$HOME ${HOME} $(id) `id` \\n"},
     "A=1\nA=2": {"A": "2"},
     "_a9=1": {"_a9": "1"},
+    "discovery.type=single-node\nA-B.c=1": {"discovery.type": "single-node", "A-B.c": "1"},
     "A=\u2028\x85ä": {"A": "\u2028\x85ä"},
 }
 
@@ -237,7 +238,9 @@ def test_values_in_an_env_file_are_literal_but_for_one_pair_of_quotes(text, valu
         ("A B=secret", 1),
         ("A =secret", 1),
         ("1A=secret", 1),
-        ("A-B=secret", 1),
+        (".A=secret", 1),
+        ("-A=secret", 1),
+        ("A*=secret", 1),
         ("Ä=secret", 1),
         ("A\0=secret", 1),
         ('A="x\nsecret"', 2),
@@ -249,6 +252,7 @@ def test_a_line_without_a_name_is_an_error_that_names_the_line_and_not_its_value
     assert f"line {line}'" in str(caught.value)
     assert "the env file e" in str(caught.value)
     assert "secret" not in str(caught.value)
+    assert ("is not NAME=value" in str(caught.value)) is ("=" not in text.split("\n")[line - 1])
 
 
 @pytest.mark.parametrize("value", ["secret\n", "a\rsecret", "secret\0", "secret\ud800"])
@@ -267,7 +271,7 @@ def test_a_line_that_podman_would_not_read_is_refused():
         check_env({"A": "\u20ac" * 22000})
 
 
-@pytest.mark.parametrize("name", ["", "A B", "A=B", "1", "A\n", "--env", "Ä"])
+@pytest.mark.parametrize("name", ["", "A B", "A=B", "1", "A\n", "--env", ".A", "Ä"])
 def test_a_name_that_is_no_name_is_refused(name):
     with pytest.raises(InvalidValue):
         check_env({name: "x"})
@@ -279,7 +283,7 @@ def test_references_in_an_env_file_are_expanded_only_when_asked_for():
     assert parse_env(text, VARIABLES) == {"A": "/home/ada l/x", "B": "$HOME ${PATH}"}
 
 
-env_name = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+env_name = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.-]{0,8}", fullmatch=True)
 env_value = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=20)
 
 

@@ -10,10 +10,12 @@ from ..errors import EXIT_OURS
 from ..typed import TYPE_CHECKING, Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
+from ..values.words import is_shell_name
 from . import own_files
-from .command import Command, Launch, bind
+from .command import IMAGE_ERRORS, PATH, Command, Launch, bind, words_of
 
 if TYPE_CHECKING:
+    from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
 OPTIONS = (
@@ -55,20 +57,28 @@ ERRORS = (
     ("mount source", "a directory that is to be mounted is not there"),
     ("squashfs image", "the image's file is damaged: ces-rm it and pull it again"),
     ("unsquashfs", "the administrator installs what apptainer opens images with (role apptainer)"),
+    ("open /dev/fuse: permission", "the administrator opens /dev/fuse to all users (mode 0666)"),
     ("fuse", "the administrator installs what apptainer mounts images with (role apptainer)"),
     ("image format not recognized", "the file is no image that apptainer can run"),
     ("architecture", "the image is for another processor architecture"),
-    ("exec format error", "the image is for another processor architecture"),
+    *IMAGE_ERRORS,
+    (
+        "failed to make environment files",
+        "its /etc/hosts or /etc/resolv.conf is a link that leads nowhere: use the runner podman or"
+        " oci, or ask the image's maker",
+    ),
     ("unauthorized", "check the user name and the token, and that they may read this project"),
     ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
     ("connection refused", "the registry does not answer: try later, or tell the administrator"),
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
-    ("no such file or directory", "the image has no such program: check the arguments"),
+    ("executable file not found", "the image has no such program: check the arguments"),
+    ("stat /", "the image has no such program: check the arguments"),
+    ("image targets ", "the image is for another processor architecture"),
 )
 """(part of apptainer's message in lower case, what to do next), looked through in this order."""
 
-RESERVED = ("HOME", "UID", "PREPEND_PATH", "APPEND_PATH")
+RESERVED = ("HOME", "UID", "EUID", "GID", "PREPEND_PATH", "APPEND_PATH")
 """Variables that apptainer drops or takes for something else (tried with 1.4.5)."""
 
 _SWITCHES = {
@@ -77,10 +87,20 @@ _SWITCHES = {
 }
 """By kind of GPU: the switch for a host without a CDI specification, and the variables that say to
 libraries which GPUs to take."""
+_COVERED = ("/tmp/", "/var/tmp/")  # noqa: S108  in the container
 _FAILED = 255
 _FATAL = "FATAL:   "
 _NO_NAMESPACE = "Failed to create user namespace"
-_NO_PROGRAM = ("stat /", "executable file not found")
+_STATUS = (
+    ("stat /", "", 127),
+    ('"', ": executable file not found in $PATH", 127),
+    ("exec ", ": a shared library is likely missing in the image", 127),
+    ("exec ", ": exec format error", 126),
+    ("image targets ", "", 126),
+    ("permission denied", "", 126),
+    ("is a directory", "", 126),
+)
+"""By how a message about the image's program begins and ends: exit status, as podman has it."""
 _NOTHING_TO_RUN = "There is no runscript defined for this container"
 
 
@@ -93,11 +113,6 @@ def hint(message: str) -> str:
 def version() -> Command:
     """Which apptainer this is: ``apptainer version 1.4.5``."""
     return Command(("apptainer", "--version"))
-
-
-def runscript(file: str) -> Command:
-    """What the image in a file does when it is run."""
-    return Command(("apptainer", "inspect", "--runscript", file))
 
 
 def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
@@ -113,19 +128,36 @@ def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -
     return Command(argv, env=env)
 
 
-def run(launch: Launch) -> Command:
-    """``apptainer run`` for one container, with nothing of the host but what is mounted.
+def pull_opened(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
+    """As :func:`pull`, and the owner may read and write all that is in the image."""
+    given = (f"--authfile={authfile}",) if authfile else ()
+    argv = ("apptainer", "build", "--fix-perms", "--disable-cache", *given)
+    return Command((*argv, file, f"docker://{source}"), env=env)
 
+
+def is_closed(message: str) -> bool:
+    """Whether apptainer could not pull an image because it closes its files to their owner."""
+    return "/rootfs" in message and "permission denied" in message
+
+
+def run(launch: Launch) -> Command:
+    """``apptainer`` for one container, with nothing of the host but what is mounted.
+
+    Apptainer makes a shell script of what an image says of itself: the script expands values, loses
+    all of them for one backquote, and prints them where the image has no program. So we tell
+    apptainer what the image says, and let it ``exec`` that. It ``run``s only what is from no
+    registry.
     Without a network namespace the host's network would be the container's: ``none`` is the only
     other one that users may have. An env file would be read by a shell; these variables, with
     ``--no-eval``, arrive byte for byte.
     """
     libraries = launch.gpus.libraries if launch.gpus else ()
+    config = launch.config
     return Command(
         (
             "apptainer",
             "--silent",
-            "run",
+            "exec" if config else "run",
             "--containall",
             "--no-eval",
             "--writable-tmpfs",
@@ -133,9 +165,10 @@ def run(launch: Launch) -> Command:
             *((f"--home={launch.home}",) if launch.home else ()),
             *_limits(launch),
             *(f"--mount={bind(mount)}" for mount in (*launch.mounts, *_gpu_mounts(launch.gpus))),
+            *(_places(launch, config) if config else ()),
             *launch.options,
             launch.image,
-            *launch.args,
+            *(_program(launch, config) if config else launch.args),
         ),
         env={
             **{f"APPTAINERENV_{name}": value for name, value in _environment(launch).items()},
@@ -154,21 +187,52 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
     if rc != _FAILED or not said:
         return None
     message = said[-1].removeprefix(_FATAL).strip()
-    return 127 if message.startswith(_NO_PROGRAM) else EXIT_OURS, message
+    known = (
+        rc for begin, end, rc in _STATUS if message.startswith(begin) and message.endswith(end)
+    )
+    return next(known, EXIT_OURS), message
+
+
+def _places(launch: Launch, config: ImageConfig) -> list[str]:
+    """Where the program starts; and the directories that podman would make for it.
+
+    Apptainer covers some of the image's directories with empty ones: what lies there is not there.
+    """
+    mounted = tuple(f"{mount.target}/" for mount in launch.mounts)
+    named = dict.fromkeys((config.cwd, *config.volumes))
+    made = [path for path in named if path in config.lacks or path.startswith(_COVERED)]
+    # a comma would be between two directories
+    made = [path for path in made if not f"{path}/".startswith(mounted) and "," not in path]
+    return [
+        *(f"--scratch={path}" for path in made),
+        *([f"--cwd={config.cwd}"] if config.cwd else []),
+    ]
+
+
+def _program(launch: Launch, config: ImageConfig) -> tuple[str, ...]:
+    return words_of(launch.image, config.entrypoint, launch.args or config.cmd)
 
 
 def _environment(launch: Launch) -> Mapping[str, str]:
-    gpus = launch.gpus
+    return {**_of_image(launch.config), **_of_gpus(launch.gpus), **launch.env}
+
+
+def _of_image(config: ImageConfig | None) -> Mapping[str, str]:
+    if config is None:
+        return {}
+    values = {"PATH": PATH, **config.variables}
+    return {n: v for n, v in values.items() if is_shell_name(n) and n not in RESERVED}
+
+
+def _of_gpus(gpus: Gpus | None) -> Mapping[str, str]:
     if gpus is None:
-        return launch.env
+        return {}
     if gpus.edits is not None:
         given = (entry.partition("=") for entry in gpus.edits.env)
-        return {**{name: value for name, _equals, value in given}, **launch.env}
-    if not gpus.names:
-        return launch.env
-    names = ",".join(gpus.names)
+        return {name: value for name, _equals, value in given}
     # its switch gives every GPU of the host: libraries take these
-    return {**dict.fromkeys(_SWITCHES[gpus.kind][1:], names), **launch.env}
+    names = ",".join(gpus.names)
+    return dict.fromkeys(_SWITCHES[gpus.kind][1:], names) if names else {}
 
 
 def _limits(launch: Launch) -> list[str]:

@@ -6,15 +6,14 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md
 
 from __future__ import annotations
 
-from ..errors import CesError, InvalidValue
+from ..errors import InvalidValue
 from ..typed import Any, Iterator, Mapping
 from ..values.bundle import Ground, ImageConfig, Owner
 from ..values.mounts import Mount
 from ..values.resources import Resources
-from .command import Launch
+from .command import PATH, Launch, words_of
 from .oci import Chosen, chosen
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys"),
     *("/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list"),
@@ -72,7 +71,7 @@ def config(
         },
         "root": {"path": ground.root, "readonly": ground.layers is None},
         "hostname": hostname[:63],
-        "mounts": list(_mounts(launch, ground)),
+        "mounts": list(_mounts(launch, ground, wanted.shm_size)),
         "annotations": {"run.oci.keep_original_groups": "1"},
         "linux": linux,
     }
@@ -87,23 +86,18 @@ def _ids(wanted: Chosen, image: ImageConfig) -> tuple[int, int]:
 
 def _command(launch: Launch, image: ImageConfig, wanted: Chosen) -> list[str]:
     """As podman has it: arguments replace CMD, and so does another entry point."""
-    entrypoint = image.entrypoint if wanted.entrypoint is None else (wanted.entrypoint,)
-    default = image.cmd if wanted.entrypoint is None else ()
-    words = [*filter(None, entrypoint), *(launch.args or default)]
-    if not words:
-        raise CesError(
-            f"run {launch.image}",
-            said="the image does not say what to run: it has no ENTRYPOINT and no CMD",
-            hint="give arguments",
-        )
+    if wanted.entrypoint is None:
+        words = words_of(launch.image, image.entrypoint, launch.args or image.cmd)
+    else:  # an empty one is none
+        words = words_of(launch.image, [*filter(None, [wanted.entrypoint])], launch.args)
     for word in words:
         _check_text("an argument", word)
-    return words
+    return list(words)
 
 
 def _environment(launch: Launch, image: ImageConfig, hostname: str) -> list[str]:
-    values = {"PATH": _PATH, "HOSTNAME": hostname, "HOME": launch.home or image.home}
-    values.update(entry.partition("=")[::2] for entry in image.env)
+    values = {"PATH": PATH, "HOSTNAME": hostname, "HOME": launch.home or image.home}
+    values.update(image.variables)
     if launch.home:
         values["HOME"] = launch.home
     values.update(container="oci", **launch.env)
@@ -126,13 +120,13 @@ def _namespaces(launch: Launch) -> tuple[str, ...]:
     return ("user", "mount", "pid", "ipc", "uts", *network)
 
 
-def _mounts(launch: Launch, ground: Ground) -> Iterator[dict[str, Any]]:
+def _mounts(launch: Launch, ground: Ground, shm_size: str) -> Iterator[dict[str, Any]]:
     yield from _root_mounts(ground)
     yield _file_system("/proc", "proc", ["nosuid", "noexec", "nodev"])
     yield _file_system("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"])
     terminals = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     yield _file_system("/dev/pts", "devpts", terminals)
-    memory = ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]
+    memory = ["nosuid", "noexec", "nodev", "mode=1777", f"size={shm_size.rstrip('bB')}"]
     yield _file_system("/dev/shm", "tmpfs", memory)  # noqa: S108  in the container
     yield _file_system("/dev/mqueue", "mqueue", ["nosuid", "noexec", "nodev"])
     if launch.network == "none":
@@ -141,6 +135,8 @@ def _mounts(launch: Launch, ground: Ground) -> Iterator[dict[str, Any]]:
         yield _bind("/sys", "/sys", "nosuid", "noexec", "nodev", "ro")
     for path in ground.temporary:
         yield _file_system(path, "tmpfs", ["nosuid", "nodev", "mode=1777"])
+    for path in ground.volumes:
+        yield _file_system(path, "tmpfs", ["nosuid", "nodev", "tmpcopyup"])
     for name, source in ground.etc:
         yield _bind(source, f"/etc/{name}", "nosuid", "nodev", "ro")
     home = (Mount(launch.home, launch.home),) if launch.home else ()

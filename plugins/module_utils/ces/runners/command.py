@@ -4,12 +4,42 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass, field
-from ..typed import TYPE_CHECKING, Mapping
+from ..errors import CesError
+from ..json_text import loads
+from ..typed import TYPE_CHECKING, Mapping, Sequence
 from ..values.mounts import Mount
 from ..values.resources import Resources
 
 if TYPE_CHECKING:
+    from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for in an image that does not say it, as podman has it."""
+
+
+IMAGE_ERRORS = (
+    ("no image found in", "the image has no variant for this processor: ask its maker for one"),
+    (
+        "no child with platform",
+        "the image has no variant for this processor: ask its maker for one",
+    ),
+    (
+        "exec format error",
+        "the image is for another processor: ask its maker for a variant for this",
+    ),
+    (
+        "unexpectedly received a manifest list",
+        "the image is an index in an index, which apptainer alone takes: ask its maker",
+    ),
+    (
+        "unsupported docker v2s2 media type",
+        "the image has Docker's manifest and layers of another form (zstd), which apptainer alone"
+        " takes: ask its maker to push it in the OCI form",
+    ),
+)
+"""(part of a message in lower case, what to do next), whichever engine says it."""
+_EXEC_REFUSED = '{"msg":"exec container process '
 
 
 @dataclass(frozen=True)
@@ -38,6 +68,7 @@ class Launch:
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
     :param overrides: there is something in ``override_file``.
+    :param config: what the image says of itself, for engines that are told it; None for others.
     """
 
     image: str
@@ -60,6 +91,8 @@ class Launch:
     def override_file(self) -> str:
         """What the engine reads after its own configuration."""
         return f"{self.private}/containers.conf"
+
+    config: ImageConfig | None = None
 
     @property
     def cid_file(self) -> str:
@@ -95,6 +128,33 @@ def cid_file(private: str) -> str:
 def pid_file(private: str) -> str:
     """The file with the engine's process in a run's own directory."""
     return f"{private}/pid"
+
+
+def words_of(image: str, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
+    """The program of a container and its arguments.
+
+    :param cmd: the caller's arguments, or what the image has in their place.
+    :raises CesError: there is nothing to run.
+    """
+    if not entrypoint and not cmd:
+        raise CesError(
+            f"run {image}",
+            said="the image does not say what to run: it has no ENTRYPOINT and no CMD",
+            hint="give arguments",
+        )
+    return (*entrypoint, *cmd)
+
+
+def exec_refused(stderr: str) -> tuple[int, str] | None:
+    """Exit status and what crun says of a program that the kernel will not execute."""
+    last = stderr.rstrip("\n").rpartition("\n")[2]
+    if not last.startswith(_EXEC_REFUSED):
+        return None
+    try:
+        said = str(loads(last)["msg"])
+    except (ValueError, KeyError):
+        return None
+    return (127 if "No such file" in said else 126), said
 
 
 def bind(mount: Mount) -> str:

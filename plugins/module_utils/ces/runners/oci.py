@@ -15,7 +15,7 @@ from ..typed import Any, Sequence
 from ..values.options import Option
 from ..values.resources import Resources
 from . import own_files, podman
-from .command import Command, Launch
+from .command import IMAGE_ERRORS, Command, Launch, exec_refused
 
 _ID = r"\d{1,9}(:\d{1,9})?"
 
@@ -27,6 +27,7 @@ OPTIONS = (
     Option("--user", "-u", values=(_ID,)),
     Option("--entrypoint"),
     Option("--hostname", "-h"),
+    Option("--shm-size", values=(r"\d{1,15}[bkmgBKMG]?",)),
     Option("--read-only", flag=True),
     Option("--rm", flag=True, meaning="own"),
     *podman.OWN_WORDS,
@@ -42,7 +43,8 @@ ERRORS = (
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    ("exec format error", "the image is for another processor architecture"),
+    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
+    *IMAGE_ERRORS,
     (
         "mount `overlay`",
         "nothing can be laid over the image's files where your images are: try --read-only, or the"
@@ -79,6 +81,7 @@ class Chosen:
     user: str | None = None
     entrypoint: str | None = None
     hostname: str | None = None
+    shm_size: str = "64m"
     read_only: bool = False
 
 
@@ -161,6 +164,9 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
 
     crun's own messages come last, from its log.
     """
+    refused = exec_refused(stderr) if rc == 1 else None
+    if refused is not None:
+        return refused
     last = stderr.rpartition("\n{")[2] if "\n{" in stderr else stderr.removeprefix("{")
     if rc != 1 or not last.startswith('"msg"'):
         return None
@@ -180,6 +186,7 @@ def chosen(words: Sequence[str]) -> Chosen:
     """
     known = {
         **{f"--{name}": name for name in ("workdir", "user", "entrypoint", "hostname")},
+        "--shm-size": "shm_size",
         "--read-only": "read_only",
     }
     found: dict[str, Any] = {}

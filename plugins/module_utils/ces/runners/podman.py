@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from ..errors import EXIT_OURS
 from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from . import own_files
-from .command import Command, Launch, bind
+from .command import IMAGE_ERRORS, Command, Launch, bind, exec_refused
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
@@ -81,8 +82,30 @@ ERRORS = (
         "database configuration mismatch",
         "the storage was moved: the administrator runs role container_storage",
     ),
+    (
+        "creating `/",
+        "the image has a link there that leads nowhere: ask its maker for a directory, or use the"
+        " runner oci or apptainer",
+    ),
+    ("cannot find ``", "the image does not say what to run: give arguments"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    ("exec format error", "the image is for another processor architecture"),
+    (
+        "a command that was not found",
+        "the image has no such program: check the arguments and --entrypoint",
+    ),
+    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
+    *IMAGE_ERRORS,
+    (
+        "potentially insufficient uids or gids",
+        "files of the image have owners beyond your range of subordinate ids: use the runner oci or"
+        " apptainer, to which all files are yours, or ask the image's maker",
+    ),
+    (
+        "unpacking failed (error: exit status 1; output: no such file or directory)",
+        "podman cannot make a hard link to a file of another layer: use the runner oci or"
+        " apptainer, or ask the image's maker to put both into one layer",
+    ),
+    ("setrlimit", "your own limit is lower: ulimit -H -a shows what --ulimit can ask for"),
     (
         "unresolvable CDI device",
         "podman does not look where the CDI specification is: the administrator sets cdi_spec_dirs"
@@ -115,6 +138,8 @@ ERRORS = (
 _ERROR = "Error: "
 _RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
 """What podman says first, where it cannot start: that would not help."""
+_NO_PLACE = "crun: creating `/"
+"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -263,10 +288,16 @@ def environment(values: Mapping[str, str]) -> str:
 def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
     """Exit status and what podman says went wrong; None if it was the container that failed.
 
-    The container's own 125 to 127 come without a message of podman's.
+    The container's own 125 to 127 come without a message of podman's. What the image's program is
+    refused for once the container is there, the runtime alone says, and podman ends with 1.
     """
-    said = [line for line in stderr.splitlines() if line.startswith(_ERROR)]
-    return (rc, said[-1].removeprefix(_ERROR)) if rc in (125, 126, 127) and said else None
+    refused = exec_refused(stderr) if rc == 1 else None
+    if refused is not None:
+        return refused
+    said = [line.removeprefix(_ERROR) for line in stderr.splitlines() if line.startswith(_ERROR)]
+    if rc not in (125, 126, 127) or not said:
+        return None
+    return EXIT_OURS if _NO_PLACE in said[-1] else rc, said[-1]
 
 
 def messages(stderr: str) -> str:

@@ -31,6 +31,7 @@ class Runner:
     :param aside: its messages are in a file of their own, ``Launch.aside_file``.
     :param environment: the text of its env file; None where the command itself has the variables.
     :param reserved: variables that its containers cannot be given.
+    :param shell_names: its containers can have only variables that a shell could name.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
     :param cdi: it reads CDI specifications itself; others are told what is in them.
@@ -55,6 +56,7 @@ class Runner:
     aside: bool = False
     files: bool = False
     reserved: tuple[str, ...] = ()
+    shell_names: bool = False
     cdi: bool = False
     gpu_without_spec: bool = False
     conf: bool = False
@@ -87,6 +89,7 @@ RUNNERS: Mapping[str, Runner] = {
         run=apptainer.run,
         files=True,
         reserved=apptainer.RESERVED,
+        shell_names=True,
         gpu_without_spec=True,
     ),
     "oci": Runner(

@@ -62,6 +62,13 @@ class BundleStore:
         """They are directories, which only ces-pull makes."""
         raise InvalidValue("an image of oci", image.path, "it is a file", "name it by its registry")
 
+    def config(self, image: LocalImage) -> ImageConfig | None:
+        """What the image says of itself, kept beside its files."""
+        return None if image.file is None else config_in(image.file)
+
+    def vouch(self, image: ImageRef, digest: str) -> None:
+        """Images are kept by it."""
+
     def forget(self) -> None:
         """Nothing is kept."""
 
@@ -154,12 +161,12 @@ class BundleStore:
     def _unpack(self, room: Transfer, image: ImageRef) -> str:
         """The unpacked image in the transfer's own room."""
         from ..system.oci_layout import image_in_layout
-        from ..system.rootfs import settle_rootfs, user_of_image
+        from ..system.rootfs import make_directories, settle_rootfs, user_of_image
         from ..system.sif import check_architecture
 
         layout, whole = f"{room.directory}/layout", f"{room.directory}/whole"
         said = image_in_layout(layout)
-        check_architecture(str(image), str(said.get("architecture", "")))
+        check_architecture(f"use image {image}", str(said.get("architecture", "")))
         with explained(f"unpack image {image}"):
             os.mkdir(whole, 0o755)
         room.run(oci.unpack(layout, f"{whole}/rootfs"), image, oci.hint, self._system)
@@ -168,6 +175,7 @@ class BundleStore:
             size = settle_rootfs(f"{whole}/rootfs")
             user = user_of_image(f"{whole}/rootfs", said, str(image))
             config = ImageConfig.from_image(said, user, size)
+            make_directories(f"{whole}/rootfs", (config.cwd, *config.volumes))
             write_new(f"{whole}/image.json", dumps(config.as_dict()), 0o644)
             os.chmod(whole, 0o755)  # noqa: S103  whatever the umask: others may run it
         if not (config.entrypoint or config.cmd):

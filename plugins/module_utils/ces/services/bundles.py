@@ -34,7 +34,7 @@ def bundle_for_run(
     :param room: a directory on a disk, for what the container writes.
     """
     layers = None if chosen(launch.options).read_only else room
-    ground = survey(launch, rootfs, launch.private, layers)
+    ground = survey(launch, image, rootfs, launch.private, layers)
     with explained("put the container's root together"):
         lay_out(ground, launch, launch.private)
     return dumps(configuration(launch, image, ground, account), ascii=False)
@@ -48,7 +48,9 @@ def configuration(
     return bundle.config(launch, image, ground, owner, _seccomp())
 
 
-def survey(launch: Launch, rootfs: str, room: str, layers: str | None) -> Ground:
+def survey(
+    launch: Launch, image: ImageConfig, rootfs: str, room: str, layers: str | None
+) -> Ground:
     """What a container's root will be made of; changes nothing.
 
     :param room: the directory that the root will be in.
@@ -69,6 +71,7 @@ def survey(launch: Launch, rootfs: str, room: str, layers: str | None) -> Ground
         layers=layers,
         etc=_names(launch, rootfs, room),
         temporary=_temporary(rootfs) if layers is None else (),
+        volumes=_volumes(launch, image, rootfs) if layers is None or not _is_ours(rootfs) else (),
     )
 
 
@@ -129,6 +132,17 @@ def _open_up(rootfs: str, upper: str) -> None:
 
 def _temporary(rootfs: str) -> tuple[str, ...]:
     return tuple(path for path in _TEMPORARY if _is_really(rootfs, path, stat.S_ISDIR))
+
+
+def _volumes(launch: Launch, image: ImageConfig, rootfs: str) -> tuple[str, ...]:
+    """The image's volumes that would be read-only, but for what is mounted there anyway."""
+    taken = (*_KERNELS_OWN, *(mount.target for mount in launch.mounts))
+    return tuple(
+        path
+        for path in image.volumes
+        if not any(f"{path}/".startswith(f"{place}/") for place in (*taken, *_TEMPORARY))
+        and _is_really(rootfs, path, stat.S_ISDIR)
+    )
 
 
 def _names(launch: Launch, rootfs: str, room: str) -> tuple[tuple[str, str], ...]:

@@ -124,11 +124,11 @@ def _settle(
     plan: Plan, image: LocalImage, path: str, copy: bool, system: System
 ) -> tuple[Ground, str]:
     """What the bundle is made of, and the text of its configuration."""
-    launch = _launch(plan, path)
-    ground = survey(launch, f"{image.file}/rootfs", path, layers=None)
+    launch, said = _launch(plan, path), config_in(str(image.file))
+    ground = survey(launch, said, f"{image.file}/rootfs", path, layers=None)
     if copy:
         ground = replace(ground, rootfs=f"{path}/rootfs")
-    config = configuration(launch, config_in(str(image.file)), ground, system.account)
+    config = configuration(launch, said, ground, system.account)
     config["annotations"][_NOTE] = image.digests[0]
     return ground, json.dumps(config, ensure_ascii=False, indent=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue, RefusedByPolicy
-from ..runners.command import Launch
+from ..runners.command import Launch, words_of
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
@@ -20,10 +20,11 @@ from ..values.policy import OptionChanges, Policy
 from ..values.quantities import cpu_count, duration_seconds, memory_bytes, spell_bytes
 from ..values.resources import Resources
 from ..values.spec import RunSpec
-from ..values.words import check_env
+from ..values.words import check_env, is_shell_name
 
 if TYPE_CHECKING:
     from ..system.allocation import Allocation
+    from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
 _UNSEEN = (
@@ -45,6 +46,7 @@ class Plan:
     :param limitable: this host can limit what the user's containers take.
     :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     :param override: the text of the engine's configuration that is read last, or nothing.
+    :param config: what the image says of itself, for engines that are told it.
     """
 
     spec: RunSpec
@@ -64,6 +66,7 @@ class Plan:
     limitable: bool = True
     gpus: Gpus | None = None
     override: str = ""
+    config: ImageConfig | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -102,6 +105,7 @@ class Plan:
             limitable=self.limitable,
             gpus=self.gpus,
             overrides=bool(self.override),
+            config=self.config,
         )
 
     def resources_record(self) -> dict[str, Any]:
@@ -181,6 +185,20 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         gpus=gpus,
         override=override,
     )
+
+
+def with_image(plan: Plan, config: ImageConfig | None) -> Plan:
+    """The plan, and what its image says of itself.
+
+    :raises CesError: neither the image nor the caller says what to run.
+    """
+    if config is None:
+        return plan
+    if not any(word.startswith("--entrypoint=") for word in plan.options):
+        words_of(str(plan.spec.image), config.entrypoint, plan.spec.args or config.cmd)
+    lost = [name for name in config.variables if not _can_have(plan.runner, name)]
+    warning = f"{plan.runner.engine} passes over variables of the image: {', '.join(lost)}"
+    return replace(plan, config=config, warnings=(*plan.warnings, *([warning] if lost else [])))
 
 
 def _configuration(system: System) -> tuple[str, tuple[str, ...]]:
@@ -278,14 +296,22 @@ def _with_own_words(spec: RunSpec, given: Given) -> RunSpec:
     return replace(spec, **said) if said else spec
 
 
+def _can_have(runner: Runner, name: str) -> bool:
+    return not runner.shell_names or is_shell_name(name)
+
+
 def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]:
-    for name in runner.reserved:
-        if name in values:
+    for name in values:
+        if name in runner.reserved or not _can_have(runner, name):
             raise InvalidValue(
                 f"a variable of a container under {runner.engine}",
                 name,
-                f"{runner.engine} keeps that name for itself",
-                "use another name, or set it in the container",
+                (
+                    f"{runner.engine} keeps that name for itself"
+                    if name in runner.reserved
+                    else f"{runner.engine} passes on only names of letters, digits and _"
+                ),
+                "use another name, another runner, or set it in the container",
             )
     return check_env(values)
 

@@ -13,12 +13,15 @@ from ..runners.command import Command, Launch
 from ..system.files import read_json, write_atomic
 from ..system.process import Finished, Streams
 from ..system.system import System
-from ..typed import AbstractContextManager, Any, Sequence
+from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_form
 from ..values.spec import Credentials
 from .store import LocalImage
 from .transfer import transfer
+
+if TYPE_CHECKING:
+    from .podman_digests import Digests
 
 _LISTING = 64 * 1024 * 1024
 """Bytes of a listing of images that are read: thousands of them."""
@@ -49,6 +52,7 @@ class PodmanStore:
         noted = answers.note()
         found = self._inspect(str(image))
         if found is not None:
+            found = _digests(noted).apply(found, image)
             answers.put(str(image), found, noted)
         return found
 
@@ -57,6 +61,15 @@ class PodmanStore:
         raise InvalidValue(
             "an image of podman", image.path, "it is a file", "name it by its registry"
         )
+
+    def config(self, image: LocalImage) -> None:
+        """podman itself reads what an image says."""
+
+    def vouch(self, image: ImageRef, digest: str) -> None:
+        """Keep the image's digest beside podman's images: podman does not know it."""
+        answers = _Answers(self._system)
+        if _digests(answers.note()).keep(image, digest):
+            answers.forget()
 
     def forget(self) -> None:
         """Ask podman anew from now on."""
@@ -86,7 +99,9 @@ class PodmanStore:
             auth_file(credentials, (image, source), account) as authfile,
         ):
             command = podman.pull(str(image), authfile, room.directory)
-            return room.run(command, image, podman.hint, self._system)
+            argv = room.run(command, image, podman.hint, self._system)
+        self.vouch(image, digest)
+        return argv
 
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
         """podman itself keeps an image that a container is made of."""
@@ -95,7 +110,9 @@ class PodmanStore:
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""
         finished = ask(self._system, podman.image_list(), "for its images")
-        return [_from_listing(raw) for raw in loads(finished.stdout or "[]") if raw.get("Names")]
+        digests = _digests(_Answers(self._system).note())
+        named = [raw for raw in loads(finished.stdout or "[]") if raw.get("Names")]
+        return [image for raw in named for image in digests.apart(_from_listing(raw))]
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name from storage, and its data with the last name.
@@ -112,6 +129,7 @@ class PodmanStore:
         self._system.process.run(podman.image_remove(str(image))).check(
             f"remove image {image}", hint="a run may be using it: ces-runs lists them"
         )
+        _digests(_Answers(self._system).note()).keep(image, None)
 
     def _temporary(self) -> str:
         """Where podman unpacks what it fetches: the administrator chose a disk with room."""
@@ -133,6 +151,14 @@ class PodmanStore:
             architecture=raw["architecture"],
             os=raw["os"],
         )
+
+
+def _digests(noted: dict[str, Any]) -> Digests:
+    """What is kept beside podman's list of images: ``STORAGE/DRIVER-images/images.json``."""
+    # a run whose image podman was asked for before needs none of it
+    from .podman_digests import Digests
+
+    return Digests(os.path.dirname(os.path.dirname(noted["list"])) if noted else None)
 
 
 _ABSENT = ("no such image", "image not known")

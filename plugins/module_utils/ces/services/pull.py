@@ -63,6 +63,8 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
     here = store.find(image)
     previous = here.digest_of(image, remote) if here else None
     if previous == remote and not spec.force:
+        if not check_only:
+            store.vouch(image, remote)
         return Pulled(False, here, remote, previous)
     registry.check_size(system.policy.image_size_limit)
     if check_only:

@@ -24,16 +24,16 @@ from ..system.files import (
 )
 from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
-from ..system.signals import StopSignals, exit_status
+from ..system.signals import StopSignals, exit_status, stop_signal
 from ..system.system import System
-from ..typed import Iterator
+from ..typed import Iterator, Sequence
 from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
 from .clean import TIME_OVER, clear_away, private_path, state_when_stopped, sweep_others
 from .images import store_of
-from .plan import Plan, plan_run
+from .plan import Plan, plan_run, with_image
 from .store import LocalImage
 
 TIMEOUT_STATUS = 124
@@ -64,11 +64,7 @@ def run_container(spec: RunSpec, system: System) -> Ran:
     """
     with StopSignals() as signals:
         system.process.signals = signals
-        plan = plan_run(spec, system)
-        for warning in plan.warnings:
-            system.tell(f"warning: {warning}")
-        sweep_others(system)
-        image = ensure_image(spec, system)
+        plan, image = _ready(spec, system)
         return _run(plan, image, system)
 
 
@@ -82,8 +78,34 @@ def planned(spec: RunSpec, system: System) -> RunRecord:
     # not private_path(), which would make the directory above it
     private = f"{system.account.runtime_base}/ces/run-{number}"
     here = _in_storage(spec, system)
+    if here is not None:
+        plan = with_image(plan, store_of(spec.runner, system).config(here))
     image = (here and here.file) or str(spec.image)
     return _record(plan, plan.launch(number, system.account.home, private, image), here, system)
+
+
+def _ready(
+    spec: RunSpec, system: System, record: RunRecord | None = None
+) -> tuple[Plan, LocalImage]:
+    """A run of which nothing is left to be refused, and its image.
+
+    :param record: the run's, if it has one already: it gets the warnings.
+    :raises CesError: it was refused, or its image cannot be had.
+    """
+    plan = plan_run(spec, system)
+    if record is not None:
+        record.warnings = plan.warnings
+    _warn(plan.warnings, system)
+    sweep_others(system)
+    image = ensure_image(spec, system)
+    ready = with_image(plan, store_of(spec.runner, system).config(image))
+    _warn(ready.warnings[len(plan.warnings) :], system)
+    return ready, image
+
+
+def _warn(warnings: Sequence[str], system: System) -> None:
+    for warning in warnings:
+        system.tell(f"warning: {warning}")
 
 
 def _in_storage(spec: RunSpec, system: System) -> LocalImage | None:
@@ -131,12 +153,7 @@ def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRec
     :raises CesError: it was refused, or could not be started.
     """
     try:
-        plan = plan_run(spec, system)
-        record.warnings = plan.warnings
-        for warning in plan.warnings:
-            system.tell(f"warning: {warning}")
-        sweep_others(system)
-        image = ensure_image(spec, system)
+        plan, image = _ready(spec, system, record)
     except BaseException as error:
         _close(record, error, system)
         active.save_last(record)
@@ -220,6 +237,7 @@ def _follow(
     """Run the engine to its end, and write down how it went."""
     streams = Streams(
         log=active.log,
+        stop_signal=stop_signal(plan.config.stop_signal if plan.config else ""),
         echo=system.echo,
         timeout=plan.timeout,
         interruptible=True,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from ..blocks import contextmanager, nullcontext
+from ..dataclass import replace
 from ..errors import CesError, RefusedByPolicy
 from ..runners import apptainer
 from ..runners.command import Launch
@@ -18,9 +19,10 @@ from ..system.files import (
     read_text,
     remove_quietly,
 )
-from ..system.sif import check_architecture, sif_architecture
+from ..system.sif import check_architecture, sif_architecture, sif_config, sif_lacks
 from ..system.system import System
 from ..typed import AbstractContextManager, Iterator, Sequence
+from ..values.bundle import ImageConfig
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_second
 from ..values.spec import Credentials
@@ -60,7 +62,7 @@ class SifStore:
         """
         file = os.path.realpath(image.path)
         architecture = sif_architecture(file)
-        check_architecture(image.path, architecture)
+        check_architecture(f"run the image file {image.path}", architecture)
         digest = self._kept.digest_in(file) if self._kept.holds(file) else ""
         if not digest and self._system.policy.sif_files != "any":
             raise RefusedByPolicy(
@@ -69,6 +71,13 @@ class SifStore:
                 hint="pull the image; or the administrator sets sif_files to any in policy.json",
             )
         return self._local(file, None)
+
+    def config(self, image: LocalImage) -> ImageConfig | None:
+        """What the image says of itself: its file holds it, unless it comes from no registry."""
+        return None if image.file is None else _config_in(image.file)
+
+    def vouch(self, image: ImageRef, digest: str) -> None:
+        """Images are kept by it."""
 
     def forget(self) -> None:
         """Nothing is kept."""
@@ -95,7 +104,7 @@ class SifStore:
         unfinished = f"{work}/.{base}.{random_name()}.tmp"
         try:
             argv = self._convert(unfinished, image, source.pinned(digest), credentials)
-            check_architecture(str(image), sif_architecture(unfinished))
+            check_architecture(f"use image {image}", sif_architecture(unfinished))
             self._warn_if_idle(unfinished, image)
             with explained(f"keep image {image}"):
                 os.chmod(unfinished, 0o644)
@@ -143,13 +152,19 @@ class SifStore:
             if login.given and self._version() < _AUTHFILE_SINCE:
                 env.update(zip(_LOGIN_VARIABLES, (login.username, login.password)))
                 authfile = None
-            command = apptainer.pull(file, source, authfile, env)
+            try:
+                command = apptainer.pull(file, source, authfile, env)
+                return room.run(command, image, apptainer.hint, self._system)
+            except CesError as error:
+                if not apptainer.is_closed(error.said):
+                    raise
+            self._system.tell(f"{image} is closed to its owner: trying again with --fix-perms")
+            command = apptainer.pull_opened(file, source, authfile, env)
             return room.run(command, image, apptainer.hint, self._system)
 
     def _warn_if_idle(self, file: str, image: ImageRef) -> None:
-        """An image without ENTRYPOINT and CMD prints its environment and succeeds (1.4.5)."""
-        script = self._system.process.run(apptainer.runscript(file)).stdout.splitlines()
-        if "OCI_ENTRYPOINT=''" in script and "OCI_CMD=''" in script:
+        config = _config_in(file)
+        if config is not None and not (config.entrypoint or config.cmd):
             self._system.tell(
                 f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments"
             )
@@ -194,6 +209,17 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     text = "\n".join(read_text(path, "the certificate") for path in files)
     with passing_file(account.runtime, "ca", text) as bundle:
         yield {"SSL_CERT_FILE": bundle}
+
+
+def _config_in(file: str) -> ImageConfig | None:
+    """The image's user is not looked up: apptainer passes it over."""
+    said = sif_config(file)
+    if said is None:
+        return None
+    config = ImageConfig.from_image({"config": said})
+    lacks = sif_lacks(file, (config.cwd, *config.volumes))
+    # where it cannot be seen what is there, apptainer starts where it usually does
+    return replace(config, cwd="") if lacks is None else replace(config, lacks=lacks)
 
 
 def link_here(file: str, link: str, force: bool) -> None:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from ..dataclass import asdict, dataclass
+from ..dataclass import asdict, dataclass, replace
 from ..runners.command import Launch
-from ..typed import AbstractContextManager, Any, Protocol, Sequence
+from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Protocol, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.spec import Credentials
+
+if TYPE_CHECKING:
+    from ..values.bundle import ImageConfig
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ class LocalImage:
             return remote
         return known[0] if known else None
 
+    def known_by(self, image: ImageRef, digest: str) -> LocalImage:
+        """This, with the one digest by which the image's registry knows it."""
+        prefix = f"{image.name}@"
+        others = tuple(text for text in self.digests if not text.startswith(prefix))
+        return replace(self, digest=digest, digests=(image.pinned(digest), *others))
+
     def as_dict(self) -> dict[str, Any]:
         """For results and for keeping."""
         return asdict(self)
@@ -66,6 +75,12 @@ class Store(Protocol):
 
         :raises CesError: the engine has no such images, or this file is not to be run.
         """
+
+    def config(self, image: LocalImage) -> ImageConfig | None:
+        """What the image says of itself; None if the engine needs nobody who tells it."""
+
+    def vouch(self, image: ImageRef, digest: str) -> None:
+        """Keep in mind that the registry knows the image that is here by this digest."""
 
     def forget(self) -> None:
         """Drop what was found out earlier."""

@@ -79,6 +79,7 @@ class Streams:
     :param keep: bytes of each output, from its end, that are returned.
     :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
     :param watch: asked again and again; what it answers, if anything, is why the command stops.
+    :param stop_signal: what stops it gently in place of SIGTERM; the program passes it on.
     """
 
     log: str | None = None
@@ -91,6 +92,7 @@ class Streams:
     keep: int = TAIL
     pid_file: str | None = None
     watch: Callable[[], str] | None = None
+    stop_signal: int = signal.SIGTERM
 
 
 UNSTREAMED = Streams()
@@ -267,9 +269,15 @@ class _Session:
         self._stopped_by, self._end = told, None
         self._kill_at = now + self._streams.grace
         if self._streams.stop is None:
-            self._child.signal_group(signal.SIGTERM)
+            self._signal_to_stop(self._streams.stop_signal)
         else:
             self._stopper = self._start(self._streams.stop)
+
+    def _signal_to_stop(self, number: int) -> None:
+        if number == signal.SIGTERM:
+            self._child.signal_group(number)
+        else:  # what is beside the container in the group does not know it, and would die
+            os.kill(self._child.pid, number)
 
     def _end_stopper(self) -> None:
         """What it had to stop is over: it has no more to do but to notice."""

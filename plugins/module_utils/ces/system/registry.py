@@ -30,6 +30,8 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+_PLATFORM = ("os", "architecture")
+_INDEXES_MAX = 4
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 _TRIES = 6
 """How often podman asks a registry that is asked too often."""
@@ -83,20 +85,27 @@ class Registry:
         """Bytes that a pull on this machine transfers: the sum of the layers' sizes."""
         try:
             manifest = self._json(self._manifest("GET", self._image.reference))
-            if "manifests" in manifest:
+            for _index in range(_INDEXES_MAX):  # an index may be in an index
+                if "manifests" not in manifest:
+                    break
                 manifest = self._json(self._manifest("GET", self._fitting(manifest)))
-            return sum(_size(layer) for layer in manifest.get("layers", ()))
+            return sum(_size(layer) for layer in manifest["layers"])
         except (AttributeError, KeyError, TypeError, ValueError):
             raise self._error("its manifest is not of a known form") from None
 
     def _fitting(self, index: dict[str, Any]) -> str:
-        """The digest of an index's manifest for this machine."""
+        """The digest of an index's manifest for this machine; engines also take one for any."""
         wanted = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
-        for entry in index["manifests"]:
-            platform = entry.get("platform", {})
-            if (platform.get("os"), platform.get("architecture")) == ("linux", wanted):
-                return str(entry["digest"])
-        raise NotFound(f"use image {self._image}", said=f"it has no variant for linux/{wanted}")
+        platforms = [entry.get("platform") or {} for entry in index["manifests"]]
+        for fits in ({"os": "linux", "architecture": wanted}, {}):
+            for entry, platform in zip(index["manifests"], platforms):
+                if {key: platform[key] for key in _PLATFORM if key in platform} == fits:
+                    return str(entry["digest"])
+        raise NotFound(
+            f"use image {self._image}",
+            said=f"it has no variant for linux/{wanted}",
+            hint=f"ask its maker for one, or use a tag that has one for linux/{wanted}",
+        )
 
     def check_size(self, limit: int | None) -> None:
         """Refuse an image above a site's limit, before anything is transferred."""

@@ -6,13 +6,16 @@ from __future__ import annotations
 import os
 import stat
 
+from ..blocks import suppress
 from ..errors import CesError
-from ..typed import Any, Iterator
+from ..typed import Any, Iterable, Iterator
 from ..values.bundle import user_in
 from .files import TEXT_MAX
 
 PLACES = ("hosts", "resolv.conf")
 """Files in ``/etc`` that say how names of hosts are looked up."""
+_LINKS_MAX = 40
+"""Links on one way that are followed: as many as the kernel follows."""
 _FOR_ALL, _FOR_ALL_TO_ENTER = 0o644, 0o755
 
 
@@ -78,7 +81,8 @@ def user_of_image(rootfs: str, image: dict[str, Any], name: str) -> tuple[int, i
     :raises CesError: its files do not have that user.
     """
     wanted = str((image.get("config") or {}).get("User") or "")
-    found = user_in(wanted, text_in(rootfs, "etc/passwd"), text_in(rootfs, "etc/group"))
+    cwd = str((image.get("config") or {}).get("WorkingDir") or "/")
+    found = user_in(wanted, text_in(rootfs, "etc/passwd"), text_in(rootfs, "etc/group"), cwd)
     if found is None:
         raise CesError(
             f"unpack image {name}",
@@ -88,9 +92,51 @@ def user_of_image(rootfs: str, image: dict[str, Any], name: str) -> tuple[int, i
     return found
 
 
+def make_directories(rootfs: str, paths: Iterable[str]) -> None:
+    """Make the directories of an image that are not in it, as podman does for each container.
+
+    What else is in the way stays: then the container has no such directory.
+    """
+    for path in paths:
+        parts = _inside(rootfs, path)
+        for count in range(1, len(parts) + 1):
+            place = "/".join((rootfs, *parts[:count]))
+            with suppress(FileExistsError, NotADirectoryError):
+                os.mkdir(place)
+                os.chmod(place, _FOR_ALL_TO_ENTER)
+
+
+def _inside(rootfs: str, path: str) -> list[str]:
+    """The parts of a path, with the image's links followed as they lead in a container."""
+    found: list[str] = []
+    ahead = path.split("/")[::-1]
+    links = 0
+    while ahead:
+        part = ahead.pop()
+        if part == "..":
+            del found[-1:]
+        elif part not in ("", "."):
+            found.append(part)
+            target = _target("/".join((rootfs, *found)))
+            if target:
+                links += 1
+                if links > _LINKS_MAX:
+                    return []
+                found = [] if target.startswith("/") else found[:-1]
+                ahead.extend(target.split("/")[::-1])
+    return found
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
 def text_in(rootfs: str, path: str) -> str:
     """Text of a file of the image, empty if there is none; no link leads out of the image."""
-    *parents, name = path.split("/")
+    *parents, name = _inside(rootfs, path) or [""]
     descriptor = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in parents:

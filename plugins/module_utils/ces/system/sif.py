@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The head of a SIF file: whether it is one, and for which processor.
+"""The head of a SIF file: whether it is one, for which processor, what its image says of itself.
 
 Format: https://github.com/apptainer/sif (pkg/sif/sif.go): 32 bytes of launch script, magic
-``SIF_MAGIC`` and NUL, three bytes of version, three of architecture.
+``SIF_MAGIC`` and NUL, three bytes of version, three of architecture; how many descriptors of the
+file's objects there are, and where. A descriptor is 585 bytes, numbers are little endian.
 """
 
 from __future__ import annotations
 
 import os
 
+from ..blocks import suppress
 from ..errors import CesError
+from ..json_text import loads
+from ..typed import TYPE_CHECKING, Any, Iterator, Sequence
 from .files import explained
+from .squashfs import Squashfs, UnknownForm
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 
 _MAGIC_AT = 32
 _MAGIC = b"SIF_MAGIC\0"
@@ -27,6 +36,15 @@ _ARCHITECTURES = {
     b"12": "riscv64",
 }
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_TOTAL_AT, _DESCRIPTORS_AT = 88, 96
+_DESCRIPTOR = 585
+_USED_AT, _OFFSET_AT, _SIZE_AT, _NAME_AT, _EXTRA_AT = 4, 17, 25, 73, 201
+_OBJECTS_MAX = 256
+_PARTITION = 0x4004
+_SQUASHFS, _PRIMARY = 1, 2
+_CONFIG = b"oci-config.json"
+"""The object in which apptainer keeps the configuration of an image that came from a registry."""
+_CONFIG_MAX = 4 * 1024 * 1024
 
 
 def sif_architecture(path: str) -> str:
@@ -45,16 +63,70 @@ def sif_architecture(path: str) -> str:
     return _ARCHITECTURES.get(head[_ARCHITECTURE_AT:], "")
 
 
-def check_architecture(path: str, architecture: str) -> None:
+def sif_config(path: str) -> dict[str, Any] | None:
+    """The ``config`` of the image that a SIF file was made of; None if it was made of none.
+
+    :raises CesError: the file cannot be read, or what it holds is of no known form.
+    """
+    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+        for entry in _objects(stream):
+            if entry[_NAME_AT:_EXTRA_AT].rstrip(b"\0") == _CONFIG:
+                stream.seek(_number(entry, _OFFSET_AT))
+                return _parsed(stream.read(min(_number(entry, _SIZE_AT), _CONFIG_MAX)), path)
+    return None
+
+
+def sif_lacks(path: str, directories: Sequence[str]) -> tuple[str, ...] | None:
+    """Those of the directories that are not in a SIF file; None if that cannot be seen."""
+    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+        for entry in _objects(stream):
+            kind = (_number(entry, _EXTRA_AT, 4), _number(entry, _EXTRA_AT + 4, 4))
+            if _number(entry, 0, 4) == _PARTITION and kind == (_SQUASHFS, _PRIMARY):
+                with suppress(UnknownForm):
+                    files = Squashfs(stream, _number(entry, _OFFSET_AT))
+                    return tuple(name for name in directories if not files.has_directory(name))
+    return None
+
+
+def _objects(stream: BinaryIO) -> Iterator[bytes]:
+    """The descriptors of a file's objects."""
+    head = stream.read(_DESCRIPTORS_AT + 8)
+    stream.seek(_number(head, _DESCRIPTORS_AT))
+    table = stream.read(min(_number(head, _TOTAL_AT), _OBJECTS_MAX) * _DESCRIPTOR)
+    entries = (table[at : at + _DESCRIPTOR] for at in range(0, len(table), _DESCRIPTOR))
+    return (entry for entry in entries if entry[_USED_AT : _USED_AT + 1] == b"\1")
+
+
+def _number(data: bytes, place: int, size: int = 8) -> int:
+    # what is negative would be no place in a file
+    return int.from_bytes(data[place : place + size], "little") & 0x7FFF_FFFF_FFFF_FFFF
+
+
+def _parsed(data: bytes, path: str) -> dict[str, Any]:
+    try:
+        config = loads(data.decode("utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no JSON object")
+    except ValueError as error:
+        raise CesError(
+            f"read the image file {path}",
+            said=f"what it says of its image is of no known form ({error})",
+            hint="the image's file is damaged: ces-rm it and pull it again",
+        ) from None
+    return config
+
+
+def check_architecture(tried: str, architecture: str) -> None:
     """Refuse an image for another processor.
 
+    :param tried: what is refused then.
     :raises CesError: it is for another one.
     """
     machine = os.uname().machine
     here = _MACHINES.get(machine, machine)
     if architecture and architecture != here:
         raise CesError(
-            f"run the image file {path}",
+            tried,
             said=f"it is for {architecture}, and this host is {here}",
             hint=f"ask for a variant of the image for linux/{here}",
         )

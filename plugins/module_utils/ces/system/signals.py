@@ -71,3 +71,15 @@ class StopSignals:
 def exit_status(name: str) -> int:
     """128+N for the signal of that name, as shells have it."""
     return 128 + next(number for number, known in STOP_SIGNALS.items() if known == name)
+
+
+def stop_signal(text: str) -> int:
+    """The number of an image's STOPSIGNAL: ``SIGINT``, ``INT``, ``2``, ``SIGRTMIN+3``.
+
+    SIGTERM where it names none, or one that a program cannot hear.
+    """
+    name, plus, more = text.strip().upper().removeprefix("SIG").partition("+")
+    number = int(name) if name.isdecimal() else int(getattr(signal, f"SIG{name}", 0))
+    number += int(more) if plus and more.isdecimal() else 0
+    heard = 0 < number <= signal.SIGRTMAX and number not in (signal.SIGKILL, signal.SIGSTOP)
+    return number if heard else signal.SIGTERM

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an OCI runtime makes a container of: the image's wishes and files, the user."""
+"""What a container is made of: what the image says of itself, its files, the user."""
 
 from __future__ import annotations
 
-from ..dataclass import asdict, dataclass
+from ..dataclass import asdict, dataclass, fields
 from ..errors import CesError
 from ..typed import Any, Mapping
 from .image_config import are_texts, id_in, is_count, is_text
@@ -13,9 +13,13 @@ from .image_config import are_texts, id_in, is_count, is_text
 class ImageConfig:
     """What an image says of itself, with its user looked up in its own files.
 
+    :param cwd: its working directory.
     :param uid: what its user is in the container, likewise ``gid``; 0 where it names none.
     :param home: that user's home directory in the image.
     :param size: bytes that it takes on disk.
+    :param volumes: directories that a container can write to, whatever it may not write to.
+    :param stop_signal: the signal that ends its program gently, as the image spells it.
+    :param lacks: those of these directories that are not among its files.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -28,6 +32,14 @@ class ImageConfig:
     architecture: str = ""
     os: str = "linux"
     size: int = 0
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Its environment; of two entries of one name the last one counts, as podman has it."""
+        return {name: value for name, _equals, value in (e.partition("=") for e in self.env)}
 
     def as_dict(self) -> dict[str, Any]:
         """For keeping beside the files."""
@@ -42,9 +54,12 @@ class ImageConfig:
         try:
             if not isinstance(raw, dict):
                 raise TypeError("it is no JSON object")
+            # a newer version of ours may have kept more
+            known = {field.name for field in fields(cls)}
             values: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else value
                 for key, value in raw.items()
+                if key in known
             }
             _check_kinds(values, cls())
             return cls(**values)
@@ -55,7 +70,7 @@ class ImageConfig:
 
     @classmethod
     def from_image(
-        cls, raw: Mapping[str, Any], ids: tuple[int, int, str], size: int
+        cls, raw: Mapping[str, Any], ids: tuple[int, int, str] = (0, 0, "/"), size: int = 0
     ) -> ImageConfig:
         """From an image's configuration, as the OCI image specification has it.
 
@@ -73,6 +88,8 @@ class ImageConfig:
             architecture=str(raw.get("architecture", "")),
             os=str(raw.get("os", "linux")),
             size=size,
+            volumes=_places(config.get("Volumes")),
+            stop_signal=str(config.get("StopSignal") or ""),
         )
 
 
@@ -86,6 +103,7 @@ class Ground:
     :param layers: directory for what the container writes, on a disk; None for a read-only root.
     :param etc: files that lie in the container's ``/etc``: name and path on the back-end.
     :param temporary: directories of the image that are memory in a container with such a root.
+    :param volumes: directories of the image that are memory with a copy of what they hold.
     """
 
     rootfs: str
@@ -95,6 +113,7 @@ class Ground:
     layers: str | None = None
     etc: tuple[tuple[str, str], ...] = ()
     temporary: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,10 +124,12 @@ class Owner:
     gid: int
 
 
-def user_in(text: str, passwd: str, group: str) -> tuple[int, int, str] | None:
+def user_in(text: str, passwd: str, group: str, cwd: str = "/") -> tuple[int, int, str] | None:
     """The ids and the home of an image's ``User`` (``name``, ``uid``, either with ``:group``).
 
     :param passwd: text of the image's own file, likewise ``group``.
+    :param cwd: the image's working directory: the home of a number that has no other, as podman
+        has it.
     :returns: None if the files do not have the name.
     """
     user, _colon, named_group = text.partition(":")
@@ -123,7 +144,8 @@ def user_in(text: str, passwd: str, group: str) -> tuple[int, int, str] | None:
         gid = id_in(found[2]) if found and number is None else number
     if uid is None or gid is None:
         return None
-    return uid, gid, (entry[5] if entry and entry[5].startswith("/") else "/")
+    nowhere = cwd if text and entry is None else "/"
+    return uid, gid, (entry[5] if entry and entry[5].startswith("/") else nowhere)
 
 
 def _check_kinds(values: Mapping[str, Any], example: ImageConfig) -> None:
@@ -143,6 +165,13 @@ _KINDS = {tuple: are_texts, str: is_text, int: is_count}
 def _rows(text: str, fields: int) -> list[list[str]]:
     rows = (line.split(":") for line in text.splitlines())
     return [row for row in rows if len(row) >= fields and id_in(row[2]) is not None]
+
+
+def _places(raw: object) -> tuple[str, ...]:
+    """Directories by their shortest names; what is none is left out."""
+    named = raw if isinstance(raw, (dict, list)) else ()
+    parts = [[part for part in str(name).split("/") if part not in ("", ".")] for name in named]
+    return tuple(sorted({f"/{'/'.join(path)}" for path in parts if path and ".." not in path}))
 
 
 def _words(raw: object) -> tuple[str, ...]:

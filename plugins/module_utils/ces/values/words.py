@@ -27,6 +27,10 @@ _WORD = r"""(?xs)
 _ENV_LINE_MAX = 64 * 1024
 """Bytes of a line of an env file that podman does not read any more."""
 ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+CONTAINER_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_.\-]*"
+"""What ``is_env_name`` says, for the web form."""
+_NAME_FORM = "a name has letters, digits, _ . and -, and begins with a letter or _"
+_ALSO_IN_NAMES = str.maketrans(".-", "__")
 _REFERENCE = rf"\$\{{(?P<name>{ENV_NAME})\}}"
 # both at once, so that \${HOME} stays literal
 _IN_DOUBLE = rf'\\(?P<escaped>[$`"\\]|\r?\n)|{_REFERENCE}'
@@ -112,9 +116,13 @@ def parse_env(
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = line.lstrip().partition("=")
-        if not equals or not is_env_name(name):
+        if not equals:
             raise InvalidValue(
                 what, f"line {number}", "it is not NAME=value", "write one NAME=value per line"
+            )
+        if not is_env_name(name):
+            raise InvalidValue(
+                what, f"line {number}", "what stands before = is no name of a variable", _NAME_FORM
             )
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]
@@ -122,9 +130,14 @@ def parse_env(
     return check_env(values, what)
 
 
-def is_env_name(name: str) -> bool:
-    """Whether a variable can have that name: what ``ENV_NAME`` says."""
+def is_shell_name(name: str) -> bool:
+    """Whether a shell can name a variable so: what ``ENV_NAME`` says."""
     return name.isascii() and name.isidentifier()
+
+
+def is_env_name(name: str) -> bool:
+    """Whether a container's variable can have that name: ``discovery.type`` is one, too."""
+    return is_shell_name(name.translate(_ALSO_IN_NAMES)) and name[0] not in ".-"
 
 
 def encoded(text: str) -> bytes | None:
@@ -139,9 +152,7 @@ def check_env(values: Mapping[str, str], what: str = "the environment") -> dict[
     """Refuse names that are no names, and values that no engine's env file can carry."""
     for name, value in values.items():
         if not is_env_name(name):
-            raise InvalidValue(
-                what, name, "it is no name of a variable", "use letters, digits and _"
-            )
+            raise InvalidValue(what, name, "it is no name of a variable", _NAME_FORM)
         line = encoded(f"{name}={value}")
         if line is None or any(char in value for char in "\n\r\0"):
             raise InvalidValue(

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put images into this host's registry as builders of all sorts make them; answers their digests.
+
+registry: host:port; ca: its authority's certificate; authorization;
+base: path and tag of the image whose layers they have;
+images: a list of such: name: path and tag; config: what is different in its configuration (null
+removes a key); about: the same for what stands beside the configuration; files: what a layer on top
+has, a list of name, and of mode, owner, text, link or same (a hard link); annotations: of the
+manifest; form: its media type; index: how many indexes are around it; plain: without platforms.
+"""
+
+import hashlib
+import http.client
+import io
+import json
+import ssl
+import sys
+import tarfile
+from urllib.parse import urlsplit
+
+asked = json.loads(sys.stdin.readline())
+context = ssl.create_default_context(cafile=asked["ca"])
+connection = http.client.HTTPSConnection(asked["registry"], context=context)
+OCI = "application/vnd.oci.image"
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+
+
+def ask(method, path, body=b"", **headers):
+    headers = {"Authorization": asked["authorization"], **headers}
+    connection.request(method, path, body, headers)
+    response = connection.getresponse()
+    said = response.read()
+    assert response.status in (200, 201, 202), (method, path, response.status, said)
+    return response, said
+
+
+def push_blob(path, data):
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    response, _said = ask("POST", f"/v2/{path}/blobs/uploads/")
+    place = urlsplit(response.getheader("Location"))
+    ask("PUT", f"{place.path}?{place.query}&digest={digest}", data)
+    return {"digest": digest, "size": len(data)}
+
+
+def push_manifest(path, tag, manifest):
+    data = json.dumps(manifest).encode()
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    headers = {"Content-Type": manifest["mediaType"]}
+    ask("PUT", f"/v2/{path}/manifests/{tag or digest}", data, **headers)
+    return {"mediaType": manifest["mediaType"], "digest": digest, "size": len(data)}
+
+
+def manifest_of(path, tag):
+    accept = f"{OCI}.manifest.v1+json, {DOCKER}"
+    return json.loads(ask("GET", f"/v2/{path}/manifests/{tag}", Accept=accept)[1])
+
+
+def merged(old, new):
+    return {key: value for key, value in {**old, **new}.items() if value is not None}
+
+
+def layer_of(files):
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for file in files:
+            member = tarfile.TarInfo(file["name"].rstrip("/"))
+            data = file.get("text", "").encode()
+            if "link" in file:
+                member.type, member.linkname = tarfile.SYMTYPE, file["link"]
+            elif "same" in file:
+                member.type, member.linkname = tarfile.LNKTYPE, file["same"]
+            elif file["name"].endswith("/"):
+                member.type = tarfile.DIRTYPE
+            member.size, member.mode = len(data), file.get("mode", 0o755)
+            member.uid = member.gid = file.get("owner", 0)
+            tar.addfile(member, io.BytesIO(data))
+    return archive.getvalue()
+
+
+def push(image):
+    path, _colon, tag = image["name"].partition(":")
+    about = merged(base_config, image.get("about", {}))
+    if "config" in image:
+        about["config"] = merged(base_config["config"], image["config"])
+    layers, ids = [], []
+    for layer, diff_id in zip(base["layers"], base_config["rootfs"]["diff_ids"]):
+        layers.append(layer)
+        ids.append(diff_id)
+        ask("POST", f"/v2/{path}/blobs/uploads/?mount={layer['digest']}&from={base_path}")
+    if "files" in image:
+        layer = push_blob(path, layer_of(image["files"]))
+        layers.append({"mediaType": f"{OCI}.layer.v1.tar", **layer})
+        ids.append(layer["digest"])
+    about["rootfs"] = {"type": "layers", "diff_ids": ids}
+    about.pop("history", None)
+    config = push_blob(path, json.dumps(about).encode())
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": image.get("form", f"{OCI}.manifest.v1+json"),
+        "config": {"mediaType": f"{OCI}.config.v1+json", **config},
+        "layers": layers,
+        **({"annotations": image["annotations"]} if "annotations" in image else {}),
+    }
+    around = image.get("index", 0)
+    pushed = push_manifest(path, None if around else tag, manifest)
+    for left in reversed(range(around)):
+        if not image.get("plain"):
+            pushed["platform"] = {key: about[key] for key in ("os", "architecture")}
+        index = {
+            "schemaVersion": 2,
+            "mediaType": f"{OCI}.index.v1+json",
+            "manifests": [pushed],
+        }
+        pushed = push_manifest(path, None if left else tag, index)
+    return pushed["digest"]
+
+
+base_path, _colon, base_tag = asked["base"].partition(":")
+base = manifest_of(base_path, base_tag)
+base_config = json.loads(
+    ask("GET", f"/v2/{base_path}/blobs/{base['config']['digest']}")[1],
+)
+print(json.dumps({image["name"]: push(image) for image in asked["images"]}))

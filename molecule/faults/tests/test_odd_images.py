@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images as builders of all sorts make them: what can be run runs, of others is said why not."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from conftest import wait_until
+
+RUNNERS = ("podman", "apptainer", "oci")
+REGISTRY = "registry.tre.test:5000"
+# for a processor that this host is not: the kernel looks no further
+FOREIGN = "\x7fELF\x01\x01\x01" + "\0" * 9 + "\x02\0\x28\0\x01\0\0\0" + "\0" * 40
+START = """#!/bin/sh
+echo "$# in $PWD"
+echo x >/data/deep/x && ls /data/deep
+touch /bin/new && ls /bin/new /bin/sh
+"""
+
+IMAGES = {
+    # a program beside its working directory, an empty word, volumes with files and without a place
+    "start": {
+        "config": {
+            "Entrypoint": ["./start", ""],
+            "WorkingDir": "/opt/app",
+            "Volumes": {"/data/deep": {}, "/bin/": {}},
+        },
+        "files": [{"name": "opt/app/"}, {"name": "opt/app/start", "text": START}],
+    },
+    "stop": {
+        "config": {
+            "Entrypoint": ["/bin/sh", "-c"],
+            "Cmd": [
+                "trap 'echo heard; exit' USR1; trap : TERM; echo on; while :; do sleep 0.1; done"
+            ],
+            "StopSignal": "SIGUSR1",
+        },
+    },
+    # as nix makes its root
+    "closed": {
+        "config": {"Entrypoint": ["/bin/echo", "runs"]},
+        "files": [{"name": "./", "mode": 0o555}, {"name": "etc/", "mode": 0o555}],
+    },
+    # as distributions with systemd make theirs
+    "dangling": {
+        "config": {"Entrypoint": ["/bin/echo", "runs"]},
+        "files": [
+            {"name": "etc/resolv.conf", "link": "../run/systemd/resolve/stub-resolv.conf"},
+            {"name": "etc/hosts", "link": "/none/hosts"},
+        ],
+    },
+    "passwd": {
+        "config": {"Entrypoint": ["/bin/id", "-u"], "User": "app"},
+        "files": [
+            {"name": "store/passwd", "text": "app:x:1234:1234::/home/app:/bin/sh\n"},
+            {"name": "etc/passwd", "link": "/store/passwd"},
+        ],
+    },
+    "links": {
+        "config": {"Entrypoint": ["/bin/echo", "runs"]},
+        "files": [{"name": "scratch", "link": "/none/scratch"}],
+    },
+    "foreign": {
+        "about": {"architecture": "arm64"},
+        "config": {"Entrypoint": ["/bin/app"]},
+        "files": [{"name": "bin/app", "text": FOREIGN}],
+    },
+    "foreign-index": {"about": {"architecture": "arm64"}, "index": 1},
+    "index-in-index": {"index": 2},
+    "mixed": {"form": "application/vnd.docker.distribution.manifest.v2+json"},
+    "hard-link": {"files": [{"name": "bin/same", "same": "bin/busybox"}]},
+    "far-owner": {"files": [{"name": "far", "text": "x", "owner": 3_000_000}]},
+}
+
+
+@pytest.fixture(scope="module")
+def researcher(alice, site, push_images):
+    """Alice, who has signed in to a registry that has these images."""
+    login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
+    alice.run(login, stdin=site["testbed_registry_password"]).ok()
+    push_images([{"name": f"tre/{name}:1.0", **image} for name, image in IMAGES.items()])
+    yield alice
+    alice.run(f"podman logout {REGISTRY}").ok()
+
+
+def pulled(user, runner, name):
+    image = f"{REGISTRY}/tre/{name}:1.0"
+    user.command("ces-pull", runner, image).ok()
+    return image
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_program_beside_its_working_directory_that_writes_to_its_volumes(researcher, runner):
+    image = pulled(researcher, runner, "start")
+    said = "1 in /opt/app\nx\n/bin/new\n/bin/sh\n"
+    assert researcher.command("ces-run", runner, image).ok().out == said
+    if runner == "oci":
+        line = shlex.join(["ces-run", "oci", "--opt-file", "/dev/stdin", image])
+        assert researcher.run(line, stdin="--read-only").ok().out == said
+        researcher.run(f"ces-bundle --to start.bundle {image}").ok()
+        crun = "crun --cgroup-manager=disabled run --bundle start.bundle start"
+        assert researcher.run(crun).ok().out == said
+        researcher.run("rm -rf start.bundle").ok()
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, runner):
+    image = pulled(researcher, runner, "stop")
+    number = researcher.last_number() + 1
+    run = researcher.host.start(researcher.name, shlex.join(["ces-run", runner, image]))
+    log = f"cat ~/.local/state/ces/runs/{number}/output.log"
+    wait_until(lambda: researcher.run(log).out == "on\n", "the container")
+    researcher.command("ces-stop", str(number)).ok()
+    assert run.communicate(timeout=60)[0] == "on\nheard\n"
+    assert researcher.record(number)["state"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize(
+    ("name", "says"), [("closed", "runs"), ("passwd", {"apptainer": "2001"}), ("links", "runs")]
+)
+def test_an_image_that_can_be_run_runs(researcher, runner, name, says):
+    done = researcher.command("ces-run", runner, pulled(researcher, runner, name))
+    if (runner, name) == ("podman", "links"):
+        assert done.rc == 125
+        assert "the image has a link there that leads nowhere" in done.err
+        return
+    says = says.get(runner, "1234") if isinstance(says, dict) else says
+    assert done.ok().out == f"{says}\n"
+
+
+@pytest.mark.parametrize("runner", ["podman", "oci"])
+def test_an_image_whose_lists_of_names_are_links_that_lead_nowhere(researcher, runner):
+    image = pulled(researcher, runner, "dangling")
+    assert researcher.command("ces-run", runner, image).ok().out == "runs\n"
+
+
+def test_a_program_for_another_processor_cannot_be_executed(researcher):
+    done = researcher.command("ces-run", "podman", pulled(researcher, "podman", "foreign"))
+    assert done.rc == 126
+    assert "the image is for another processor" in done.err
+
+
+@pytest.mark.parametrize(
+    ("runner", "name", "says"),
+    [
+        *((runner, "foreign-index", "no variant for this processor") for runner in RUNNERS),
+        ("oci", "foreign", "could not use image"),
+        ("apptainer", "dangling", "/etc/resolv.conf is a link that leads nowhere"),
+        ("podman", "index-in-index", "which apptainer alone takes"),
+        ("oci", "index-in-index", "which apptainer alone takes"),
+        ("podman", "mixed", "push it in the OCI form"),
+        ("oci", "mixed", "push it in the OCI form"),
+        ("podman", "hard-link", "a hard link to a file of another layer"),
+        ("podman", "far-owner", "owners beyond your range of subordinate ids"),
+    ],
+)
+def test_an_image_that_an_engine_cannot_have_says_what_to_do(researcher, runner, name, says):
+    done = researcher.command("ces-pull", runner, f"{REGISTRY}/tre/{name}:1.0")
+    assert done.rc == 125
+    assert says in done.err
+
+
+def test_a_limit_above_ones_own_is_told(researcher):
+    line = shlex.join(["ces-run", "podman", "--opt-file", "/dev/stdin", researcher.image])
+    done = researcher.run(line, stdin="--ulimit=nofile=99999999:99999999")
+    assert done.rc in (125, 126)
+    assert "your own limit is lower" in done.err
