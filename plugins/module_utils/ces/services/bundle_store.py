@@ -22,6 +22,7 @@ from ..system.files import (
     explained,
     private_directory,
     read_json,
+    regular,
     remove_quietly,
     remove_tree,
     write_new,
@@ -245,7 +246,7 @@ def _unused(directory: str, tried: str) -> AbstractContextManager[None]:
 @contextmanager
 def _locked(directory: str, kind: int, tried: str, said: str) -> Iterator[None]:
     with explained(tried):
-        descriptor = os.open(f"{directory}/image.json", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = regular(f"{directory}/image.json", os.O_RDONLY)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

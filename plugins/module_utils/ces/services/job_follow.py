@@ -14,7 +14,7 @@ from ..blocks import suppress
 from ..dataclass import asdict, dataclass
 from ..errors import EXIT_OURS, Busy, CesError
 from ..system.audit import audit_run
-from ..system.files import remove_tree
+from ..system.files import regular, remove_tree
 from ..system.job_files import JobFiles
 from ..system.process import TAIL
 from ..system.slurm import Job, NoAnswer, Slurm
@@ -283,7 +283,7 @@ def _end(record: RunRecord, before: RunRecord, submitted: Submitted, system: Sys
 def _tail(path: str) -> str:
     """The end of a log, which has both outputs."""
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=regular) as stream:
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
             return stream.read().decode("utf-8", "replace")
     except OSError:

@@ -306,7 +306,7 @@ def _log(path: str | None) -> Iterator[_Log]:
     if path is None:
         yield _Log(None)
         return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with explained(f"write the log {path}"):
         descriptor = os.open(path, flags, 0o600)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from ..errors import CesError
-from .files import explained
+from .files import explained, regular
 
 _MAGIC_AT = 32
 _MAGIC = b"SIF_MAGIC\0"
@@ -34,7 +34,7 @@ def sif_architecture(path: str) -> str:
 
     :raises CesError: the file cannot be read, or is no SIF.
     """
-    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+    with explained(f"read the image file {path}"), open(path, "rb", opener=regular) as stream:
         head = stream.read(_ARCHITECTURE_AT + 2)
     if head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
         raise CesError(
