@@ -64,6 +64,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         seen["modes"] = [stat.S_IMODE(p.stat().st_mode) for p in (private, private / "env")]
         seen["state"] = ready.system.records.load(1).state
         seen["log"] = streams.log
+        seen["kill"] = streams.kill(10).argv
         (ready.home / "scratch-1" / "left").touch()
         (ready.home / "outputs-1" / "result").touch()
         return Finished(command.argv, 0, "out", "err")
@@ -91,6 +92,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         "modes": [0o700, 0o600],
         "state": "RUNNING",
         "log": f"{home}/.local/state/ces/runs/1/output.log",
+        "kill": ("podman", "kill", "--signal=10", f"--cidfile={private}/cid"),
     }
     assert (ran.stdout, ran.stderr) == ("out", "err")
     record = ready.system.records.load(1)

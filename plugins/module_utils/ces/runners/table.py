@@ -31,6 +31,8 @@ class Runner:
     :param reserved: variables that its containers cannot be given.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
+    :param kill: sends a signal to a container's first process, by the file with its id; None where
+        the engine's process passes signals on.
     :param cdi: it reads CDI specifications itself; others are told what is in them.
     :param gpu_without_spec: it can give GPUs where no CDI specification is installed.
     :param delete: removes a directory in which its containers left files of other ids, if they can.
@@ -45,6 +47,7 @@ class Runner:
     run: Callable[[Launch], Command]
     environment: Callable[[Mapping[str, str]], str] | None = None
     stop: Callable[[str], Command] | None = None
+    kill: Callable[[str, int], Command] | None = None
     remove: Callable[[str], Command] | None = None
     delete: Callable[[str], Command] | None = None
     check: Callable[[Sequence[str], Resources], None] | None = None
@@ -66,6 +69,7 @@ RUNNERS: Mapping[str, Runner] = {
         run=podman.run,
         environment=podman.environment,
         stop=podman.stop,
+        kill=podman.kill,
         remove=podman.remove,
         delete=podman.delete,
         cdi=True,
