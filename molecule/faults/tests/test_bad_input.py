@@ -235,7 +235,6 @@ def test_a_name_that_is_taken_is_refused_and_the_other_container_lives_on(alice)
     "place",
     [
         ".local/state/ces/runs/{}/run.json",
-        ".local/state/ces/runs/{}/output.log",
         ".local/state/ces/counter",
         ".local/state/ces/jobs/{}",
         ".config/containers/auth.json",
