@@ -229,3 +229,27 @@ def test_a_name_that_is_taken_is_refused_and_the_other_container_lives_on(alice)
     assert len(alice.containers()) == 1
     alice.command("ces-stop", str(number)).ok()
     assert alice.left() == {}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".local/state/ces/runs/{}/run.json",
+        ".local/state/ces/counter",
+        ".local/state/ces/jobs/{}",
+        ".config/containers/auth.json",
+    ],
+)
+def test_a_fifo_in_the_place_of_ones_own_file_keeps_nobody_waiting(alice, place):
+    """It would be waited for, and SIGTERM would not end that."""
+    alice.command("ces-run", "podman", alice.image).ok()
+    path = place.format(alice.last_number())
+    kept = f"mkdir -p $(dirname {path}); if [ -e {path} ]; then mv {path} kept; fi"
+    alice.run(f"{kept}; mkfifo {path}").ok()
+    try:
+        for command in ("ces-runs", "ces-clean", f"ces-run podman {alice.image}"):
+            assert alice.run(f"timeout 20 {command}").rc in (0, 125), command
+        assert alice.run(f"timeout 20 ces-pull podman --force {alice.image}").rc == 125
+    finally:
+        alice.run(f"rm {path}; if [ -e kept ]; then mv kept {path}; fi").ok()
+    alice.command("ces-run", "podman", alice.image).ok()

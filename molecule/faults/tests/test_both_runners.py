@@ -14,6 +14,7 @@ import shlex
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from remote import wait_until
 
 RUNNERS = ("podman", "apptainer", "oci")
 REGISTRY = "registry.tre.test:5000"
@@ -166,6 +167,46 @@ def test_a_program_that_is_not_there_or_cannot_be_executed(researcher, runner, p
 def test_standard_input_is_empty(researcher, runner):
     line = shlex.join(["ces-run", runner, SHELL, "cat; echo end"])
     assert researcher.run(line, stdin="input").ok().out == "end\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_signals_reach_the_containers_first_process_and_the_run_goes_on(researcher, runner):
+    """As `podman run` has it: what is no request to stop is the container's (a checkpoint, say)."""
+    names = ("USR1", "USR2", "ALRM", "XCPU", "ABRT", "40", "USR1")
+    traps = "; ".join(f"trap 'echo got {name}' {name}" for name in {*names})
+    script = f"{traps}; trap 'exit 7' PWR; echo ready; while :; do sleep 0.1; done"
+    number = researcher.last_number() + 1
+    line = shlex.join(["ces-run", runner, SHELL, script])
+    child = researcher.host.start(researcher.name, f"{line}; echo status $?")
+
+    def said():
+        return researcher.run(f"cat ~/.local/state/ces/runs/{number}/output.log").out.splitlines()
+
+    wait_until(lambda: "ready" in said(), "the container's program")
+    pid = researcher.record(number)["pid"]
+    for count, name in enumerate(names, 1):
+        researcher.run(f"kill -{name} {pid}").ok()
+        wait_until(lambda: len(said()) > count, f"{name} to arrive")  # noqa: B023
+    researcher.run(f"kill -PWR {pid}").ok()
+    out, err = child.communicate(timeout=30)
+    assert said() == ["ready", *(f"got {name}" for name in names)]
+    assert "status 7" in out and "the container exited with 7" in err
+    assert researcher.left() == {}
+
+
+@pytest.mark.parametrize("runner", ["podman", "oci"])
+def test_a_signal_for_the_container_at_any_moment_does_not_end_the_run(researcher, runner):
+    """From before we can hear it, when it ends the command and there is no run, to the end."""
+    before = researcher.last_number()
+    argv = ["ces-run", runner, SHELL, "sleep 0.2"]
+    delays = [0.05 * step for step in range(16)]
+    statuses = researcher.host.ask(
+        researcher.name, "kill_each", argv=argv, signal=10, delays=delays
+    )
+    numbers = range(before + 1, researcher.last_number() + 1)
+    assert {*statuses} <= {0, -10}
+    assert len(numbers) == statuses.count(0) > 0
+    assert {researcher.record(number)["state"] for number in numbers} == {"COMPLETED"}
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

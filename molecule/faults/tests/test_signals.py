@@ -14,7 +14,7 @@ import pytest
 import yaml
 from conftest import ANSIBLE_ENVIRONMENT, TOP, User, ansible_playbook, wait_until
 
-STATUS = {"TERM": 143, "INT": 130, "HUP": 129}
+STATUS = {"TERM": 143, "INT": 130, "HUP": 129, "QUIT": 131}
 
 
 def signal_run(user: User, number: int, name: str) -> None:
@@ -40,6 +40,19 @@ def test_a_signal_to_ces_run_stops_the_container_and_clears_away(alice, name):
     record = alice.record(number)
     assert (record["state"], record["rc"]) == ("CANCELLED", STATUS[name])
     assert "Ended by SIGTERM" in out, "the container was stopped gently"
+    assert alice.left() == {}
+
+
+def test_ctrl_z_does_not_suspend_who_watches_the_time(alice):
+    """A shell with job control: only such a shell's jobs can be suspended."""
+    line = shlex.join(["ces-run", "podman", "--timeout", "3s", alice.image, "-d", "60"])
+    number = alice.last_number() + 1
+    child = alice.host.start(alice.name, f"set -m; {line} & wait $!; echo status $?")
+    wait_until(alice.containers, "the container")
+    signal_run(alice, number, "TSTP")
+    out, err = child.communicate(timeout=30)
+    assert "status 124" in out
+    assert "TIMEOUT: it ran longer than the timeout of 3 s" in err
     assert alice.left() == {}
 
 
@@ -133,8 +146,9 @@ def test_an_engine_that_is_killed_is_told_and_leaves_nothing(alice):
 class Task:
     """A playbook that runs one long container as a task."""
 
-    def __init__(self, user: User, directory: Path) -> None:
-        task = {"tre.ces.ces_run": {"image": user.image, "args": ["-d", "60"]}}
+    def __init__(self, user: User, directory: Path, **params: object) -> None:
+        params = params or {"args": ["-d", "60"]}
+        task = {"tre.ces.ces_run": {"image": user.image, **params}}
         play = {"hosts": "ces_backends", "gather_facts": False, "tasks": [task]}
         play |= {"become": True, "become_user": user.name}
         file = directory / "play.yml"
@@ -165,6 +179,18 @@ def test_a_signal_to_the_module_stops_the_container_and_clears_away(alice, tmp_p
     assert f"CANCELLED: stopped by SIG{name}" in said
     assert alice.record(task.number)["state"] == "CANCELLED"
     assert alice.left() == {}
+
+
+def test_a_signal_to_the_module_reaches_the_container(alice, tmp_path):
+    script = "trap 'echo saved; exit 0' USR1; echo ready; while :; do sleep 0.1; done"
+    task = Task(alice, tmp_path, options=["--entrypoint=/bin/sh"], args=["-c", script])
+    log = f"~/.local/state/ces/runs/{task.number}/output.log"
+    wait_until(lambda: "ready" in alice.run(f"cat {log}").out, "the container's program")
+    signal_run(alice, task.number, "USR1")
+    said = task.said()
+    assert task.process.returncode == 0, said
+    assert alice.record(task.number)["state"] == "COMPLETED"
+    assert alice.run(f"cat {log}").ok().out == "ready\nsaved\n"
 
 
 def test_after_sigkill_to_the_module_the_next_run_clears_away(alice, tmp_path):

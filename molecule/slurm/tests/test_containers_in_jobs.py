@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from conftest import NODES, SITE, Cluster, User
@@ -192,27 +193,81 @@ def test_podman_of_a_cancelled_job_leaves_nothing_and_others_stay(
     assert state["Running"] is True
 
 
+TOLD = "trap 'echo told; exit 0' TERM; echo ready; while :; do sleep 0.2; done"
+"""A container that does what SIGTERM asks for."""
+
+
+def ces_run(user: User, script: str) -> str:
+    """A line of a batch script, as docs/researcher.md has it: in the script's shell."""
+    user.run("echo --entrypoint=/bin/sh >shell").ok()
+    words = ["ces-run", "podman", "--project=proj1", "--opt-file=shell", user.image, "-c", script]
+    return shlex.join(words)
+
+
+def wait_for_line(user: User, job: int, line: str) -> None:
+    look = f"grep -qsx {line} job-{job}.log"
+    wait_until(lambda: user.run(look).rc == 0, f"job {job} to say {line}", 60)
+
+
+def record_of(user: User, job: int) -> dict[str, Any]:
+    """The record of the run in a job."""
+    records = json.loads(user.run("ces-runs --json").ok().out)
+    (record,) = (one for one in records if one["slurm_job_id"] == str(job))
+    return record
+
+
+def test_a_batch_script_that_is_cancelled_stops_its_container_gently(
+    cluster: Cluster, bob: User
+) -> None:
+    number = bob.sbatch(ces_run(bob, TOLD) + "; echo the shell goes on", "--nodelist=node1")
+    wait_for_line(bob, number, "ready")
+    bob.cancel(number)
+    assert cluster.wait_for_end(number)["JobState"] == "CANCELLED"
+    wait_until_forgotten(bob, number, "node1")
+    assert "\ntold\n" in bob.log(number)
+    record = record_of(bob, number)
+    assert (record["state"], record["rc"]) == ("CANCELLED", 143)
+    assert bob.run(f"ls -d {record['scratch']}").rc != 0
+
+
+def test_slurms_signals_reach_the_container_and_the_job_goes_on(
+    cluster: Cluster, bob: User
+) -> None:
+    """What `sbatch --signal=B:USR1@300` sends by itself: to write a checkpoint in time."""
+    script = "trap 'echo saved' USR1; trap 'exit 3' USR2; echo ready; while :; do sleep 0.2; done"
+    ours = ces_run(bob, script)
+    batch = bob.sbatch(f"exec {ours}", "--nodelist=node1")
+    step = bob.sbatch(f"srun {ours}; exit $?", "--nodelist=node2")
+    for number, to in ((batch, "--batch "), (step, "")):
+        wait_for_line(bob, number, "ready")
+        bob.run(f"scancel --signal=USR1 {to}{number}").ok()
+        wait_for_line(bob, number, "saved")
+        assert cluster.state(number) == "RUNNING"
+        bob.run(f"scancel --signal=USR2 {to}{number}").ok()
+        assert cluster.wait_for_end(number)["ExitCode"] == "3:0"
+        assert (record_of(bob, number)["state"], record_of(bob, number)["rc"]) == ("FAILED", 3)
+
+
 def test_the_time_limit_ends_a_container_too(cluster: Cluster, bob: User) -> None:
-    """Also one of ces-run, which is killed before it can write down how the run ended."""
+    """Also one of ces-run, which may be killed before it can write down how the run ended."""
     container = f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}; sleep 300"
     number = bob.sbatch(container, "--partition=short")
-    bob.run("echo --entrypoint=/bin/sh >shell").ok()
-    ours = f"exec ces-run podman --project=proj1 --opt-file shell {bob.image} -c"
-    run = bob.sbatch(f"{ours} {shlex.quote(STUBBORN)}", "--partition=short")
-    wait_until(lambda: len(names_on(bob, "node2")) == 2, "a container of each job")
-    for job in (number, run):
+    run = bob.sbatch(ces_run(bob, STUBBORN), "--partition=short")
+    gentle = bob.sbatch(ces_run(bob, TOLD), "--partition=short")
+    wait_until(lambda: len(names_on(bob, "node2")) == 3, "a container of each job")
+    for job in (number, run, gentle):
         assert cluster.wait_for_end(job, seconds=150)["JobState"] == "TIMEOUT"
     wait_until(lambda: names_on(bob, "node2") == [], "the containers to go")
-    for job in (number, run):
+    for job in (number, run, gentle):
         wait_until_forgotten(bob, job, "node2")
-    (record,) = (
-        r for r in json.loads(bob.run("ces-runs --json").ok().out) if r["slurm_job_id"] == str(run)
-    )
-    assert (record["state"], record["reason"]) == (
-        "TIMEOUT",
-        "the time that Slurm gave the job was over",
-    )
-    assert bob.run(f"ls -d {record['scratch']}").rc != 0
+    for record in (record_of(bob, run), record_of(bob, gentle)):
+        assert (record["state"], record["reason"]) == (
+            "TIMEOUT",
+            "the time that Slurm gave the job was over",
+        )
+        assert bob.run(f"ls -d {record['scratch']}").rc != 0
+    assert record_of(bob, gentle)["rc"] == 124
+    assert "\ntold\n" in bob.log(gentle)
 
 
 def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -> None:

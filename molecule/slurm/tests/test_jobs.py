@@ -339,6 +339,27 @@ def test_cancelled_while_queued(start: Start, alice: User) -> None:
     all_gone(alice)
 
 
+def test_a_task_of_an_array_that_is_cancelled_while_queued_keeps_nothing_open(
+    start: Start, alice: User
+) -> None:
+    """scontrol says "not found" of it, while it still knows the others."""
+    before = set(records(alice))
+    start(extra=["--hold"], array="0-1", wait=False).result()
+
+    def states() -> dict[str, str]:
+        listed = alice.run("ces-runs --json").ok()
+        assert "warning" not in listed.err
+        new = (run for run in json.loads(listed.out) if run["run_id"] not in before)
+        return {run["slurm_job_id"]: run["state"] for run in new}
+
+    first, second = sorted(states())
+    alice.run(f"scancel {first}").ok()
+    assert states() == {first: "CANCELLED", second: "PENDING"}
+    alice.run(f"scancel {second}").ok()
+    assert states() == {first: "CANCELLED", second: "CANCELLED"}
+    all_gone(alice)
+
+
 @pytest.mark.parametrize("runner", ["apptainer", "oci"])
 def test_cancelled_under_other_engines(start: Start, alice: User, runner: str) -> None:
     before = set(records(alice))

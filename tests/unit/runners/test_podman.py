@@ -84,6 +84,7 @@ def test_resources_become_limits_that_swap_does_not_double(resources, words):
 
 COMMANDS = [
     (podman.stop("/c/cid"), "podman stop --ignore --time=10 --cidfile=/c/cid"),
+    (podman.kill("/c/cid", 10), "podman kill --signal=10 --cidfile=/c/cid"),
     (podman.remove("/c/cid"), "podman rm --force --ignore --time=0 --cidfile=/c/cid"),
     (podman.delete("/home/x/scratch-1"), "podman unshare rm -rf -- /home/x/scratch-1"),
     (podman.pull("r.io/a:1", None), "podman pull r.io/a:1"),

@@ -484,6 +484,22 @@ def test_an_arrays_tasks_share_no_directory(ready):
         jobs.submit_run(shared, JobSpec(array="0-1"), ready.system)
 
 
+def test_a_task_that_was_cancelled_while_it_was_pending_keeps_no_other_run_open(ready):
+    """scontrol answers for it on standard output alone, with status 1; the queue knows it."""
+    jobs.submit_run(SPEC, JobSpec(array="0,2"), ready.system)
+    queue(ready, "40_0|CANCELLED|JobHeldUser|", "40_2|FAILED|None|node1")
+    shown_alone = "JobState=FAILED Reason=None ExitCode=3:0 BatchHost=node1"
+    ready.process.answer("scontrol", stdout=f"JobId=41 {shown_alone}\n")
+    missing = "scontrol --oneliner show job 40_0"
+    ready.process.answer(missing, 1, stdout="Job 40_0 not found\n")
+    second, first = list_runs(ready.system)
+    assert (first.state, first.rc) == ("CANCELLED", 143)
+    assert first.reason.startswith("the job was cancelled before it started (Slurm: CANCELLED")
+    assert (second.state, second.rc) == ("FAILED", 3)
+    assert list((state_of(ready) / "jobs").iterdir()) == []
+    assert ready.said == []
+
+
 # --- listing and stopping ---
 
 

@@ -6,11 +6,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from recording import DIGEST, REGISTRY
+from recording import DIGEST, REGISTRY, BackEnd
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
@@ -27,10 +30,12 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import (
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     list_runs,
+    stop_left_by_task,
     stop_run,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import ActiveRun
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import (
     OptionChanges,
@@ -64,6 +69,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         seen["modes"] = [stat.S_IMODE(p.stat().st_mode) for p in (private, private / "env")]
         seen["state"] = ready.system.records.load(1).state
         seen["log"] = streams.log
+        seen["kill"] = streams.kill(10).argv
         (ready.home / "scratch-1" / "left").touch()
         (ready.home / "outputs-1" / "result").touch()
         return Finished(command.argv, 0, "out", "err")
@@ -92,6 +98,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         "modes": [0o700, 0o600],
         "state": "RUNNING",
         "log": f"{home}/.local/state/ces/runs/1/output.log",
+        "kill": ("podman", "kill", "--signal=10", f"--cidfile={private}/cid"),
     }
     assert (ran.stdout, ran.stderr) == ("out", "err")
     record = ready.system.records.load(1)
@@ -523,6 +530,50 @@ def test_stopping_a_dead_run_sweeps_it(dead):
         stop_run(1, dead.system)
     with pytest.raises(NotFound):
         stop_run(7, dead.system)
+
+
+@dataclass
+class Task:
+    """What a Slurm task started: a run whose process does as it is told, and says so."""
+
+    backend: BackEnd
+    process: subprocess.Popen
+    run: ActiveRun
+
+    @classmethod
+    def started(cls, backend: BackEnd, **variables: str) -> Task:
+        process = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"], **variables})
+        run = backend.system.records.open()
+        record = RunRecord(run.run_id, state="RUNNING", runner="podman", host="host", image=NAME)
+        record.pid = process.pid
+        run.save(record)
+        task = cls(backend, process, run)
+        threading.Thread(target=task._follow, args=(record,)).start()
+        return task
+
+    def _follow(self, record: RunRecord) -> None:
+        record.rc = 128 - self.process.wait()
+        record.state = "CANCELLED"
+        self.run.save_last(record)
+        self.run.finish()
+
+
+def test_a_slurm_task_that_has_ended_has_its_own_runs_stopped(ready):
+    mine = {"SLURM_JOB_ID": "40", "SLURM_PROCID": "0"}
+    task = Task.started(ready, **mine)
+    others = [
+        Task.started(ready, **{**mine, **another})
+        for another in ({"SLURM_JOB_ID": "41"}, {"SLURM_PROCID": "1"}, {"SLURM_STEP_ID": "0"})
+    ]
+    others.append(Task.started(ready))
+    try:
+        account = replace(ready.system.account, environ={**ready.system.account.environ, **mine})
+        (record,) = stop_left_by_task(replace(ready.system, account=account))
+        assert (record.run_id, record.state, record.rc) == (task.run.run_id, "CANCELLED", 143)
+        assert [other.process.poll() for other in others] == [None] * 4
+    finally:
+        for other in (task, *others):
+            other.process.kill()
 
 
 def test_runs_are_listed_the_newest_first_and_by_state(dead):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.child import start
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 
 ENVIRON = {"PATH": os.environ["PATH"]}
 CORE = str(Path(__file__).resolve().parents[3] / "plugins/module_utils")
@@ -60,6 +61,12 @@ def test_signals_that_python_ignores_end_it():
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         assert signal.getsignal(number) == signal.SIG_IGN
         assert not ignored & 1 << number - 1
+
+
+def test_ctrl_z_suspends_it_though_it_does_not_suspend_us():
+    with StopSignals():
+        line = said("sh", "-c", "grep SigIgn /proc/$$/status")
+    assert not int(line.split()[1], 16) & 1 << signal.SIGTSTP - 1
 
 
 def test_how_it_ends_is_known_also_to_a_caller_that_ignores_the_ends_of_children():

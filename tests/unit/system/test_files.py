@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import json
 import os
@@ -131,6 +132,38 @@ def test_readers_see_the_old_text_or_the_new_and_never_a_part(tmp_path):
 
 
 # --- reading ---
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_ordinary_file_is_neither_waited_for_nor_read(tmp_path, make):
+    """A FIFO would be waited for, and no signal would end that; of a device there is no end."""
+    path = str(tmp_path / "run.json")
+    make(path)
+    with pytest.raises(CesError, match=r"run\.json: it is no ordinary file\. .*remove it"):
+        files.read_json(path, "the record")
+    assert files.read_if_there(path) == ""
+    with pytest.raises(CesError, match="Is a directory"):
+        files.read_json(str(tmp_path), "the record")
+
+
+CORE = Path(files.__file__).parents[1]
+NOT_THE_USERS = {
+    *("system/allocation.py", "system/cgroup.py", "system/host/mounts.py"),  # the kernel's
+    *("system/rootfs.py", "system/subids.py"),  # made by us a moment ago; root's
+    "system/host/podman_databases.py",  # whoever calls it says what it may open
+}
+
+
+def test_every_file_of_a_user_is_opened_without_waiting():
+    waiting = []
+    for path in sorted(CORE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "open":
+                continue
+            of_a_process = "/proc/" in ast.unparse(node.args[0])
+            if not of_a_process and "opener" not in [word.arg for word in node.keywords]:
+                waiting.append(str(path.relative_to(CORE)))
+    assert {*waiting} <= NOT_THE_USERS
 
 
 def test_text_is_read_without_a_byte_order_mark_and_from_a_fifo(tmp_path):

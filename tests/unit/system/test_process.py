@@ -39,7 +39,7 @@ def sh(script, **more):
 @pytest.fixture(autouse=True)
 def _signals_are_heard():
     """What runs in the background of a script or under nohup has signals ignored, and so do we."""
-    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    numbers = (*STOP_SIGNALS, signal.SIGTSTP)
     before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
     yield
     for number, handler in before.items():
@@ -393,7 +393,7 @@ def _signal_when(there, number):
     """Send ourselves a signal as soon as a file is there."""
 
     def sender():
-        eventually(there.exists)
+        eventually(there.exists, 30)
         os.kill(os.getpid(), number)
 
     thread = threading.Thread(target=sender)
@@ -415,6 +415,85 @@ def test_a_stop_signal_stops_what_may_be_interrupted(process, tmp_path, number):
         STOP_SIGNALS[number],
         STOP_SIGNALS[number],
     )
+
+
+def passing_on(process, script, number=signal.SIGUSR1, **how):
+    """Run a script that makes the file ``begun``; the signal comes then."""
+    begun = how.pop("begun")
+    with StopSignals() as process.signals:
+        thread = _signal_when(begun, number)
+        finished = process.run(sh(script), Streams(interruptible=True, timeout=60, **how))
+        thread.join()
+    return finished
+
+
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGABRT, signal.SIGXCPU, 64],
+)
+def test_a_signal_that_is_no_request_to_stop_goes_to_the_program(process, tmp_path, number):
+    begun = tmp_path / "begun"
+    script = (
+        f"trap 'echo got it; exit 4' {int(number)}; touch {begun}; while :; do sleep 0.05; done"
+    )
+    finished = passing_on(process, script, number, begun=begun)
+    assert (finished.rc, finished.stdout, finished.stopped_by) == (4, "got it\n", "")
+
+
+def test_a_program_that_does_not_wait_for_the_signal_is_not_ended_by_it(process, tmp_path):
+    begun = tmp_path / "begun"
+    finished = passing_on(process, f"touch {begun}; sleep 0.3; echo done", begun=begun)
+    assert (finished.rc, finished.stdout) == (0, "done\n")
+
+
+def test_a_signal_is_passed_on_by_the_command_for_that_and_alone(process, tmp_path):
+    begun, told = tmp_path / "begun", tmp_path / "told"
+    script = f"trap '' USR1; touch {begun}; while [ ! -e {told} ]; do sleep 0.05; done"
+    kill = lambda number: sh(f"echo {number} > {told}.new; mv {told}.new {told}")  # noqa: E731
+    finished = passing_on(process, script, begun=begun, kill=kill)
+    assert (finished.rc, told.read_text()) == (0, f"{int(signal.SIGUSR1)}\n")
+
+
+def test_signals_that_come_while_one_is_passed_on_are_passed_on_once_each(process, tmp_path):
+    begun, told, go = tmp_path / "begun", tmp_path / "told", tmp_path / "go"
+    script = f"touch {begun}; until grep -qs 12 {told}; do sleep 0.05; done"
+    wait = f"until [ -e {go} ]; do sleep 0.05; done"
+    kill = lambda number: sh(f"echo {number} >> {told}; {wait}")  # noqa: E731
+
+    def sender():
+        eventually(begun.exists, 30)
+        os.kill(os.getpid(), signal.SIGALRM)
+        eventually(told.exists, 30)
+        for number in (signal.SIGUSR1, signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1):
+            os.kill(os.getpid(), number)
+        go.touch()
+
+    with StopSignals() as process.signals:
+        thread = threading.Thread(target=sender)
+        thread.start()
+        finished = process.run(sh(script), Streams(interruptible=True, timeout=60, kill=kill))
+        thread.join()
+    assert finished.stopped_by == ""
+    assert told.read_text().split() == ["14", "10", "12"]
+
+
+def test_a_signal_that_came_before_the_program_is_not_for_it(process):
+    with StopSignals() as process.signals:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        kill = lambda number: sh(f"kill -{number} {os.getpid()}")  # noqa: E731
+        finished = process.run(sh("exit 3"), Streams(interruptible=True, kill=kill))
+        assert process.signals.take_other() == 0
+    assert finished.rc == 3
+
+
+def test_a_time_that_is_over_ends_the_program_though_somebody_pressed_ctrl_z(process, tmp_path):
+    begun = tmp_path / "begun"
+    with StopSignals() as process.signals:
+        thread = _signal_when(begun, signal.SIGTSTP)
+        streams = Streams(interruptible=True, timeout=0.5)
+        finished = process.run(sh(f"touch {begun}; exec sleep 60"), streams)
+        thread.join()
+    assert finished.stopped_by == "timeout"
 
 
 def test_a_stop_signal_does_not_stop_cleaning_up_but_is_noted(process, tmp_path):
@@ -453,14 +532,15 @@ def test_an_ignored_signal_stays_ignored():
 
 
 def test_after_the_block_everything_is_as_before():
-    handlers = [signal.getsignal(number) for number in STOP_SIGNALS]
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     descriptors = os.listdir("/proc/self/fd")
     with StopSignals():
         pass
-    assert [signal.getsignal(number) for number in STOP_SIGNALS] == handlers
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
     assert os.listdir("/proc/self/fd") == descriptors
     assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_signals_exit_status_is_that_of_shells():
-    assert [exit_status(name) for name in ("SIGHUP", "SIGINT", "SIGTERM")] == [129, 130, 143]
+    names = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM")
+    assert [exit_status(name) for name in names] == [129, 130, 131, 143]

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -53,6 +54,24 @@ def _saved(records, **more):
     run = records.open()
     run.save(RunRecord(run.run_id, **more))
     return run
+
+
+@pytest.mark.parametrize("name", ["counter", "runs/1/run.json", "runs/1/reserve", "active/1"])
+def test_a_fifo_among_the_records_keeps_nobody_waiting(records, state, name):
+    """Opened as usual it would wait for ever, and no signal would end that."""
+    run = _saved(records, state="RUNNING", host="here")
+    run.release()
+    (state / name).unlink()
+    os.mkfifo(state / name)
+    for look in (
+        lambda: records.load(1),
+        lambda: list(records.newest()),
+        lambda: list(records.take_over_dead(lambda _record: True)),
+        lambda: records.claim(1),
+        records.open,
+    ):
+        with suppress(CesError):
+            look()
 
 
 def test_numbers_count_up_from_one_and_their_places_are_private(records, state):

@@ -164,6 +164,11 @@ def test_a_job_that_slurm_has_forgotten_is_no_silence(process, slurm):
     assert slurm.show("12") is None
 
 
+def test_a_task_that_was_cancelled_while_it_was_pending_is_not_found(process, slurm):
+    process.answer("scontrol", 1, stdout="Job 12_1 not found\n")
+    assert slurm.show("12_1") is None
+
+
 @pytest.mark.parametrize("stderr", [DOWN, "", "squeue: error: something else\n"])
 def test_a_controller_that_does_not_answer_says_nothing_about_the_job(process, slurm, stderr):
     for program in ("squeue", "scontrol"):

@@ -201,7 +201,9 @@ def run(launch: Launch) -> Command:
     """``podman run`` for one container.
 
     ``keep-groups`` keeps the user's supplementary groups, without which project data that only a
-    group may read is denied (crun only). Signals do not pass through podman: we stop the container.
+    group may read is denied (crun only). Signals do not pass through podman: we stop the container,
+    and :func:`kill` sends it what is no request to stop. (podman stops passing on for good after a
+    signal that comes while the container starts.)
     The container writes to our pipes itself (``passthrough``). podman's default would copy each
     line of output, which may hold data, into the system's journal, and costs nine seconds a
     megabyte; and what passes through podman's monitor may be lost where a host is busy.
@@ -244,6 +246,11 @@ def run(launch: Launch) -> Command:
 def stop(cid_file: str) -> Command:
     """End the container gently, and not gently after the grace period."""
     return Command(("podman", "stop", "--ignore", f"--time={STOP_GRACE}", f"--cidfile={cid_file}"))
+
+
+def kill(cid_file: str, number: int) -> Command:
+    """Send a signal to the container's first process."""
+    return Command(("podman", "kill", f"--signal={number}", f"--cidfile={cid_file}"))
 
 
 def remove(cid_file: str) -> Command:

@@ -34,6 +34,8 @@ class Runner:
     :param shell_names: its containers can have only variables that a shell could name.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
+    :param kill: sends a signal to a container's first process, by the file with its id; None where
+        the engine's process passes signals on.
     :param cdi: it reads CDI specifications itself; others are told what is in them.
     :param gpu_without_spec: it can give GPUs where no CDI specification is installed.
     :param conf: it reads containers.conf, in which a site or a user may break what we promise.
@@ -50,6 +52,7 @@ class Runner:
     early: Callable[[str], str] | None = None
     environment: Callable[[Mapping[str, str]], str] | None = None
     stop: Callable[[str], Command] | None = None
+    kill: Callable[[str, int], Command] | None = None
     remove: Callable[[str], Command] | None = None
     delete: Callable[[str], Command] | None = None
     check: Callable[[Sequence[str], Resources], None] | None = None
@@ -74,6 +77,7 @@ RUNNERS: Mapping[str, Runner] = {
         early=podman.messages,
         environment=podman.environment,
         stop=podman.stop,
+        kill=podman.kill,
         remove=podman.remove,
         delete=podman.delete,
         cdi=True,

@@ -23,6 +23,7 @@ from ..system.files import (
     explained,
     private_directory,
     read_json,
+    regular,
     remove_quietly,
     remove_tree,
     write_new,
@@ -239,7 +240,7 @@ def _locked(directory: str, kind: int, tried: str, said: str) -> Iterator[None]:
     """
     access = os.O_RDWR if kind == fcntl.F_WRLCK else os.O_RDONLY
     with explained(tried):
-        descriptor = os.open(f"{directory}/image.json", access | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = regular(f"{directory}/image.json", access | os.O_NOFOLLOW)
     try:
         # a struct flock for the whole file: its kind, and zeroes
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, kind.to_bytes(2, sys.byteorder) + bytes(30))

@@ -10,7 +10,7 @@ from ..errors import CesError
 from ..runners.command import cid_file, pid_file
 from ..runners.table import RUNNERS, Runner
 from ..system.audit import audit_run
-from ..system.files import remove_abandoned, remove_tree
+from ..system.files import regular, remove_abandoned, remove_tree
 from ..system.proc import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
@@ -82,7 +82,7 @@ def _container(private: str) -> str:
     while True:
         lives = recorded_lives(pid_file(private))
         try:
-            with open(cid_file(private), encoding="ascii") as stream:
+            with open(cid_file(private), encoding="ascii", opener=regular) as stream:
                 found = stream.read().strip()
         except (OSError, ValueError):
             found = ""

@@ -14,7 +14,7 @@ from ..blocks import suppress
 from ..dataclass import asdict, dataclass
 from ..errors import EXIT_OURS, Busy, CesError
 from ..system.audit import audit_run
-from ..system.files import remove_tree
+from ..system.files import regular, remove_tree
 from ..system.job_files import JobFiles
 from ..system.process import TAIL
 from ..system.slurm import Job, NoAnswer, Slurm
@@ -162,7 +162,7 @@ def settle(system: System, only: Mapping[int, object] | None = None) -> dict[int
         if job is not None and not job.over:
             living[number] = job
             continue
-        _settle_one(number, job_id, slurm, files, system)
+        _settle_one(number, job or Job(job_id, ""), slurm, files, system)
     return living
 
 
@@ -199,16 +199,20 @@ def _is_open(record: RunRecord) -> bool:
     return record.state in LIVE or record.rc is None
 
 
-def _settle_one(number: int, job_id: str, slurm: Slurm, files: JobFiles, system: System) -> None:
-    """Slurm says that the job is over, or has forgotten it: so is the run."""
+def _settle_one(number: int, queued: Job, slurm: Slurm, files: JobFiles, system: System) -> None:
+    """Slurm says that the job is over, or has forgotten it: so is the run.
+
+    :param queued: what the queue says of it, which is less than Slurm knows of most jobs; without
+        a state if nothing.
+    """
     run = system.records.claim(number)
     if run is None:  # the process on the node is just writing down how it ended
         return
     try:
         record = system.records.load(number)
         if _is_open(record):
-            job = slurm.show(job_id) or slurm.accounted(job_id)[0]
-            _judge(record, job, files.directory(number))
+            job = slurm.show(queued.id) or slurm.accounted(queued.id)[0] or queued
+            _judge(record, job if job.state else None, files.directory(number))
             _remove_scratch(record, system)
             run.save_last(record)
             audit_run(system.policy, record)
@@ -283,7 +287,7 @@ def _end(record: RunRecord, before: RunRecord, submitted: Submitted, system: Sys
 def _tail(path: str) -> str:
     """The end of a log, which has both outputs."""
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=regular) as stream:
             stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL))
             return stream.read().decode("utf-8", "replace")
     except OSError:

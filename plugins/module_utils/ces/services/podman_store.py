@@ -10,7 +10,7 @@ from ..errors import CesError, InvalidValue, NotFound
 from ..json_text import dumps, loads
 from ..runners import podman
 from ..runners.command import Command, Launch
-from ..system.files import read_json, write_atomic
+from ..system.files import read_json, regular, write_atomic
 from ..system.process import Finished, Streams
 from ..system.system import System
 from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Sequence
@@ -283,7 +283,7 @@ def _content_of(path: str) -> str | None:
     import hashlib
 
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=regular) as stream:
             return hashlib.sha256(stream.read()).hexdigest()
     except OSError:
         return None

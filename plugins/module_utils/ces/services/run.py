@@ -9,7 +9,7 @@ import time
 from ..blocks import contextmanager
 from ..dataclass import dataclass, replace
 from ..errors import EXIT_OURS, Interrupted, NotFound
-from ..runners.command import Launch
+from ..runners.command import Command, Launch
 from ..runners.table import Runner
 from ..system.audit import audit_run
 from ..system.cgroup import oom_kills
@@ -26,7 +26,7 @@ from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status, stop_signal
 from ..system.system import System
-from ..typed import Iterator, Sequence
+from ..typed import Callable, Iterator, Sequence
 from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
@@ -242,6 +242,7 @@ def _follow(
         timeout=plan.timeout,
         interruptible=True,
         stop=plan.runner.stop and plan.runner.stop(launch.cid_file),
+        kill=_kill(plan, launch),
         pid_file=launch.pid_file,
     )
     system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
@@ -263,6 +264,11 @@ def _follow(
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
         store_of(plan.spec.runner, system).forget()
     return finished
+
+
+def _kill(plan: Plan, launch: Launch) -> Callable[[int], Command] | None:
+    kill = plan.runner.kill
+    return None if kill is None else lambda number: kill(launch.cid_file, number)
 
 
 def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> Finished:

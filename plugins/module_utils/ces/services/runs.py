@@ -9,13 +9,18 @@ import time
 from ..blocks import suppress
 from ..errors import Busy, CesError
 from ..runners.podman import STOP_GRACE
+from ..system.proc import variables_of
 from ..system.signals import signal
 from ..system.system import System
+from ..typed import Iterator
 from ..values.record import LIVE, RunRecord
 from .clean import sweep
 
 _PATIENCE = STOP_GRACE + 20.0
 """Seconds until a run that was told to stop must be over: the grace, and the clearing away."""
+_TASK = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID")
+"""Variables by which processes of a Slurm task are told from those of another; a batch script has
+no SLURM_STEP_ID."""
 
 
 def list_runs(
@@ -82,12 +87,46 @@ def stop_run(run_id: int, system: System) -> RunRecord:
             said=f"it runs on {record.host}",
             hint=f"run ces-stop {run_id} there" + (f", or scancel {job}" if job else ""),
         )
-    if system.records.is_alive(run_id) and record.pid is not None:
-        with suppress(ProcessLookupError):  # it may have ended meanwhile
-            os.kill(record.pid, signal.SIGTERM)
+    if system.records.is_alive(run_id):
+        _tell_to_stop(record)
         _await_end(run_id, system)
     sweep(system)
     return system.records.load(run_id)
+
+
+def stop_left_by_task(system: System) -> list[RunRecord]:
+    """Stop the runs that a Slurm task left running when it ended; called by the task's epilog.
+
+    Where Slurm follows jobs by cgroup it tells only the task itself that the job is to end. The
+    task is the shell of a batch script, which ends at once and tells nobody. After the task's
+    epilog Slurm kills all that is left.
+    """
+    left = list(_left_by_task(system))
+    for record in left:
+        _tell_to_stop(record)
+    for record in left:
+        _await_end(record.run_id, system)
+    return [system.records.load(record.run_id) for record in left]
+
+
+def _left_by_task(system: System) -> Iterator[RunRecord]:
+    task = {name: system.account.environ.get(name) for name in _TASK}
+    for number in system.records.active():
+        try:
+            record = system.records.load(number)
+        except CesError:  # it is just being set up, or a person must look at it
+            continue
+        if record.host != system.host or record.pid is None:
+            continue
+        variables = variables_of(record.pid)
+        if {name: variables.get(name) for name in _TASK} == task:
+            yield record
+
+
+def _tell_to_stop(record: RunRecord) -> None:
+    if record.pid is not None:
+        with suppress(ProcessLookupError):  # it may have ended meanwhile
+            os.kill(record.pid, signal.SIGTERM)
 
 
 def _await_end(run_id: int, system: System) -> None:

@@ -15,7 +15,7 @@ from ..typed import Any, Iterator, Mapping
 from ..values.image import ImageRef
 from ..values.spec import Credentials
 from .account import Account
-from .files import explained, passing_file, read_json
+from .files import explained, passing_file, read_json, regular
 from .process import Process, Streams
 
 PASSING = "auth"
@@ -39,7 +39,7 @@ def auth_file(
     """
     if credentials.authfile is not None:
         path = credentials.authfile
-        with explained(f"read the auth file {path}"), open(path, "rb"):
+        with explained(f"read the auth file {path}"), open(path, "rb", opener=regular):
             pass
         yield os.path.abspath(path)
         return

@@ -14,11 +14,12 @@ import time
 from ..blocks import suppress
 from ..typed import Iterable, Mapping, Sequence
 from .files import write_all
-from .signals import signal
+from .proc import listens
+from .signals import SUSPEND_SIGNALS, signal
 
 _BETWEEN_LOOKS = 0.01
-_AS_USUAL = (signal.SIGPIPE, signal.SIGXFSZ)
-"""Signals that Python ignores, and that other programs expect to end them."""
+_AS_USUAL = (signal.SIGPIPE, signal.SIGXFSZ, *SUSPEND_SIGNALS)
+"""Signals that Python or we ignore, and that do to other programs what they usually do."""
 
 
 class Child:
@@ -57,6 +58,11 @@ class Child:
         if self.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
+
+    def pass_on(self, number: int) -> None:
+        """Send a signal to it alone, if it waits for that: else the signal would end it."""
+        if self.poll() is None and listens(self.pid, number):
+            os.kill(self.pid, number)
 
     def tell(self, text: str) -> None:
         """Write its standard input and close that; it need not read."""

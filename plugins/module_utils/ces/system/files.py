@@ -26,6 +26,7 @@ _HINTS = {
     errno.EROFS: "the file system is read-only: tell the administrator",
     errno.EACCES: "check its owner and permissions",
     errno.EPERM: "check its owner and permissions",
+    errno.ENXIO: "a FIFO, a socket or a device is there: remove it, or name another file",
 }
 
 
@@ -137,12 +138,29 @@ def link_to(target: str, link: str, force: bool = False) -> None:
             raise
 
 
-def read_text(path: str, what: str) -> str:
-    """Text of a file or FIFO of at most 1 MiB.
+def regular(path: str, flags: int) -> int:
+    """Open an ordinary file; the ``opener`` of every file that is not named by a person.
+
+    To open a FIFO would wait for a writer, and Python goes on waiting when a signal comes.
+
+    :raises OSError: it is no ordinary file, or cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.ENXIO, "it is no ordinary file", path)
+
+
+def read_text(path: str, what: str, opener: Callable[[str, int], int] | None = None) -> str:
+    """Text of a file of at most 1 MiB. It may be a FIFO, unless the ``opener`` refuses that.
 
     :raises CesError: it cannot be read, is longer, or is not UTF-8.
     """
-    with explained(f"read {what} {path}"), open(path, "rb") as stream:
+    with explained(f"read {what} {path}"), open(path, "rb", opener=opener) as stream:
         raw = stream.read(TEXT_MAX + 1)
     if len(raw) > TEXT_MAX:
         raise InvalidValue(what, path, "it is longer than 1 MiB")
@@ -156,19 +174,19 @@ def read_text(path: str, what: str) -> str:
 def read_if_there(path: str) -> str:
     """Text of a file that need not be there."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
+        with open(path, encoding="utf-8", errors="replace", opener=regular) as stream:
             return stream.read(TEXT_MAX)
     except OSError:
         return ""
 
 
 def read_json(path: str, what: str) -> Any:
-    """Parsed JSON of a file.
+    """Parsed JSON of an ordinary file.
 
     :raises NotFound: there is no such file.
     :raises CesError: it is no JSON, naming line and column.
     """
-    text = read_text(path, what)
+    text = read_text(path, what, regular)
     try:
         return loads(text)
     except (ValueError, RecursionError) as error:

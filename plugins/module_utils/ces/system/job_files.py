@@ -15,7 +15,15 @@ import os
 
 from ..errors import CesError, NotFound
 from ..typed import Any, Mapping
-from .files import explained, private_directory, read_json, read_text, remove_quietly, write_atomic
+from .files import (
+    explained,
+    private_directory,
+    read_json,
+    read_text,
+    regular,
+    remove_quietly,
+    write_atomic,
+)
 
 
 class JobFiles:
@@ -38,7 +46,7 @@ class JobFiles:
         :raises NotFound: it was never written, or another job has taken it.
         """
         path = f"{self.directory(number)}/job.json"
-        with explained(f"read {path}"), open(path, encoding="utf-8") as stream:
+        with explained(f"read {path}"), open(path, encoding="utf-8", opener=regular) as stream:
             text = stream.read()
         self.destroy(number)
         try:
@@ -86,7 +94,7 @@ class JobFiles:
         for name in names:
             if name.isascii() and name.isdigit():
                 try:
-                    found[int(name)] = read_text(f"{self._jobs}/{name}", "the job of run").strip()
+                    found[int(name)] = self._job_in(name)
                 except NotFound:  # somebody else has just settled it
                     continue
         return dict(sorted(found.items()))
@@ -94,6 +102,9 @@ class JobFiles:
     def job_of(self, number: int) -> str | None:
         """The job of a run whose end is not known yet."""
         try:
-            return read_text(f"{self._jobs}/{number}", "the job of run").strip()
+            return self._job_in(str(number))
         except NotFound:
             return None
+
+    def _job_in(self, name: str) -> str:
+        return read_text(f"{self._jobs}/{name}", "the job of run", regular).strip()

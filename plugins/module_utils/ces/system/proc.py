@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ..blocks import suppress
-from .files import explained, write_new
+from .files import explained, regular, write_new
 from .signals import signal
 
 
@@ -48,9 +48,29 @@ def lock_holder(descriptor: int) -> str:
     return ""
 
 
+def listens(pid: int, number: int) -> bool:
+    """Whether a process catches or blocks a signal, so that the signal does not end it."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            masks = [line.split() for line in stream if line.startswith(("SigBlk:", "SigCgt:"))]
+    except OSError:
+        return False
+    return any(int(mask, 16) >> (number - 1) & 1 for _name, mask in masks)
+
+
+def variables_of(pid: int) -> dict[str, str]:
+    """The environment that a process of ours was started with; empty if it is gone."""
+    try:
+        with open(f"/proc/{pid}/environ", encoding="utf-8", errors="replace") as stream:
+            pairs = [entry.partition("=") for entry in stream.read().split("\0")]
+    except OSError:
+        return {}
+    return {name: value for name, _equals, value in pairs}
+
+
 def _recorded(pid_file: str) -> int | None:
     try:
-        with open(pid_file, encoding="ascii") as stream:
+        with open(pid_file, encoding="ascii", opener=regular) as stream:
             number, started = stream.read().split()
         pid = int(number)
     except (OSError, ValueError):

@@ -75,6 +75,8 @@ class Streams:
     :param timeout: seconds until it is stopped.
     :param interruptible: a noted stop signal stops it; what cleans up is not interruptible.
     :param stop: the command that stops it gently; None is SIGTERM.
+    :param kill: the command that sends a signal to the container in it; None: the program that we
+        run passes on what we send to it.
     :param grace: seconds that stopping may take before the command is killed.
     :param keep: bytes of each output, from its end, that are returned.
     :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
@@ -88,6 +90,7 @@ class Streams:
     timeout: float | None = None
     interruptible: bool = False
     stop: Command | None = None
+    kill: Callable[[int], Command] | None = None
     grace: float = 15.0
     keep: int = TAIL
     pid_file: str | None = None
@@ -192,6 +195,9 @@ class _Session:
         self._kill_at: float | None = None
         self._stopper: Child | None = None
         self._stopped_by = ""
+        self._passer: Child | None = None
+        if signals is not None:
+            signals.forget_others()  # they came before there was a container
 
     def follow(self) -> Finished:
         with _exit_watch(self._child) as exit_watch:
@@ -217,13 +223,15 @@ class _Session:
                 if self._exited_at is not None and time.monotonic() - self._exited_at > _AFTER_EXIT:
                     break
                 self._stop_if_told()
+                self._pass_on()
         return self._finished()
 
     def _patience(self, exit_watch: int | None) -> float | None:
         """Milliseconds to sleep at most; None until something happens."""
         now = time.monotonic()
         moments = [moment for moment in (self._kill_at, self._end) if moment is not None]
-        if exit_watch is None or self._stopper is not None or self._streams.watch is not None:
+        asked = (self._stopper, self._passer, self._streams.watch)
+        if exit_watch is None or any(one is not None for one in asked):
             moments.append(now + 0.1)
         if self._exited_at is not None:
             moments = [self._exited_at + _AFTER_EXIT]
@@ -279,17 +287,23 @@ class _Session:
         else:  # what is beside the container in the group does not know it, and would die
             os.kill(self._child.pid, number)
 
-    def _end_stopper(self) -> None:
-        """What it had to stop is over: it has no more to do but to notice."""
-        if self._stopper is None:
+    def _pass_on(self) -> None:
+        """Give the container the signals that do not tell us to stop."""
+        if self._signals is None or self._exited_at is not None:
             return
-        if not self._stopper.wait(_AFTER_STOP):
-            self._stopper.signal_group(signal.SIGKILL)
-            self._stopper.wait()
+        if self._passer is not None and self._passer.poll() is None:
+            return
+        self._passer = None
+        while self._passer is None and (number := self._signals.take_other()):
+            if self._streams.kill is None:
+                self._child.pass_on(number)
+            else:
+                self._passer = self._start(self._streams.kill(number))
 
     def _finished(self) -> Finished:
         self._child.wait()
-        self._end_stopper()
+        _end(self._stopper)
+        _end(self._passer)
         code, keep = self._child.returncode or 0, self._streams.keep
         return Finished(
             argv=self._command.argv,
@@ -299,6 +313,13 @@ class _Session:
             stopped_by=self._stopped_by,
             log_error=self._log.error,
         )
+
+
+def _end(command: Child | None) -> None:
+    """Wait for a command to a container that is over: it has no more to do but to notice."""
+    if command is not None and not command.wait(_AFTER_STOP):
+        command.signal_group(signal.SIGKILL)
+        command.wait()
 
 
 class _Log:
@@ -322,7 +343,7 @@ def _log(path: str | None) -> Iterator[_Log]:
     if path is None:
         yield _Log(None)
         return
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with explained(f"write the log {path}"):
         descriptor = os.open(path, flags, 0o600)
     try:

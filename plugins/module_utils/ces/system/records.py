@@ -27,6 +27,7 @@ from .files import (
     locked,
     private_directory,
     read_json,
+    regular,
     remove_quietly,
     remove_unfinished,
     try_lock,
@@ -245,7 +246,7 @@ class Records:
     def _last_number(self) -> int:
         path = f"{self._state}/counter"
         try:
-            with explained(f"read {path}"), open(path, encoding="ascii") as stream:
+            with explained(f"read {path}"), open(path, encoding="ascii", opener=regular) as stream:
                 return int(stream.read())
         except (NotFound, ValueError):
             # lost or damaged: the directories know
@@ -267,7 +268,8 @@ def _reserve(path: str) -> None:
     A dead run that is claimed may have it already.
     """
     with explained(f"keep room for the record in {path}"):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, RESERVE)
         finally:

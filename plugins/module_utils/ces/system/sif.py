@@ -14,7 +14,7 @@ from ..blocks import suppress
 from ..errors import CesError
 from ..json_text import loads
 from ..typed import TYPE_CHECKING, Any, Iterator, Sequence
-from .files import explained
+from .files import explained, regular
 from .squashfs import Squashfs, UnknownForm
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def sif_architecture(path: str) -> str:
 
     :raises CesError: the file cannot be read, or is no SIF.
     """
-    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+    with explained(f"read the image file {path}"), open(path, "rb", opener=regular) as stream:
         head = stream.read(_ARCHITECTURE_AT + 2)
     if head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] != _MAGIC:
         raise CesError(
@@ -68,7 +68,7 @@ def sif_config(path: str) -> dict[str, Any] | None:
 
     :raises CesError: the file cannot be read, or what it holds is of no known form.
     """
-    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+    with explained(f"read the image file {path}"), open(path, "rb", opener=regular) as stream:
         for entry in _objects(stream):
             if entry[_NAME_AT:_EXTRA_AT].rstrip(b"\0") == _CONFIG:
                 stream.seek(_number(entry, _OFFSET_AT))
@@ -78,7 +78,7 @@ def sif_config(path: str) -> dict[str, Any] | None:
 
 def sif_lacks(path: str, directories: Sequence[str]) -> tuple[str, ...] | None:
     """Those of the directories that are not in a SIF file; None if that cannot be seen."""
-    with explained(f"read the image file {path}"), open(path, "rb") as stream:
+    with explained(f"read the image file {path}"), open(path, "rb", opener=regular) as stream:
         for entry in _objects(stream):
             kind = (_number(entry, _EXTRA_AT, 4), _number(entry, _EXTRA_AT + 4, 4))
             if _number(entry, 0, 4) == _PARTITION and kind == (_SQUASHFS, _PRIMARY):

@@ -61,6 +61,9 @@ _TOO_MUCH = ("node configuration", "memory specification", "more processors", "n
 _MIB = 1024**2
 _QUEUE = "%i|%T|%r|%N"
 _GONE = "Invalid job id specified"
+_NOT_FOUND = re.compile(r"^Job \S+ not found$", re.MULTILINE)
+"""What scontrol writes to standard output of a task that was cancelled while its array was pending;
+nothing is on standard error."""
 _TEST_ANSWER = re.compile(r"Job \d+ to start at (\S+)")
 _SHOWN = re.compile(r"\b(JobState|Reason|ExitCode|NodeList|BatchHost|RunTime)=(\S*)")
 _LONG_ANSWER = Streams(keep=16 * 1024 * 1024)
@@ -190,7 +193,7 @@ class Slurm:
         """
         answer = self._process.run(Command(("scontrol", "--oneliner", "show", "job", job_id)))
         if not answer.ok:
-            if _GONE in answer.stderr:
+            if _GONE in answer.stderr or _NOT_FOUND.search(answer.stdout):
                 return None
             raise _no_answer(answer)
         lines = [line for line in answer.stdout.splitlines() if "JobState=" in line]

@@ -103,7 +103,7 @@ def _split(word: str) -> tuple[str, str | None]:
 def _check_operands(parsed: Parsed) -> None:
     least, most = parsed.verb.operands
     alone = parsed.verb.alone
-    if alone and parsed.text(alone.key) is not None:
+    if alone and alone.key in parsed.values:
         least = most = 0
     count = len(parsed.operands)
     if count < least or count > most or (parsed.verb.name == "pull" and count == 2):

@@ -130,6 +130,7 @@ _BUNDLE = (
     _JSON,
 )
 _JOB = Option("--job", "RUN", "be the Slurm job of that run")
+_LEFT_BY_TASK = Option("--left-by-task", "", "the runs of the Slurm task whose epilog calls this")
 
 VERBS = {
     verb.name: verb
@@ -200,6 +201,7 @@ VERBS = {
             "Stop runs, gently at first, and clear away after them.",
             "stop",
             operands=(1, 1000),
+            alone=_LEFT_BY_TASK,
         ),
         Verb(
             "clean",

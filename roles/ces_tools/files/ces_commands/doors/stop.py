@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ces.services.runs import stop_run
+from ces.services.runs import stop_left_by_task, stop_run
 from ces.shown import shown
 
 from ces_commands.doors.common import system_for
@@ -12,9 +12,12 @@ from ces_commands.parse import Parsed
 
 
 def main(parsed: Parsed) -> int:
-    """Stop runs by number."""
+    """Stop runs by number, or those that a Slurm task left."""
     numbers = [whole_number(text, "a run's number") for text in parsed.operands]
     system = system_for(parsed)
+    if parsed.on("left_by_task"):
+        for record in stop_left_by_task(system):
+            system.tell(f"run {record.run_id}: {record.state}: {record.reason}")
     for number in numbers:
         record = stop_run(number, system)
         print(shown(f"run {number}: {record.state}"))

@@ -31,22 +31,23 @@ ces_check_credentials() {
 
 # ces_pull DIRECTORY : ces-pull, with the credentials that there are, once; an image file is linked to from the directory.
 ces_pull() {
-    (cd -- "$1" && ces_ask_registry) 2>&1
+    ces_follow ces_ask_registry "$1" 2>&1
     local status=$?
     if [[ -n $ces_token ]]; then exec {ces_token}<&-; fi
     return "$status"
 }
 
-# The file is as podman login writes it, or holds a token alone.
+# Becomes ces-pull. The file is as podman login writes it, or holds a token alone.
 ces_ask_registry() {
     local file=${ces_credentials_file/#\~\//$HOME/}
+    cd -- "$1" || exit
     if [[ -n $ces_token ]]; then
-        ces-pull "$ces_runner" --username "$ces_user" --password-stdin "$ces_image" <&"$ces_token"
+        exec ces-pull "$ces_runner" --username "$ces_user" --password-stdin "$ces_image" <&"$ces_token"
     elif [[ -z $file ]]; then
-        ces-pull "$ces_runner" "$ces_image" </dev/null
+        exec ces-pull "$ces_runner" "$ces_image" </dev/null
     elif [[ $(tr -d '[:space:]' <"$file" | head -c 1) == '{' ]]; then
-        ces-pull "$ces_runner" --authfile "$file" "$ces_image" </dev/null
+        exec ces-pull "$ces_runner" --authfile "$file" "$ces_image" </dev/null
     else
-        ces-pull "$ces_runner" --username "$ces_user" --password-stdin "$ces_image" <"$file"
+        exec ces-pull "$ces_runner" --username "$ces_user" --password-stdin "$ces_image" <"$file"
     fi
 }

@@ -65,8 +65,7 @@ ces_as_typed() {
 }
 
 # ces_at_end COMMAND : run when this script ends, however it ends short of SIGKILL; the last one given is run first.
-# Slurm tells all processes of a job at once to end. Bash hears of it when the program that runs has ended, which has then
-# cleared away after itself.
+# Bash hears that it is to end when the program that runs has ended, which has then cleared away after itself.
 ces_at_end() {
     ces_endings="$1${ces_endings:+; $ces_endings}"
     # shellcheck disable=SC2064  # as it is now
@@ -76,5 +75,30 @@ ces_at_end() {
     trap 'exit 129' HUP
 }
 
+# ces_follow COMMAND... : run a program and tell it to end when this script is told to. Slurm may tell the script alone,
+# and bash would hear of it only after the program.
+ces_follow() {
+    local before heard='' status
+    before=$(trap -p TERM INT HUP)
+    "$@" &
+    ces_followed=$!
+    trap 'heard=TERM; kill -TERM "$ces_followed" 2>/dev/null' TERM INT HUP
+    while
+        wait "$ces_followed"
+        status=$?
+        ((status > 128)) && kill -0 "$ces_followed" 2>/dev/null
+    do :; done
+    trap - TERM INT HUP
+    eval "$before"
+    if [[ -n $heard ]]; then kill -TERM $$; fi
+    return "$status"
+}
+
 # ces_outlive : for before.sh. The portal's job script would end at once when Slurm says so, and what it started with it.
-ces_outlive() { trap 'while [[ -n ${SCRIPT_PID:-} ]] && kill -0 "$SCRIPT_PID" 2>/dev/null; do sleep 0.1; done' TERM; }
+# Slurm may tell the job script alone: it passes that on to script.sh, and waits for it.
+ces_outlive() { trap ces_end_script TERM; }
+ces_end_script() {
+    if [[ -z ${SCRIPT_PID:-} ]]; then return; fi
+    kill -TERM "$SCRIPT_PID" 2>/dev/null
+    while kill -0 "$SCRIPT_PID" 2>/dev/null; do sleep 0.1; done
+}
