@@ -102,8 +102,6 @@ ERRORS = (
 """(part of podman's message, what to do next), looked through in this order."""
 
 
-_NO_PLACE = "crun: creating `/"
-"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -243,6 +241,10 @@ def _home(home: str) -> tuple[str, ...]:
 def environment(values: Mapping[str, str]) -> str:
     """The text of an env file: podman takes values as they are."""
     return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+_NO_PLACE = "crun: creating `/"
+"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
 
 
 def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:

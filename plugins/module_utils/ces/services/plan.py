@@ -40,8 +40,8 @@ class Plan:
     :param warnings: what the caller should know before it runs.
     :param in_job: it runs in a Slurm job.
     :param limitable: this host can limit what the user's containers take.
-    :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     :param config: what the image says of itself, for engines that are told it.
+    :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     """
 
     spec: RunSpec
@@ -59,8 +59,8 @@ class Plan:
     warnings: tuple[str, ...]
     in_job: bool = False
     limitable: bool = True
-    gpus: Gpus | None = None
     config: ImageConfig | None = None
+    gpus: Gpus | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -244,10 +244,6 @@ def _options(spec: RunSpec, runner: Runner, policy: Policy) -> Given:
     return read_options(spec.options, allowed, spec.runner)
 
 
-def _can_have(runner: Runner, name: str) -> bool:
-    return not runner.shell_names or is_shell_name(name)
-
-
 def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]:
     for name in values:
         if name in runner.reserved or not _can_have(runner, name):
@@ -262,6 +258,10 @@ def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]
                 "use another name, another runner, or set it in the container",
             )
     return check_env(values)
+
+
+def _can_have(runner: Runner, name: str) -> bool:
+    return not runner.shell_names or is_shell_name(name)
 
 
 def _no_target_twice(mounts: Sequence[Mount]) -> None:

@@ -70,23 +70,23 @@ class Streams:
     :param log: file that gets both outputs as they come.
     :param echo: also to our own standard output and error.
     :param timeout: seconds until it is stopped.
+    :param stop_signal: what stops it gently in place of SIGTERM; the program passes it on.
     :param interruptible: a noted stop signal stops it; what cleans up is not interruptible.
     :param stop: the command that stops it gently; None is SIGTERM.
     :param grace: seconds that stopping may take before the command is killed.
     :param keep: bytes of each output, from its end, that are returned.
     :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
-    :param stop_signal: what stops it gently in place of SIGTERM; the program passes it on.
     """
 
     log: str | None = None
     echo: bool = False
     timeout: float | None = None
+    stop_signal: int = signal.SIGTERM
     interruptible: bool = False
     stop: Command | None = None
     grace: float = 15.0
     keep: int = TAIL
     pid_file: str | None = None
-    stop_signal: int = signal.SIGTERM
 
 
 UNSTREAMED = Streams()
@@ -257,6 +257,12 @@ class _Session:
             kill_session(self._child.pid)
             self._kill_at = None
 
+    def _signal_to_stop(self, number: int) -> None:
+        if number == signal.SIGTERM:
+            self._child.signal_group(number)
+        else:  # what is beside the container in the group does not know it, and would die
+            os.kill(self._child.pid, number)
+
     def _begin_stop(self, told: str, now: float) -> None:
         self._stopped_by, self._end = told, None
         self._kill_at = now + self._streams.grace
@@ -264,12 +270,6 @@ class _Session:
             self._signal_to_stop(self._streams.stop_signal)
         else:
             self._stopper = self._start(self._streams.stop)
-
-    def _signal_to_stop(self, number: int) -> None:
-        if number == signal.SIGTERM:
-            self._child.signal_group(number)
-        else:  # what is beside the container in the group does not know it, and would die
-            os.kill(self._child.pid, number)
 
     def _end_stopper(self) -> None:
         """What it had to stop is over: it has no more to do but to notice."""
