@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import InvalidValue
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.words import (
+    ENV_NAME,
     check_env,
     expand,
     expandable,
+    is_env_name,
     parse_env,
     split,
 )
@@ -275,6 +278,11 @@ def test_a_line_that_podman_would_not_read_is_refused():
 def test_a_name_that_is_no_name_is_refused(name):
     with pytest.raises(InvalidValue):
         check_env({name: "x"})
+
+
+@given(st.text("aZ_9.-\u00e9 =", max_size=4))
+def test_a_name_is_what_its_pattern_says(name):
+    assert is_env_name(name) == bool(re.fullmatch(ENV_NAME, name))
 
 
 def test_references_in_an_env_file_are_expanded_only_when_asked_for():

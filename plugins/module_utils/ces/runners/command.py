@@ -63,12 +63,12 @@ class Launch:
     :param resources: what the engine is to enforce (nothing that this kernel cannot).
     :param in_job: it runs in a Slurm job: it stays in the job's cgroup, whose limits hold.
     :param limitable: this host can limit what the user's containers take, by cgroups of their own.
+    :param config: what the image says of itself, for engines that are told it; None for others.
     :param gpus: the GPUs that it may see; None for none.
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
     :param overrides: there is something in ``override_file``.
-    :param config: what the image says of itself, for engines that are told it; None for others.
     """
 
     image: str
@@ -84,15 +84,14 @@ class Launch:
     args: tuple[str, ...] = ()
     in_job: bool = False
     limitable: bool = True
-    gpus: Gpus | None = None
     overrides: bool = False
+    config: ImageConfig | None = None
+    gpus: Gpus | None = None
 
     @property
     def override_file(self) -> str:
         """What the engine reads after its own configuration."""
         return f"{self.private}/containers.conf"
-
-    config: ImageConfig | None = None
 
     @property
     def cid_file(self) -> str:

@@ -44,9 +44,9 @@ class Plan:
     :param warnings: what the caller should know before it runs.
     :param in_job: it runs in a Slurm job.
     :param limitable: this host can limit what the user's containers take.
-    :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     :param override: the text of the engine's configuration that is read last, or nothing.
     :param config: what the image says of itself, for engines that are told it.
+    :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     """
 
     spec: RunSpec
@@ -64,9 +64,9 @@ class Plan:
     warnings: tuple[str, ...]
     in_job: bool = False
     limitable: bool = True
-    gpus: Gpus | None = None
     override: str = ""
     config: ImageConfig | None = None
+    gpus: Gpus | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -296,10 +296,6 @@ def _with_own_words(spec: RunSpec, given: Given) -> RunSpec:
     return replace(spec, **said) if said else spec
 
 
-def _can_have(runner: Runner, name: str) -> bool:
-    return not runner.shell_names or is_shell_name(name)
-
-
 def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]:
     for name in values:
         if name in runner.reserved or not _can_have(runner, name):
@@ -314,6 +310,10 @@ def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]
                 "use another name, another runner, or set it in the container",
             )
     return check_env(values)
+
+
+def _can_have(runner: Runner, name: str) -> bool:
+    return not runner.shell_names or is_shell_name(name)
 
 
 def _no_target_twice(mounts: Sequence[Mount]) -> None:

@@ -26,7 +26,7 @@ from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status, stop_signal
 from ..system.system import System
-from ..typed import Callable, Iterator, Sequence
+from ..typed import Callable, Iterator
 from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
@@ -103,7 +103,7 @@ def _ready(
     return ready, image
 
 
-def _warn(warnings: Sequence[str], system: System) -> None:
+def _warn(warnings: tuple[str, ...], system: System) -> None:
     for warning in warnings:
         system.tell(f"warning: {warning}")
 

@@ -73,6 +73,7 @@ class Streams:
     :param echo: also to our own standard output and error.
     :param quoted: there it commands no terminal: a registry's words may be in it.
     :param timeout: seconds until it is stopped.
+    :param stop_signal: what stops it gently in place of SIGTERM; the program passes it on.
     :param interruptible: a noted stop signal stops it; what cleans up is not interruptible.
     :param stop: the command that stops it gently; None is SIGTERM.
     :param kill: the command that sends a signal to the container in it; None: the program that we
@@ -81,13 +82,13 @@ class Streams:
     :param keep: bytes of each output, from its end, that are returned.
     :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
     :param watch: asked again and again; what it answers, if anything, is why the command stops.
-    :param stop_signal: what stops it gently in place of SIGTERM; the program passes it on.
     """
 
     log: str | None = None
     echo: bool = False
     quoted: bool = False
     timeout: float | None = None
+    stop_signal: int = signal.SIGTERM
     interruptible: bool = False
     stop: Command | None = None
     kill: Callable[[int], Command] | None = None
@@ -95,7 +96,6 @@ class Streams:
     keep: int = TAIL
     pid_file: str | None = None
     watch: Callable[[], str] | None = None
-    stop_signal: int = signal.SIGTERM
 
 
 UNSTREAMED = Streams()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .image import COMPONENT_SEPARATORS, DIGEST_LENGTH, NAME_MAX, TAG_MAX
 from .spec import CONTAINER_NAME
-from .words import CONTAINER_ENV_NAME
+from .words import ENV_NAME
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9\-]*[a-zA-Z0-9])?"
 _PORT = ":[0-9]+"
@@ -31,6 +31,6 @@ PATTERNS = {
     "image": rf"(?=.{{1,{NAME_MAX}}}{_TAG}{_DIGEST}$)(?:{'|'.join(_HOSTS)})"
     rf"\/{_COMPONENT}(?:\/{_COMPONENT})*{_TAG}{_DIGEST}",
     "container_name": CONTAINER_NAME,
-    "env_name": CONTAINER_ENV_NAME,
+    "env_name": ENV_NAME,
 }
 """By what they are patterns of."""

@@ -26,12 +26,11 @@ _WORD = r"""(?xs)
       | (?P<plain>[^ \t\r\n'"\\]+)"""
 _ENV_LINE_MAX = 64 * 1024
 """Bytes of a line of an env file that podman does not read any more."""
-ENV_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-CONTAINER_ENV_NAME = r"[A-Za-z_][A-Za-z0-9_.\-]*"
-"""What ``is_env_name`` says, for the web form."""
+ENV_NAME = r"[A-Za-z_][A-Za-z0-9_.\-]*"
+_SHELL_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAME_FORM = "a name has letters, digits, _ . and -, and begins with a letter or _"
 _ALSO_IN_NAMES = str.maketrans(".-", "__")
-_REFERENCE = rf"\$\{{(?P<name>{ENV_NAME})\}}"
+_REFERENCE = rf"\$\{{(?P<name>{_SHELL_NAME})\}}"
 # both at once, so that \${HOME} stays literal
 _IN_DOUBLE = rf'\\(?P<escaped>[$`"\\]|\r?\n)|{_REFERENCE}'
 
@@ -131,12 +130,12 @@ def parse_env(
 
 
 def is_shell_name(name: str) -> bool:
-    """Whether a shell can name a variable so: what ``ENV_NAME`` says."""
+    """Whether a shell can name a variable so."""
     return name.isascii() and name.isidentifier()
 
 
 def is_env_name(name: str) -> bool:
-    """Whether a container's variable can have that name: ``discovery.type`` is one, too."""
+    """Whether a container's variable can have that name: what ``ENV_NAME`` says."""
     return is_shell_name(name.translate(_ALSO_IN_NAMES)) and name[0] not in ".-"
 
 
