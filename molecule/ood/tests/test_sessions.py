@@ -14,7 +14,15 @@ from users import IMAGE, OVER, SITE, TOKEN, User, read_card
 
 DATED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 KEPT = {
-    *("output.log", "progress", "run", "user_defined_context.json", "ces", "ces/steps.sh"),
+    *(
+        "output.log",
+        "progress",
+        "run",
+        "user_defined_context.json",
+        "ces",
+        "ces/pull.sh",
+        "ces/steps.sh",
+    ),
     *("before.sh", "script.sh", "after.sh", "settings.sh"),
     *("job_script_content.sh", "job_script_options.json"),
 }

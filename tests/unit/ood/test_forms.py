@@ -284,6 +284,9 @@ def test_the_maximum_is_the_largest_clusters_wherever_it_stands(portal):
     portal.has_cluster("larger", {**LARGE, "max_cores": 64, "order": 9})
     cores = portal.form("batch_container_app")["attributes"]["cores"]
     assert (cores["label"], cores["max"]) == ("Cores, up to 8", 64)
+    # no cluster hides the field any more
+    (portal.place / "clusters.d/small.yml").unlink()
+    assert portal.form("batch_container_app")["attributes"]["gpus"]["max"] == 2
 
 
 def test_a_form_says_how_long_a_job_may_be(portal):

@@ -62,7 +62,7 @@ class Form
     least, most = ranges.first || [field.least, field.least]
     said = { label: limited(field, most), widget: "number_field", value: field.preset.clamp(least, [most, least].max),
              min: least, max: ranges.map(&:last).max || most, step: 1 }
-    Fields::SCARCE.key?(field.name) ? said.except(:max) : said
+    clusters.any? { |cluster| Fields.hidden?(field.name, cluster, nil) } ? said.except(:max) : said
   end
 
   # For "form_header:", which is Markdown: how long a job may be.
