@@ -173,13 +173,12 @@ def filed(users: dict[str, User]) -> Iterator[User]:
     user.run("mkdir -p bin docker && cat > bin/docker-credential-test", stdin=HELPER).ok()
     user.run("chmod +x bin/docker-credential-test").ok()
     yield user
-    user.run("rm -r bin docker helper.json .dockercfg").ok()
+    user.run("rm -rf bin docker helper.json .dockercfg").ok()
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_login_is_found_in_every_form_that_podman_reads(filed, form):
     filed.command("tee", "docker/config.json", stdin=json.dumps(FORMS[form])).ok()
-    filed.run("touch .dockercfg").ok()
     line = f"DOCKER_CONFIG=~/docker PATH=~/bin:$PATH ces-pull RUNNER --force {filed.image}"
     for runner in ("podman", "oci", "apptainer"):
         done = filed.run(line.replace("RUNNER", runner))
@@ -195,7 +194,6 @@ def test_dockers_first_file_serves_podman_too(filed):
 
 def test_what_podman_does_not_use_is_named(filed):
     filed.command("tee", "docker/config.json", stdin=json.dumps({"credsStore": "desktop"})).ok()
-    filed.run("touch .dockercfg").ok()
     done = filed.run(f"DOCKER_CONFIG=~/docker ces-pull podman {REGISTRY}/tre/other:1.0")
     assert done.rc == 125
     assert "docker/config.json has the credsStore desktop, which podman does not use" in done.err
