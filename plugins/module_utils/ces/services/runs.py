@@ -116,7 +116,8 @@ def _left_by_task(system: System) -> Iterator[RunRecord]:
             record = system.records.load(number)
         except CesError:  # it is just being set up, or a person must look at it
             continue
-        if record.host != system.host or record.pid is None:
+        here = record.host == system.host and system.records.is_alive(number)
+        if not here or record.pid is None:
             continue
         variables = variables_of(record.pid)
         if {name: variables.get(name) for name in _TASK} == task:
