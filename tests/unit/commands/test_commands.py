@@ -137,3 +137,25 @@ def test_what_nobody_foresaw_is_not_taken_for_the_containers_end(monkeypatch, ca
     monkeypatch.setitem(sys.modules, "ces_commands.doors.clean", SimpleNamespace(main=fail))
     assert main(["ces-clean"]) == 125
     assert capsys.readouterr().err == f"ces-clean: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("ces-run", [IMAGE], "could not find the working directory\n  answer: it was removed"),
+        ("ces-pull", [IMAGE], "to do:  change to a directory that is there"),
+        ("ces-bundle", [IMAGE], "could not find the working directory"),
+        # who needs no path goes on
+        ("ces-stop", ["7"], "could not find run 7"),
+        ("ces-runs", ["7"], "could not find run 7"),
+    ],
+)
+def test_a_working_directory_that_is_gone_is_named(
+    command, tmp_path, monkeypatch, name, words, said
+):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    _out, err = command(name, *words).communicate()
+    assert said in err

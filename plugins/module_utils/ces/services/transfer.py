@@ -11,7 +11,7 @@ import os
 
 from ..blocks import contextmanager, suppress
 from ..dataclass import dataclass
-from ..errors import Interrupted, RefusedByPolicy
+from ..errors import Interrupted, NotFound, RefusedByPolicy
 from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import (
@@ -32,6 +32,7 @@ _KIND = "transfer"
 _TOO_MUCH = "too much"
 _UNPACKED = "rootfs"
 _CONVERTED = "squashfs"
+_VARIABLES = ("APPTAINER_TMPDIR", "TMPDIR")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
 
     :param base: the directory in which engines keep temporary files.
     """
+    _check_base(base, account)
     with passing_place(base, account) as (room, pid_file), new_directory(room) as descriptor:
         yield Transfer(room, pid_file, descriptor)
 
@@ -119,6 +121,22 @@ def arrived(room: str) -> int:
                     here += os.lstat(f"{path}/{name}").st_size
         most = max(most, here)
     return most
+
+
+def _check_base(base: str, account: Account) -> None:
+    """Say which variable names a directory of another host, as jobs inherit it."""
+    if os.path.isdir(base) or os.access(os.path.dirname(base), os.W_OK):
+        return
+    named = [name for name in _VARIABLES if account.environ.get(name) == base]
+    raise NotFound(
+        f"keep temporary files in {base}",
+        said="there is no such directory on this host",
+        hint=(
+            f"{named[0]} names it: unset that, or let it name a directory that is here"
+            if named
+            else "the administrator makes it (role container_storage)"
+        ),
+    )
 
 
 def sweep_transfers(account: Account) -> None:
