@@ -15,6 +15,8 @@ description:
     costs one for all files.
   - Each file is replaced in one step, so that a program reads the old text or the new one.
   - In check mode it tells what would change, also below directories that are not there yet.
+  - A file that somebody else wrote, or changed since this module wrote it, is copied before it is
+    replaced or removed, and a warning says where the copy is.
   - Render templates with P(ansible.builtin.template#lookup).
 extends_documentation_fragment:
   - tre.ces.attributes
@@ -67,6 +69,12 @@ options:
         type: list
         elements: str
         default: []
+  kept:
+    description:
+      - Directory for the copies, which only root can enter. It also has a list of what this module
+        wrote. Must be absolute.
+    type: path
+    default: /var/lib/tre-ces/replaced
 seealso:
   - module: ansible.builtin.template
 """
@@ -96,6 +104,12 @@ changed_paths:
   type: list
   elements: str
   sample: [/etc/containers/storage.conf]
+kept:
+  description: Files of others that were replaced or removed, each with its copy, or would be.
+  returned: success
+  type: dict
+  sample:
+    /etc/containers/policy.json: /var/lib/tre-ces/replaced/etc/containers/policy.json.6c0ec5b6aa7d
 """
 
 import json
@@ -106,19 +120,40 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.ces.system.host.kept_files import KeptFiles
+
 DEFAULT_MODES = {"file": "0644", "directory": "0755"}
 Change = dict[str, Any]
 """What differs, as a diff has it: ``{"before": ..., "after": ...}``; empty where nothing does."""
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    changed, diff = [], []
+    changed, diff, kept = [], [], {}
+    files = KeptFiles(module.params["kept"], module.check_mode)
     for entry in module.params["files"]:
+        if copy := keep(files, entry):
+            kept[entry["path"]] = copy
         change = STATES[entry["state"]](module, entry)
         if change:
             changed.append(entry["path"])
             diff.append({"before_header": entry["path"], "after_header": entry["path"], **change})
-    return {"changed": bool(changed), "changed_paths": changed, "diff": diff}
+    files.save()
+    will = "would be" if module.check_mode else "is"
+    for path, copy in kept.items():
+        module.warn(f"{path} was written by somebody else. What it said {will} kept in {copy}.")
+    return {"changed": bool(changed), "changed_paths": changed, "diff": diff, "kept": kept}
+
+
+def keep(files: KeptFiles, entry: dict[str, Any]) -> str | None:
+    """Keep what others wrote, where it gives way; the path of the copy."""
+    path, state = entry["path"], entry["state"]
+    if state not in ("file", "absent") or os.path.isdir(path):
+        return None
+    before, after = read(path), text_of(entry["content"]) if state == "file" else None
+    copy = None if before in (None, after) else files.keep(path, before)
+    if after is not None and before != after:
+        files.note(path, after)
+    return copy
 
 
 def bring_file(module: AnsibleModule, entry: dict[str, Any]) -> Change:
@@ -261,12 +296,13 @@ def main() -> None:
                 "options": entry,
                 "required_if": [("state", "file", ("content",))],
             },
+            "kept": {"type": "path", "default": "/var/lib/tre-ces/replaced"},
         },
         supports_check_mode=True,
     )
-    for given in module.params["files"]:
-        if not os.path.isabs(given["path"]):
-            module.fail_json(msg=f"files: {given['path']} is not an absolute path.")
+    for path in (*(given["path"] for given in module.params["files"]), module.params["kept"]):
+        if not os.path.isabs(path):
+            module.fail_json(msg=f"{path} is not an absolute path.")
     try:
         module.exit_json(**work(module))
     except OSError as error:

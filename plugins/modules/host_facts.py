@@ -178,12 +178,23 @@ containers_conf:
   sample:
     broken: ['/etc/containers/containers.conf sets containers.pidns = "host"']
     override: "[containers]\npidns = \"private\"\n"
+demanded_signatures:
+  description: Images for which C(/etc/containers/policy.json) demands a signature, and which sort.
+  returned: always
+  type: list
+  elements: str
+  sample: ["registry.example.org/signed (signedBy)"]
 short_name_lists:
   description: Files that turn short names of images into names at public registries.
   returned: always
   type: list
   elements: str
   sample: [/etc/containers/registries.conf.d/shortnames.conf]
+storage_conf:
+  description: What C(/etc/containers/storage.conf) says, by section and key, as texts of TOML.
+  returned: with O(storage_root)
+  type: dict
+  sample: {storage.graphroot: '"/srv/containers"'}
 overlay_said:
   description: Why an ordinary user cannot mount an overlay in O(storage_root), or nothing.
   returned: with O(storage_root)
@@ -217,7 +228,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.system.containers_conf import settings_of, system_files
-from ..module_utils.ces.system.host import apptainer, kernel, mounts, namespaces, packages, people
+from ..module_utils.ces.system.host import (
+    apptainer,
+    kernel,
+    mounts,
+    namespaces,
+    packages,
+    people,
+    site_files,
+)
 from ..module_utils.ces.system.host.storage import look_at_storage
 from ..module_utils.ces.system.process import Process, SystemProcess
 from ..module_utils.ces.values.containers_conf import breaking, overriding
@@ -245,6 +264,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "packages_missing": packages.missing(process, wanted["packages"]),
         "package_lists_age": packages.lists_age(),
         "containers_conf": containers_conf(),
+        "demanded_signatures": site_files.demanded_signatures(),
         "short_name_lists": sorted(glob.glob(SHORT_NAMES)),
         **(overlay(process, wanted["storage_root"]) if wanted["storage_root"] else {}),
         **(apptainer_facts(process) if wanted["apptainer"] else {}),
@@ -276,7 +296,10 @@ def file_system(path: str) -> dict[str, Any]:
 
 
 def overlay(process: Process, root: str) -> dict[str, Any]:
-    return {"overlay_said": namespaces.overlay_said(process, mounts.nearest_directory(root))}
+    return {
+        "storage_conf": site_files.storage_settings(),
+        "overlay_said": namespaces.overlay_said(process, mounts.nearest_directory(root)),
+    }
 
 
 def apptainer_facts(process: Process) -> dict[str, Any]:

@@ -29,7 +29,8 @@ def role_values(name: str, **given: Any) -> Templar:
     """A templar with the variables of a role, those of the role's defaults as they are given."""
     _load_plugins()
     loader, role = DataLoader(), ROOT / "roles" / name
-    variables: dict[str, Any] = {"ansible_search_path": [str(role)], "ansible_check_mode": False}
+    variables: dict[str, Any] = {"inventory_hostname": "backend1", "ansible_check_mode": False}
+    variables["ansible_search_path"] = [str(role)]
     for part in ("defaults", "vars"):
         path = role / part / "main.yml"
         if path.exists():

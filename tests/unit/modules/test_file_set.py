@@ -16,11 +16,18 @@ OWNER = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.g
 
 
 @pytest.fixture
-def bring(run):
+def kept(tmp_path_factory):
+    """Where copies go of what others wrote."""
+    return tmp_path_factory.mktemp("var") / "kept"
+
+
+@pytest.fixture
+def bring(run, kept):
     """Bring entries to their states, as files of whoever runs the tests."""
 
     def bring_entries(*entries, check=False):
-        return run(file_set, check=check, files=[{**OWNER, **entry} for entry in entries])
+        files = [{**OWNER, **entry} for entry in entries]
+        return run(file_set, check=check, files=files, kept=str(kept))
 
     return bring_entries
 
@@ -106,7 +113,8 @@ def test_nobody_can_read_a_secret_before_it_has_its_mode(bring, tmp_path, monkey
     replace = os.replace
 
     def watch(source, target):
-        modes.append(stat.S_IMODE(os.stat(source).st_mode))
+        if target.endswith("/secret"):
+            modes.append(stat.S_IMODE(os.stat(source).st_mode))
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", watch)
@@ -177,3 +185,62 @@ def test_a_program_that_accepts_a_file_lets_it_through(bring, tmp_path):
     path = tmp_path / "file"
     bring({"path": str(path), "content": "new", "validate": ["grep", "new", "%s"]})
     assert path.read_text() == "new"
+
+
+def copies(kept):
+    """The copies, without the list of what we wrote."""
+    return {
+        str(path.relative_to(kept)): path.read_text()
+        for path in kept.rglob("*")
+        if path.is_file() and path.name != "written.json"
+    }
+
+
+@pytest.mark.parametrize("entry", [{"content": "ours\n"}, {"state": "absent"}])
+def test_what_others_wrote_is_kept_before_it_goes(bring, tmp_path, kept, entry, monkeypatch):
+    said = []
+    monkeypatch.setattr(file_set.AnsibleModule, "warn", lambda _module, text: said.append(text))
+    path = tmp_path / "policy.json"
+    path.write_text("the site's\n")
+    path.chmod(0o640)
+    answer = bring({"path": str(path), **entry}, check=True)
+    assert not kept.exists()
+    (copy,) = answer["kept"].values()
+    assert bring({"path": str(path), **entry})["kept"] == {str(path): copy}
+    assert copies(kept) == {copy.removeprefix(f"{kept}/"): "the site's\n"}
+    assert stat.S_IMODE(os.stat(copy).st_mode) == 0o640
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o700
+    assert len(said) == 2
+    assert all(copy in text for text in said)
+    assert bring({"path": str(path), **entry})["kept"] == {}
+
+
+def test_what_we_wrote_is_not_kept_unless_somebody_changed_it(bring, tmp_path, kept):
+    path = tmp_path / "file"
+    for content in ("first\n", "second\n"):
+        assert bring({"path": str(path), "content": content})["kept"] == {}
+    path.write_text("second\nand a line by hand\n")
+    assert len(bring({"path": str(path), "content": "third\n"})["kept"]) == 1
+    assert list(copies(kept).values()) == ["second\nand a line by hand\n"]
+
+
+def test_a_file_of_an_earlier_version_is_known_by_its_mark(bring, tmp_path, kept):
+    path = tmp_path / "file"
+    path.write_text("# Written by Ansible (role tre.ces.podman); changes here are overwritten.\n")
+    assert bring({"path": str(path), "content": "new\n"})["kept"] == {}
+    assert copies(kept) == {}
+
+
+def test_a_damaged_list_costs_a_copy_too_many(bring, tmp_path, kept):
+    path = tmp_path / "file"
+    bring({"path": str(path), "content": "first\n"})
+    (kept / "written.json").write_text("{")
+    assert len(bring({"path": str(path), "content": "second\n"})["kept"]) == 1
+
+
+def test_what_stays_as_it_is_needs_no_copy(bring, tmp_path, kept):
+    path = tmp_path / "file"
+    path.write_text("same\n")
+    bring({"path": str(path), "content": "same\n", "mode": "0600"})
+    bring({"path": str(path), "state": "unmanaged"})
+    assert copies(kept) == {}

@@ -17,6 +17,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import (
     packages,
     people,
     podman_databases,
+    site_files,
     storage,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
@@ -213,3 +214,46 @@ def test_files_that_never_answer_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "contradictions", lambda _root, _uid: time.sleep(60))
     found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
     assert found["unreadable"] == "their files did not answer within 1 s"
+
+
+def test_what_a_site_wrote_into_storage_conf_is_read(tmp_path):
+    file = tmp_path / "storage.conf"
+    file.write_text(
+        '[storage]\ndriver = "overlay"\ngraphroot = "/srv/containers" # a large disk\n'
+        '[storage.options]\nadditionalimagestores = [\n  "/srv/images",\n]\n'
+    )
+    assert site_files.storage_settings(str(file)) == {
+        "storage.driver": '"overlay"',
+        "storage.graphroot": '"/srv/containers"',
+        "storage.options.additionalimagestores": '[ "/srv/images", ]',
+    }
+    assert site_files.storage_settings(str(tmp_path / "none")) == {}
+
+
+@pytest.mark.parametrize(
+    ("policy", "demanded"),
+    [
+        ("", []),
+        ('{"default": [{"type": "insecureAcceptAnything"}]}', []),
+        ('{"default": [{"type": "reject"}], "transports": {"docker": {}}}', []),
+        (
+            '{"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}],'
+            ' "transports": {"docker": {"r.test/x": [{"type": "sigstoreSigned"}],'
+            ' "r.test": [{"type": "insecureAcceptAnything"}]},'
+            ' "oci": {"": [{"type": "signedBy"}]}}}',
+            ["everything else (signedBy)", "r.test/x (sigstoreSigned)", "all of oci (signedBy)"],
+        ),
+    ],
+)
+def test_signatures_that_a_policy_demands_are_named(tmp_path, policy, demanded):
+    file = tmp_path / "policy.json"
+    file.write_text(policy)
+    assert site_files.demanded_signatures(str(file)) == demanded
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"transports": {"docker": []}}', '{"default": [1]}'])
+def test_a_policy_that_cannot_be_read_is_not_written_over_unseen(tmp_path, text):
+    file = tmp_path / "policy.json"
+    file.write_text(text)
+    (demanded,) = site_files.demanded_signatures(str(file))
+    assert "cannot be read" in demanded
