@@ -138,8 +138,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             changed.append(entry["path"])
             diff.append({"before_header": entry["path"], "after_header": entry["path"], **change})
     files.save()
+    will = "would be" if module.check_mode else "is"
     for path, copy in kept.items():
-        module.warn(f"{path} was written by somebody else. What it said is kept in {copy}.")
+        module.warn(f"{path} was written by somebody else. What it said {will} kept in {copy}.")
     return {"changed": bool(changed), "changed_paths": changed, "diff": diff, "kept": kept}
 
 

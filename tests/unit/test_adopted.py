@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
-from role_values import evaluate, render, role_values
+import yaml
+from role_values import ROOT, evaluate, render, role_values
 
 PLACE = '"/var/lib/tre-ces/containers/$UID/storage"'
 
@@ -88,3 +92,26 @@ def test_signatures_that_a_site_demands_are_not_dropped(policy, refused):
     values = role_values("podman", podman_policy=policy, __podman_host=found, podman_users=[])
     standing = evaluate(values, "__podman_standing")
     assert [("r.test/x (signedBy)" in reason) for reason in standing] == [True] * refused
+
+
+WRITERS = ("ansible.builtin.template", "ansible.builtin.copy", "tre.ces.file_set")
+
+
+def tasks_in(found: Any) -> Iterator[dict[str, Any]]:
+    """All tasks of a file, those in blocks too."""
+    for task in found or []:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from tasks_in(task.get(part))
+
+
+@pytest.mark.parametrize(
+    "file",
+    sorted(ROOT.glob("roles/*/tasks/*.yml")),
+    ids=lambda file: f"{file.parts[-3]}-{file.stem}",
+)
+def test_check_mode_shows_every_file(file):
+    """A task that is left out in check mode hides its file from --diff."""
+    for task in tasks_in(yaml.safe_load(file.read_text(encoding="utf-8"))):
+        if set(WRITERS) & set(task):
+            assert "ansible_check_mode" not in str(task.get("when")), task["name"]

@@ -9,9 +9,15 @@ times); prints one JSON object that tells what differed.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from typing import Any
+
+FILE = "/etc/apptainer/apptainer.conf"
+KEPT = "/var/lib/tre-ces/replaced"
+"""For root alone: what roles replace, here the file as it was before the first change."""
 
 
 class Failed(Exception):
@@ -37,11 +43,21 @@ def current(directive: str) -> list[str]:
     return [value for value in config("--get", directive).split(",") if value]
 
 
+def keep() -> None:
+    """Copy the file, unless that was done before an earlier change."""
+    copy = f"{KEPT}{FILE}"
+    if os.path.exists(FILE) and not os.path.exists(copy):
+        os.makedirs(KEPT, mode=0o700, exist_ok=True)
+        os.makedirs(os.path.dirname(copy), mode=0o700, exist_ok=True)
+        shutil.copy2(FILE, copy)
+
+
 def settle(directive: str, wanted: list[str], several: bool, change: bool) -> dict[str, Any] | None:
     before = current(directive)
     if sorted(before) == sorted(wanted):
         return None
     if change:
+        keep()
         if several:
             for value in before:
                 config("--unset", directive, value)
