@@ -55,8 +55,8 @@ class ByDigest:
     def path_of(self, store: str, image: ImageRef) -> str | None:
         """Where the image is in one of the stores, or None.
 
-        A name leads to a content of its own store: where several users write, one that leads
-        elsewhere would let a user run, or remove, what lies there.
+        A name leads to a content of its own store, which is no link: where several users write, one
+        that leads elsewhere would let a user run, or remove, what lies there.
         """
         digest = image.digest
         if digest is None:
@@ -67,7 +67,7 @@ class ByDigest:
             if not is_digest(digest):
                 return None
         path = self.place(store, digest)
-        return path if os.path.exists(path) else None
+        return path if os.path.exists(path) and not os.path.islink(path) else None
 
     def place(self, store: str, digest: str) -> str:
         """Where a store has that content, or would."""
