@@ -121,13 +121,13 @@ class ByDigest:
         name, account = os.path.basename(place), system.account
         with opened(store) as top, opened("digests", top) as digests:
             if not os.path.isdir(place):
-                return self._move(made, store, name, digests, system)
+                self._move(made, store, name, digests, system)
+                return
             # a directory takes the place of none that has something in it
             with passing_place(f"{store}/digests", account) as (gone, _pid_file):
                 names = (name, os.path.basename(gone))
                 os.rename(*names, src_dir_fd=digests, dst_dir_fd=digests)
                 self._move(made, store, name, digests, system)
-        return None
 
     def _move(self, made: str, store: str, name: str, digests: int, system: System) -> None:
         """To the store; if that is on another file system, a copy of it."""
