@@ -35,7 +35,7 @@ def test_ten_users_convert_an_image_once(members, site, backend):
     assert sum(done.err.count("Creating SIF file") for done in ends) == 1
     assert len(backend.root(f"ls {STORE}/digests").split()) == 1
     own = " ".join(f"{user.home}/.local/share/ces/sif" for user in members)
-    assert backend.root(f"ls -d {own} 2>/dev/null; true") == ""
+    assert backend.root(f"find {own} -mindepth 1 2>/dev/null; true") == ""
 
 
 def test_whoever_pulled_it_everybody_runs_it(members, backend):

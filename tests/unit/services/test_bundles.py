@@ -366,6 +366,18 @@ def test_a_name_that_leads_out_of_its_store_names_nothing(site, shared):
     assert precious.exists()
 
 
+def test_a_content_that_is_a_link_is_no_image(site, shared):
+    pull(site)
+    (content,) = (shared / "digests").iterdir()
+    (content / "rootfs").rename(site.place / "elsewhere")
+    (content / "rootfs").symlink_to(site.place / "elsewhere")
+    with pytest.raises(CesError, match="is a link"):
+        run_container(SPEC, site.system)
+    content.rename(site.place / "moved")
+    content.symlink_to(site.place / "moved")
+    assert list_images(site.system, "oci") == []
+
+
 def test_only_the_group_of_a_store_can_take_its_locks(site, shared):
     pull(site)
     assert stat.S_IMODE((shared / "locks").stat().st_mode) & 0o007 == 0

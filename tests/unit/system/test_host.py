@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import sqlite3
+import struct
 import time
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import (
+    as_user,
     kernel,
     mounts,
     namespaces,
@@ -209,11 +213,65 @@ def test_files_of_a_user_that_contradict_the_site(tmp_path):
     }
 
 
-def test_files_that_never_answer_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "_SECONDS", 1)
-    monkeypatch.setattr(storage, "contradictions", lambda _root, _uid: time.sleep(60))
+ENDLESS = """CREATE VIEW DBConfig AS
+WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c WHERE x < 0"""
+
+
+def endless_view(root, uid):
+    os.makedirs(root)
+    with sqlite3.connect(f"{root}/db.sql") as database:
+        database.execute(ENDLESS)
+    database.close()
+    return podman_databases.contradictions(root, uid)
+
+
+def bolt_page(number, below):
+    """A page of branches, each of which is the page ``below``."""
+    page = struct.pack("<QHHI", number, 1, 200, 0)
+    page += struct.pack("<IIQ", 0, 0, below) * 200
+    return page.ljust(4096, b"\0")
+
+
+def bolt(root, *pages):
+    meta = bytearray(4096)
+    meta[16:20], meta[32:40] = podman_databases._BOLT_MAGIC, (2).to_bytes(8, "little")
+    (Path(root) / "libpod").mkdir(parents=True)
+    (Path(root) / "libpod/bolt_state.db").write_bytes(bytes(meta) * 2 + b"".join(pages))
+
+
+def pages_in_a_circle(root, uid):
+    bolt(root, *(bolt_page(number, number + 1) for number in range(2, 12)), bytes(4096))
+    return podman_databases.contradictions(root, uid)
+
+
+@pytest.mark.parametrize(
+    "never",
+    [
+        lambda _root, _uid: time.sleep(60),
+        lambda _root, _uid: os.kill(os.getpid(), signal.SIGSTOP),
+        endless_view,
+        pages_in_a_circle,
+    ],
+    ids=["asleep", "stopped", "a view", "pages"],
+)
+def test_files_that_never_answer_are_told(tmp_path, monkeypatch, never):
+    monkeypatch.setattr(as_user, "SECONDS", 0.5)
+    monkeypatch.setattr(storage, "contradictions", never)
     found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
-    assert found["unreadable"] == "their files did not answer within 1 s"
+    assert found["unreadable"] == "their files did not answer within 0.5 s"
+
+
+def test_pages_that_lead_to_each_other_are_a_database_that_cannot_be_read(tmp_path):
+    bolt(tmp_path, bolt_page(2, 3), bolt_page(3, 2))
+    (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
+    assert "cannot be read (maximum recursion depth exceeded" in sentence
+
+
+def test_what_a_user_made_the_process_answer_is_looked_at(tmp_path, monkeypatch):
+    made_up = {"contradictions": "none", "left_behind": ["x"], "more": 1}
+    monkeypatch.setattr(storage, "look_as", lambda _user, _look: made_up)
+    found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
+    assert found == storage._NOTHING
 
 
 def test_what_a_site_wrote_into_storage_conf_is_read(tmp_path):

@@ -224,6 +224,12 @@ def _kept_from_removal(directory: str, what: str) -> Iterator[None]:
     with _locked(directory, fcntl.F_RDLCK, f"run {what}", "it is just being removed"):
         if not os.path.exists(f"{directory}/image.json"):
             raise NotFound(f"run {what}", said="the image has just been removed")
+        if os.path.islink(f"{directory}/rootfs"):
+            raise CesError(
+                f"run {what}",
+                said=f"{directory}/rootfs is a link, which ces-pull never makes",
+                hint="tell the administrator who may write there",
+            )
         yield
 
 

@@ -55,8 +55,8 @@ class ByDigest:
     def path_of(self, store: str, image: ImageRef) -> str | None:
         """Where the image is in one of the stores, or None.
 
-        A name leads to a content of its own store: where several users write, one that leads
-        elsewhere would let a user run, or remove, what lies there.
+        A name leads to a content of its own store, which is no link: where several users write, one
+        that leads elsewhere would let a user run, or remove, what lies there.
         """
         digest = image.digest
         if digest is None:
@@ -67,7 +67,7 @@ class ByDigest:
             if not is_digest(digest):
                 return None
         path = self.place(store, digest)
-        return path if os.path.exists(path) else None
+        return path if os.path.exists(path) and not os.path.islink(path) else None
 
     def place(self, store: str, digest: str) -> str:
         """Where a store has that content, or would."""
@@ -121,13 +121,13 @@ class ByDigest:
         name, account = os.path.basename(place), system.account
         with opened(store) as top, opened("digests", top) as digests:
             if not os.path.isdir(place):
-                return self._move(made, store, name, digests, system)
+                self._move(made, store, name, digests, system)
+                return
             # a directory takes the place of none that has something in it
             with passing_place(f"{store}/digests", account) as (gone, _pid_file):
                 names = (name, os.path.basename(gone))
                 os.rename(*names, src_dir_fd=digests, dst_dir_fd=digests)
                 self._move(made, store, name, digests, system)
-        return None
 
     def _move(self, made: str, store: str, name: str, digests: int, system: System) -> None:
         """To the store; if that is on another file system, a copy of it."""

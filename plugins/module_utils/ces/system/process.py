@@ -81,7 +81,7 @@ class Streams:
     :param grace: seconds that stopping may take before the command is killed.
     :param keep: bytes of each output, from its end, that are returned.
     :param pid_file: file that says which process it is while it runs, for proc.kill_recorded.
-    :param watch: asked again and again; what it answers, if anything, is why the command stops.
+    :param watch: asked ten times a second; what it answers, if anything, is why the command stops.
     """
 
     log: str | None = None

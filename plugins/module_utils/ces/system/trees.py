@@ -98,6 +98,11 @@ def _empty(directory: int, top: int, depth: int) -> bool:
             pass
         except OSError:
             continue
+        try:
+            os.rmdir(name, dir_fd=directory)  # most are empty
+            continue
+        except OSError:
+            pass
         with suppress(OSError), _opened_up(name, directory) as below:
             if depth == _DEEP:
                 os.rename(name, os.urandom(8).hex(), src_dir_fd=directory, dst_dir_fd=top)

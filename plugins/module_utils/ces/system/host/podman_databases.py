@@ -18,8 +18,13 @@ _SETTINGS = {
 """What podman records about its storage: the column in db.sql, the key in bolt_state.db."""
 
 _BOLT_PAGE = 4096
+_BOLT_MAX = 64 * 1024 * 1024
 _BOLT_MAGIC = 0xED0CDAED.to_bytes(4, "little")
 _BOLT_BRANCH = 1
+
+
+_BROKEN = (sqlite3.Error, struct.error, ValueError, OSError, RecursionError, MemoryError)
+"""What comes of a file that is no database, or one that a user made up."""
 
 
 def contradictions(graph_root: str, uid: int) -> Iterator[str]:
@@ -37,7 +42,7 @@ def contradictions(graph_root: str, uid: int) -> Iterator[str]:
             continue
         try:
             recorded = read(file)
-        except (sqlite3.Error, struct.error, ValueError, OSError) as error:
+        except _BROKEN as error:
             yield f"{file} cannot be read ({error})"
             continue
         for key, value in recorded.items():
@@ -57,7 +62,7 @@ def _from_sqlite(file: str) -> dict[str, str]:
 
 def _from_bolt(file: str) -> dict[str, str]:
     with open(file, "rb") as stream:
-        data = stream.read()
+        data = stream.read(_BOLT_MAX)
     pages = [data[start : start + 72] for start in (0, _BOLT_PAGE)]
     metas = [page for page in pages if page[16:20] == _BOLT_MAGIC]
     newest = max(metas, key=lambda page: int.from_bytes(page[64:72], "little"))

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at a user's files with the user's rights, for so long and with so much memory.
+
+What a user wrote may be without end, wait for a writer, or lie on a file server that hangs; and
+the user can stop a process that runs with their rights. Root gets an answer, or why there is none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import resource
+import select
+import signal
+import time
+from collections.abc import Callable
+
+from ...typed import Any
+
+SECONDS = 20.0
+_ANSWER_MAX = 1024 * 1024
+_MEMORY = 1024 * 1024 * 1024
+"""Bytes of address space: the module that we are a part of has some hundred millions of them."""
+
+
+def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What a function answers in a child that has become the user. Wants root, or to be that user.
+
+    :returns: its answer, which a user may have made up; or ``unreadable``, why there is none.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _answer(user, look, writer)
+    os.close(writer)
+    try:
+        raw = _read(reader, time.monotonic() + SECONDS)
+    finally:
+        os.close(reader)
+        # also one that the user has stopped
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    if raw is None:
+        return {"unreadable": f"their files did not answer within {SECONDS:g} s"}
+    try:
+        answer = json.loads(raw)
+    except (ValueError, RecursionError):
+        answer = None
+    return answer if isinstance(answer, dict) else {"unreadable": "the process that read them died"}
+
+
+def _read(reader: int, end: float) -> bytes | None:
+    """All that is written to a pipe; None if it does not end in time, or within bounds."""
+    raw = b""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    while len(raw) <= _ANSWER_MAX and poll.poll(max(0.0, end - time.monotonic()) * 1000):
+        chunk = os.read(reader, 65536)
+        if not chunk:
+            return raw
+        raw += chunk
+    return None
+
+
+def _answer(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]], writer: int) -> None:
+    """In the child: become the user, look, answer, end."""
+    try:
+        for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CORE, 0)):
+            resource.setrlimit(kind, (most, most))
+        if os.geteuid() == 0:
+            os.initgroups(user.pw_name, user.pw_gid)
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+        try:
+            answer = look()
+        except OSError as error:
+            answer = {"unreadable": str(error)}
+        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+            json.dump(answer, pipe)
+    finally:
+        os._exit(0)
