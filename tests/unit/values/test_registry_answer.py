@@ -54,7 +54,7 @@ def test_challenges_are_read(header, challenges):
 
 
 def test_challenges_of_several_headers_are_read_in_order():
-    assert [scheme for scheme, _ in found("Negotiate", 'Basic realm="x"', "Bearer")] == [
+    assert [scheme for scheme, _parameters in found("Negotiate", 'Basic realm="x"', "Bearer")] == [
         "negotiate",
         "basic",
         "bearer",
