@@ -182,6 +182,7 @@ def test_while_it_runs_the_card_says_so_and_cancelling_stops_it(alice, node):
     outcome = session.outcome()
     assert (outcome["headline"], outcome["State"]) == ("The container was cancelled", "CANCELLED")
     record = json.loads(session.file("run/run.json"))
+    assert (record["state"], record["rc"]) == ("CANCELLED", 143)
     assert alice.run(f"ls -d {record['scratch']}").rc != 0
     assert node.run("alice", f"podman ps -aq --filter name={session.id}").ok().out == ""
     assert session.files().isdisjoint({"registry-token", "arguments.txt"})
