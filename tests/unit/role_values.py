@@ -21,6 +21,9 @@ def _load_plugins() -> None:
     # Python's own import has loaded the collection, without what Ansible's import notes of it
     collection = importlib.import_module("ansible_collections.tre.ces")
     collection.__dict__.setdefault("_collection_meta", {})
+    # pytest-xdist names the same directory twice, and Ansible's import takes one
+    plugins = importlib.import_module("ansible_collections.tre.ces.plugins")
+    plugins.__path__ = list(dict.fromkeys(plugins.__path__))
     filters = importlib.import_module("ansible_collections.tre.ces.plugins.filter")
     filters.__file__ = str(ROOT / "plugins" / "filter" / "__init__.py")
 

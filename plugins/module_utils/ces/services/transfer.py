@@ -16,6 +16,7 @@ from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import (
     passing_file,
+    private_directory,
     random_name,
     remove_abandoned,
     remove_quietly,
@@ -90,6 +91,8 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
     :param base: the directory in which engines keep temporary files.
     """
     _check_base(base, account)
+    if not os.path.isdir(base):
+        private_directory(base)
     with passing_place(base, account) as (room, pid_file), new_directory(room) as descriptor:
         yield Transfer(room, pid_file, descriptor)
 
