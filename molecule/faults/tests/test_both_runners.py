@@ -110,6 +110,27 @@ def test_a_limit_that_cannot_be_held_is_one_line(researcher, runner):
     assert done.err.count("limits on cpus and memory are not enforced") == 1
 
 
+OPTION_FILES = {
+    "podman": "--network=none --name=ours\n-m 256m --cpus=1 --http-proxy=false\n"
+    "--mount type=tmpfs,destination=/run",
+    "apptainer": "--network none --memory 256m --cpus 1",
+    "oci": "--net=none --name=ours -m 256m --cpus=1 --read-only=false",
+}
+"""What people write who have tried their image by hand."""
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_what_a_run_has_words_for_may_be_said_as_the_engine_says_it(researcher, runner):
+    script = "sed 1,2d /proc/net/dev | wc -l; grep -c ' /run tmpfs' /proc/mounts"
+    words = ["ces-run", runner, "--opt-file", "/dev/stdin", SHELL, f"{script}; true"]
+    done = researcher.command(*words, stdin=OPTION_FILES[runner]).ok()
+    assert done.out.split() == ["1", "1" if runner == "podman" else "0"]
+    record = researcher.record(researcher.last_number())
+    assert record["network"] == "none"
+    assert (record["resources"]["memory"], record["resources"]["cpus"]) == (256 * 1024**2, 1)
+    assert record["name"] == ("ours" if "--name" in OPTION_FILES[runner] else record["name"])
+
+
 def test_names_are_podmans_alone(researcher):
     started = researcher.start_run("--name", "mine", SHELL, "sleep 60")
     try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import pytest
 from ces_commands.parse import UsageError, parse
-from ces_commands.verbs import VERBS, overview, spellings, usage
+from ces_commands.verbs import RUNNER_NAMES, VERBS, overview, spellings, usage
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 
 RUN, PULL = VERBS["run"], VERBS["pull"]
 IMAGE = "registry.example.org/app:1"
@@ -113,3 +115,8 @@ def test_any_words_are_a_command_line_or_an_error_of_usage(words):
     assert all(operand in given_ for operand in parsed.operands)
     # the container's arguments are the end of the line, word by word
     assert words[len(words) - len(parsed.operands) :] == parsed.operands
+
+
+def test_the_runners_are_those_of_the_table():
+    assert tuple(RUNNERS) == RUNNER_NAMES
+    assert f"[{'|'.join(RUNNERS)}]" in usage(VERBS["run"], "ces-run")

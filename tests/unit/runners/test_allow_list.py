@@ -25,6 +25,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import 
     allowed_options,
     read_options,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.own_words import OWN_WORDS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources
 
 IMAGE = "/the/image"
@@ -41,6 +42,7 @@ class Engine:
 
     :param plain: options with a value; ``chosen``: those with a few values only.
     :param ours: flags that are taken and not passed on, because we say them anyway.
+    :param own: options that are taken as words of the run.
     :param short: letters of options with a value, and the long option of each.
     """
 
@@ -49,6 +51,7 @@ class Engine:
     ours: frozenset[str]
     short: dict[str, str]
     chosen: dict[str, tuple[str, ...]]
+    own: frozenset[str]
 
 
 ENGINES = {
@@ -57,10 +60,11 @@ ENGINES = {
             {"workdir", "user", "entrypoint", "hostname", "shm-size", "tmpfs", "ulimit", "tz"}
             | {"stop-signal", "umask", "cap-drop"}
         ),
-        flags=frozenset({"init", "read-only"}),
+        flags=frozenset({"init", "read-only", "http-proxy"}),
         ours=frozenset({"rm"}),
         short={"w": "workdir", "u": "user", "h": "hostname"},
         chosen={"userns": ("keep-id", "host", "nomap")},
+        own=frozenset({"network", "net", "name", "timeout", "cpus", "memory", "gpus", "device"}),
     ),
     "apptainer": Engine(
         plain=frozenset({"cwd", "hostname", "no-mount", "scratch", "app"}),
@@ -70,6 +74,7 @@ ENGINES = {
         ),
         short={"S": "scratch"},
         chosen={},
+        own=frozenset({"network", "cpus", "memory", "nv", "rocm"}),
     ),
 }
 # both engines' together, so that each is also offered the other's
@@ -119,6 +124,7 @@ def good_form(engine: Engine):
             text.filter(lambda v: v and not v.startswith("=")),
         ),
         st.sampled_from([([f"--{n}"], [f"--{n}"]) for n in sorted(engine.flags)]),
+        st.sampled_from([([f"--{n}=false"], [f"--{n}=false"]) for n in sorted(engine.flags)]),
         st.sampled_from([([f"--{n}"], []) for n in sorted(engine.ours)]),
     )
 
@@ -151,7 +157,9 @@ def _is_allowed(word, engine):
         return text.startswith("type=bind,src=/")
     if name in engine.chosen:
         return text in engine.chosen[name]
-    return name in engine.plain if equals else name in engine.flags
+    if name in engine.flags:
+        return not equals or text == "false"
+    return bool(equals) and name in engine.plain
 
 
 @pytest.mark.parametrize("runner", ENGINES)
@@ -215,3 +223,4 @@ def test_the_allow_list_is_the_one_written_down_here(runner):
     for meaning, names in meant.items():
         listed = {o.name[2:] for o in RUNNERS[runner].options if o.meaning == meaning}
         assert listed == names
+    assert {o.name[2:] for o in RUNNERS[runner].options if o.meaning in OWN_WORDS} == engine.own

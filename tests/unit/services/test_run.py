@@ -313,6 +313,33 @@ def test_what_may_not_be_is_refused_before_any_engine_and_any_number(
     assert not (backend.home / ".local").exists()
 
 
+def test_options_that_are_words_of_the_run_are_taken_as_such(ready):
+    options = ("--network=none", "--name=mine", "--memory=512m", "--cpus=2", "--http-proxy=false")
+    record = run_container(replace(SPEC, options=options), ready.system).record
+    assert (record.network, record.name) == ("none", "mine")
+    assert (record.resources["memory"], record.resources["cpus"]) == (512 * 1024**2, 2)
+    (argv,) = ready.process.told("podman run")
+    assert [word for word in argv if "=mine" in word] == ["--name=mine"]
+    assert [word for word in argv if word.startswith("--network")] == ["--network=none"]
+    assert "--http-proxy=false" in argv
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "error", "said"),
+    [
+        ({}, ["--network=host"], RefusedByPolicy, "network"),
+        ({}, ["--name=-x"], InvalidValue, "a container name"),
+        ({"name": "a"}, ["--name=b"], InvalidValue, "the run has another name already"),
+        ({}, ["--name=a", "--name=b"], InvalidValue, "the run has another name already"),
+        ({}, ["--memory=512"], InvalidValue, "less than 4 MiB"),
+    ],
+)
+def test_the_policy_decides_about_words_of_the_run_in_options(ready, spec, options, error, said):
+    with pytest.raises(error, match=said):
+        run_container(replace(SPEC, **spec, options=options), ready.system)
+    assert ready.process.told("podman run") == []
+
+
 def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(backend):
     (backend.place / "bin" / "podman").unlink()
     with pytest.raises(CesError, match=r"podman is not installed on this host.* role podman"):

@@ -9,6 +9,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer, podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import (
     Given,
@@ -48,6 +49,7 @@ ALLOWED = allowed_options(TABLE, (), ())
         (["-u--privileged"], Given(words=("--user=--privileged",))),
         (["--init"], Given(words=("--init",))),
         (["--init=true"], Given(words=("--init",))),
+        (["--init=false"], Given(words=("--init=false",))),
         (["--rm"], Given()),
         (["--mode", "a"], Given(words=("--mode=a",))),
         (["-v/a:/b:ro"], Given(mounts=(Mount("/a", "/b", "ro"),))),
@@ -95,8 +97,9 @@ def test_an_option_that_is_not_in_the_list_is_refused_by_its_name(words, named):
         (["--init", "true"], "does not start with a dash"),
         (["--user"], "--user needs a value"),
         (["-u"], "-u needs a value"),
-        (["--init=false"], "takes no value"),
+        (["--init=no"], "takes no value but true or false"),
         (["--init="], "takes no value"),
+        (["--rm=false"], "--rm cannot be turned off"),
         (["--user=a\0b"], "a NUL"),
         (["-e", "A"], "has no value"),
         (["-e", "=b"], "no name of a variable"),
@@ -145,3 +148,100 @@ def test_allowing_a_built_in_option_leaves_its_rules_in_force():
         read_options(["--volume=/a"], allowed, "podman")
     with pytest.raises(RefusedByPolicy):
         read_options(["--mode=c"], allowed, "podman")
+
+
+def _podman(*words):
+    return read_options(words, allowed_options(podman.OPTIONS, (), ()), "podman")
+
+
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [
+        (["--network=none"], {"network": "none"}),
+        (["--net", "none"], {"network": "none"}),
+        (["--name", "mine"], {"name": "mine"}),
+        (["--timeout=60"], {"timeout": "60"}),
+        (["--cpus=1.5"], {"cpus": "1.5"}),
+        (["--memory=512m"], {"memory": "512m"}),
+        (["-m", "1g"], {"memory": "1g"}),
+        # without a unit it is bytes to an engine, and GiB to a run
+        (["-m1073741824"], {"memory": "1048576KiB"}),
+        (["-m1073741824b"], {"memory": "1048576KiB"}),
+        (["--gpus=all"], {"gpu": True}),
+        (["--gpus", "2"], {"gpu": True, "gpus": 2}),
+        (["--device=nvidia.com/gpu=all"], {"gpu": True}),
+    ],
+)
+def test_what_a_run_has_a_word_of_its_own_for_is_taken_as_that_word(words, own):
+    assert _podman(*words) == Given(own=tuple(own.items()))
+
+
+@pytest.mark.parametrize("word", ["--nv", "--rocm", "--nv=true"])
+def test_apptainers_switches_for_gpus_are_the_runs_own_word(word):
+    allowed = allowed_options(apptainer.OPTIONS, (), ())
+    assert read_options([word], allowed, "apptainer") == Given(own=(("gpu", True),))
+    with pytest.raises(InvalidValue, match="cannot be turned off"):
+        read_options(["--nv=false"], allowed, "apptainer")
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        ("--device=nvidia.com/gpu=0", "write --gpu on the run for all GPUs"),
+        ("--device=/dev/fuse", "no run has devices but GPUs"),
+        ("--gpus=device=0", "--gpus NUMBER for so many"),
+        ("--privileged", "no container has more rights than its user"),
+        ("-it", "nobody sits at a container"),
+        ("-d", "put the run itself in the background"),
+        ("-p8080:80", "what a container can reach is said by --network on the run"),
+        ("--env-file=x", "write --env-file on the run"),
+    ],
+)
+def test_what_is_refused_is_said_with_what_to_write_instead(word, instead):
+    with pytest.raises(RefusedByPolicy) as caught:
+        _podman(word)
+    assert instead in str(caught.value)
+
+
+def test_what_a_site_opens_is_passed_on_and_no_word_of_the_run():
+    allowed = allowed_options(podman.OPTIONS, ("--device",), ())
+    given_ = read_options(["--device=/dev/fuse"], allowed, "podman")
+    assert given_ == Given(words=("--device=/dev/fuse",))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("type=tmpfs,destination=/run", "--tmpfs=/run"),
+        ("type=tmpfs,dst=/a//b/,tmpfs-size=64m,tmpfs-mode=1777", "--tmpfs=/a/b:size=64m,mode=1777"),
+        ("type=tmpfs,target=/tmp,tmpfs-mode=700", "--tmpfs=/tmp:mode=700"),
+    ],
+)
+def test_memory_as_a_directory_is_no_mount_of_the_host(text, word):
+    assert _podman(f"--mount={text}") == Given(words=(word,))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type=tmpfs", "no tmpfs with dst="),
+        ("type=tmpfs,dst=/a,target=/b", "no tmpfs with dst="),
+        ("type=tmpfs,dst=/a,src=/b", "no tmpfs with dst="),
+        ("type=tmpfs,dst=run", "not absolute"),
+        ("type=tmpfs,dst=/a/../b", "contains '..'"),
+        ("type=tmpfs,dst=/a:exec", "belongs to the system"),
+        ("type=tmpfs,dst=/", "belongs to the system"),
+        ("type=tmpfs,dst=/dev/shm", "belongs to the system"),
+        ("type=tmpfs,dst=/safe_data", "is taken"),
+    ],
+)
+def test_memory_as_a_directory_hides_nothing_that_must_stay(text, said):
+    with pytest.raises(InvalidValue, match=said):
+        _podman(f"--mount={text}")
+
+
+def test_memory_as_a_directory_is_podmans_alone():
+    with pytest.raises(InvalidValue, match="--scratch of apptainer"):
+        read_options(
+            ["--mount=type=tmpfs,dst=/run"], allowed_options(apptainer.OPTIONS, (), ()), "apptainer"
+        )

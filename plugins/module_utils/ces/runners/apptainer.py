@@ -33,11 +33,16 @@ OPTIONS = (
     Option("--pid", "-p", flag=True, meaning="own"),
     Option("--ipc", "-i", flag=True, meaning="own"),
     Option("--writable-tmpfs", flag=True, meaning="own"),
+    Option("--network", meaning="network"),
+    Option("--cpus", meaning="cpus"),
+    Option("--memory", meaning="memory"),
+    Option("--nv", flag=True, meaning="gpu"),
+    Option("--rocm", flag=True, meaning="gpu"),
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
 contract: --home, --workdir, --overlay, --writable, --add-caps, --keep-privs, --security, --dns,
---no-init and --compat (signals would be lost), --net, --network, --nv, --device, --cpus, --memory,
---apply-cgroups, --env-file, --docker-login."""
+--no-init and --compat (signals would be lost), --net, --device, --apply-cgroups, --env-file,
+--docker-login."""
 
 ERRORS = (
     *own_files.ERRORS,

@@ -14,7 +14,7 @@ from ..json_text import loads
 from ..typed import Any, Sequence
 from ..values.options import Option
 from ..values.resources import Resources
-from . import own_files
+from . import own_files, podman
 from .command import Command, Launch
 
 _ID = r"\d{1,9}(:\d{1,9})?"
@@ -29,6 +29,7 @@ OPTIONS = (
     Option("--hostname", "-h"),
     Option("--read-only", flag=True),
     Option("--rm", flag=True, meaning="own"),
+    *podman.OWN_WORDS,
 )
 """What researchers may pass: there is no engine that would read them, so what is not here cannot
 be had."""
@@ -188,7 +189,7 @@ def chosen(words: Sequence[str]) -> Chosen:
             raise InvalidValue(
                 "an option of oci", word, "there is no engine that would read it", "leave it out"
             )
-        found[known[name]] = True if name == "--read-only" else value
+        found[known[name]] = value != "false" if name == "--read-only" else value
     workdir = found.get("workdir", "/")
     if not workdir.startswith("/"):
         raise InvalidValue("--workdir", workdir, "the path is not absolute")

@@ -13,9 +13,20 @@ RUN_LABEL = "ces.run"
 STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL; podman's own default."""
 
+OWN_WORDS = (
+    Option("--network", meaning="network"),
+    Option("--net", meaning="network"),
+    Option("--name", meaning="name"),
+    Option("--timeout", meaning="timeout"),
+    Option("--cpus", meaning="cpus"),
+    Option("--memory", "-m", meaning="memory"),
+    Option("--gpus", meaning="gpus"),
+    Option("--device", meaning="device"),
+)
+"""podman's names for what a run has words of its own for."""
 OPTIONS = (
     Option("--volume", "-v", meaning="volume"),
-    Option("--mount", meaning="mount"),
+    Option("--mount", meaning="mount or tmpfs"),
     Option("--env", "-e", meaning="env"),
     Option("--workdir", "-w"),
     Option("--user", "-u"),
@@ -31,11 +42,13 @@ OPTIONS = (
     Option("--userns", values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap")),
     Option("--init", flag=True),
     Option("--read-only", flag=True),
+    Option("--http-proxy", flag=True),
     Option("--rm", flag=True, meaning="own"),
+    *OWN_WORDS,
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
-contract: --privileged, --cap-add, --security-opt, --device, --network, --pid, --ipc, --uts,
---cgroups, --memory, --cpus, --volumes-from, --annotation, --runtime, --name, --label, ..."""
+contract: --privileged, --cap-add, --security-opt, --pid, --ipc, --uts, --cgroups, --volumes-from,
+--annotation, --runtime, --label, ..."""
 
 ERRORS = (
     *own_files.ERRORS,

@@ -154,7 +154,7 @@ def _settled(spec: RunSpec, job: JobSpec, system: System) -> tuple[RunSpec, Plan
         outputs=plan.outputs,
         scratch=plan.scratch,
     )
-    shared = plan.outputs or plan.scratch or spec.name
+    shared = plan.outputs or plan.scratch or plan.spec.name
     if job.array is not None and shared:
         raise CesError(
             "run an array",

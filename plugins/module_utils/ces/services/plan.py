@@ -119,6 +119,8 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     """
     policy, account = system.policy, system.account
     runner = usable_runner(spec.runner, system, elsewhere)
+    given = _options(spec, runner, policy)
+    spec = _with_own_words(spec, given)
     if isinstance(spec.image, ImageRef):
         policy.registry_for(spec.image)
     if spec.home:
@@ -128,7 +130,6 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         raise InvalidValue(
             f"a network of {spec.runner}", network, f"it is none of {', '.join(runner.networks)}"
         )
-    given = _options(spec, runner, policy)
     wanted = Resources(
         cpus=policy.cpus.settle(cpu_count(spec.cpus), "cpus"),
         memory=_whole(policy.memory.settle(memory_bytes(spec.memory), "memory")),
@@ -224,6 +225,24 @@ def _options(spec: RunSpec, runner: Runner, policy: Policy) -> Given:
     changes = policy.options.get(spec.runner, OptionChanges())
     allowed = allowed_options(runner.options, changes.allow, changes.deny)
     return read_options(spec.options, allowed, spec.runner)
+
+
+def _with_own_words(spec: RunSpec, given: Given) -> RunSpec:
+    """The run with what its options say in the engine's words.
+
+    :raises InvalidValue: the run says the same thing itself, or the options say it twice.
+    """
+    said: dict[str, Any] = {}
+    for field, value in given.own:
+        if getattr(spec, field) not in (None, False, value) or said.get(field, value) != value:
+            raise InvalidValue(
+                f"an option of {spec.runner}",
+                f"{field} {value}",
+                f"the run has another {field} already",
+                "say it once",
+            )
+        said[field] = value
+    return replace(spec, **said) if said else spec
 
 
 def _environment(values: Mapping[str, str], runner: Runner) -> Mapping[str, str]:

@@ -95,8 +95,42 @@ def parse_mount(text: str) -> Mount:
                 "a mount", text, f"{part!r} is not understood", "write type=bind,src=,dst=[,ro]"
             )
     if found["type"] != "bind" or "source" not in found or "target" not in found:
-        raise InvalidValue("a mount", text, "it is no bind mount with src= and dst=")
+        raise InvalidValue(
+            "a mount",
+            text,
+            "it is no bind mount with src= and dst=",
+            "memory as a directory: --mount type=tmpfs,dst= of podman, --scratch of apptainer",
+        )
     return extra_mount(found["source"], found["target"], found["access"], text)
+
+
+def parse_tmpfs(text: str) -> str:
+    """``--mount type=tmpfs,dst=TARGET[,tmpfs-size=SIZE][,tmpfs-mode=MODE]`` as ``--tmpfs`` has it.
+
+    Empty where it is another mount.
+
+    :raises InvalidValue: a target that must stay what it is.
+    """
+    parts = dict(part.partition("=")[::2] for part in text.split(","))
+    if parts.pop("type", "") != "tmpfs":
+        return ""
+    targets = [parts.pop(key) for key in ("dst", "destination", "target") if key in parts]
+    options = [
+        f"{key.removeprefix('tmpfs-')}={parts.pop(key)}"
+        for key in ("tmpfs-size", "tmpfs-mode")
+        if key in parts
+    ]
+    if len(targets) != 1 or parts:
+        raise InvalidValue(
+            "a mount", text, "it is no tmpfs with dst=", "write type=tmpfs,dst=[,tmpfs-size=]"
+        )
+    target = Mount("/", _tidy(targets[0])).target
+    kernel = ("/proc", "/sys", "/dev")
+    if ":" in target or target == "/" or any(_same_or_above(path, target) for path in kernel):
+        raise InvalidValue("a mount", text, f"{target} belongs to the system")
+    if any(_same_or_above(target, path) for path in CONTRACT):
+        raise InvalidValue("a mount", text, f"{target} in the container is taken")
+    return ":".join((target, ",".join(options))) if options else target
 
 
 def extra_mount(source: str, target: str, access: str, text: str) -> Mount:

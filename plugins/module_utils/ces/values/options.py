@@ -10,8 +10,9 @@ from __future__ import annotations
 from ..dataclass import dataclass, replace
 from ..errors import InvalidValue, RefusedByPolicy
 from ..patterns import matches
-from ..typed import Iterable, Mapping, Sequence
-from .mounts import Mount, parse_binds, parse_mount, parse_volume
+from ..typed import Any, Iterable, Mapping, Sequence
+from .mounts import Mount, parse_binds, parse_mount, parse_tmpfs, parse_volume
+from .own_words import INSTEAD, OWN_WORDS
 from .words import check_env
 
 
@@ -24,7 +25,8 @@ class Option:
     :param flag: it takes no value.
     :param meaning: what becomes of the value: ``plain`` (passed on), ``volume``, ``bind`` and
         ``mount`` (directories that must lie below an allowed root), ``env`` (goes by file, never by
-        argument), ``own`` (accepted and dropped, because we say it anyway).
+        argument), ``own`` (accepted and dropped, because we say it anyway), ``mount or tmpfs``, or
+        one of OWN_WORDS.
     :param values: regular expressions of the only values allowed; empty for any.
     """
 
@@ -37,11 +39,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Given:
-    """What options came to: words for the engine, mounts, environment."""
+    """What options came to: words for the engine, mounts, environment, words of the run's own."""
 
     words: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    own: tuple[tuple[str, Any], ...] = ()
 
     def with_option(self, option: Option, value: str) -> Given:
         """This, and one more option."""
@@ -51,13 +54,16 @@ class Given:
             return replace(self, mounts=(*self.mounts, parse_volume(value)))
         if option.meaning == "bind":
             return replace(self, mounts=(*self.mounts, *parse_binds(value)))
-        if option.meaning == "mount":
+        if option.meaning == "mount or tmpfs" and (tmpfs := parse_tmpfs(value)):
+            return replace(self, words=(*self.words, f"--tmpfs={tmpfs}"))
+        if option.meaning.startswith("mount"):
             return replace(self, mounts=(*self.mounts, parse_mount(value)))
         if option.meaning == "env":
             return replace(self, env=(*self.env, _variable(value)))
-        return replace(
-            self, words=(*self.words, option.name if option.flag else f"{option.name}={value}")
-        )
+        if option.meaning in OWN_WORDS:
+            return replace(self, own=(*self.own, *OWN_WORDS[option.meaning](value).items()))
+        bare = option.flag and value != "false"
+        return replace(self, words=(*self.words, option.name if bare else f"{option.name}={value}"))
 
 
 def allowed_options(
@@ -66,12 +72,14 @@ def allowed_options(
     """The options by every name they have, after a site's changes.
 
     A name in ``allow`` that the table lacks is taken as a plain option with a value, a trailing
-    ``!`` makes it a flag (``--privileged!``): what a site opens is the site's to answer for.
+    ``!`` makes it a flag (``--privileged!``): what a site opens is the site's to answer for, also
+    where it would be one of a run's own words.
     """
     options = {option.name: option for option in table}
     for name in allow:
         plain = name.rstrip("!")
-        options.setdefault(plain, Option(plain, flag=name.endswith("!")))
+        if plain not in options or options[plain].meaning in OWN_WORDS:
+            options[plain] = Option(plain, flag=name.endswith("!"))
     for name in deny:
         options = {key: o for key, o in options.items() if name not in (o.name, o.short)}
     return {**options, **{option.short: option for option in options.values() if option.short}}
@@ -92,8 +100,12 @@ def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: st
         if option is None:
             raise _refusal(word, name, allowed, runner)
         if option.flag:
-            if value not in (None, "true"):
-                raise InvalidValue("an option", word, f"{name} takes no value")
+            if value not in (None, "true", "false"):
+                raise InvalidValue("an option", word, f"{name} takes no value but true or false")
+            if value == "false" and (option.meaning == "own" or option.meaning in OWN_WORDS):
+                raise InvalidValue(
+                    "an option", word, f"{name} cannot be turned off", "leave it out"
+                )
         elif value is None:
             if not rest:
                 raise InvalidValue("an option", word, f"{name} needs a value")
@@ -125,11 +137,12 @@ def _refusal(word: str, name: str, allowed: Mapping[str, Option], runner: str) -
             "it does not start with a dash",
             "arguments go in --arg-file",
         )
+    instead = f"{INSTEAD[name]}; " if name in INSTEAD else ""
     offered = ", ".join(sorted(key for key in allowed if key.startswith("--")))
     return RefusedByPolicy(
         f"pass {name} to {runner}",
         said="the option is not allowed on this back-end",
-        hint=f"allowed: {offered}; the administrator can change that in policy.json",
+        hint=f"{instead}allowed: {offered}; the administrator can change that in policy.json",
     )
 
 

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-RUNNER_NAMES = ("podman", "apptainer", "oci", "charliecloud")
-"""Words that are taken for a runner; whether one is offered here is the policy's to say."""
+RUNNER_NAMES = ("podman", "apptainer", "oci")
+"""Words that are taken for a runner: those of ces.runners.table, which a test compares. Whether one
+is offered here is the policy's to say."""
 
 
 class Option:
