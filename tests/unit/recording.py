@@ -105,7 +105,7 @@ class BackEnd:
 
 def make_backend(tmp_path: Path) -> BackEnd:
     """Ada's home, her project p1, an empty storage, and names of engines on her PATH."""
-    for path in ("home", "safe_data/p1", "run", "bin"):
+    for path in ("home", "safe_data/p1", "run", "bin", "copies"):
         (tmp_path / path).mkdir(parents=True)
     for engine in ("podman", "apptainer", "crun", "skopeo", "umoci"):
         (tmp_path / "bin" / engine).touch(mode=0o755)
@@ -119,6 +119,8 @@ def make_backend(tmp_path: Path) -> BackEnd:
     )
     said: list[str] = []
     process = RecordingProcess()
+    copies = "podman info --format {{.Store.ImageCopyTmpDir}}"
+    process.answer(copies, stdout=f"{tmp_path}/copies\n")
     process.answer("podman image inspect", 125, stderr="Error: no such image\n")
     limiting = Limiting(frozenset({"cpu", "memory"}))
     system = System(account, policy, process, Records(account.state), limiting, "host", said.append)

@@ -96,3 +96,25 @@ def test_a_reader_that_has_seen_enough_is_no_error_in_words(command):
     child.stdin.close()
     child.stderr.close()
     assert child.wait() == 125
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("ces-run", [IMAGE], "could not find the working directory\n  answer: it was removed"),
+        ("ces-pull", [IMAGE], "to do:  change to a directory that is there"),
+        ("ces-bundle", [IMAGE], "could not find the working directory"),
+        # who needs no path goes on
+        ("ces-stop", ["7"], "could not find run 7"),
+        ("ces-runs", ["7"], "could not find run 7"),
+    ],
+)
+def test_a_working_directory_that_is_gone_is_named(
+    command, tmp_path, monkeypatch, name, words, said
+):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    _out, err = command(name, *words).communicate()
+    assert said in err

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import NotFound
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.transfer import (
     sweep_transfers,
     transfer,
@@ -57,3 +59,23 @@ def test_what_a_killed_pull_left_is_swept_and_its_engine_ended(account, tmp_path
     assert engine.wait(10) == -signal.SIGKILL
     assert sorted(os.listdir(tmp_path)) == ["run"]
     assert os.listdir(account.runtime) == []
+
+
+@pytest.mark.parametrize("variable", ["TMPDIR", "APPTAINER_TMPDIR"])
+def test_a_directory_of_another_host_is_named_with_its_variable(account, variable):
+    away = replace(account, environ={**account.environ, variable: "/nowhere/job.7"})
+    with pytest.raises(NotFound) as error, transfer("/nowhere/job.7", away):
+        pass
+    assert "could not keep temporary files in /nowhere/job.7" in str(error.value)
+    assert f"{variable} names it: unset that" in error.value.hint
+    assert os.listdir(account.runtime) == []
+
+
+def test_a_missing_directory_that_nobody_named_is_the_administrators(account):
+    with pytest.raises(NotFound, match="role container_storage"), transfer("/nowhere/x", account):
+        pass
+
+
+def test_a_directory_for_temporary_files_is_made_where_that_may_be(account, tmp_path):
+    with transfer(str(tmp_path / "job.7"), account) as room:
+        assert room.directory.startswith(f"{tmp_path}/job.7/")

@@ -11,7 +11,7 @@ import os
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass
-from ..errors import Interrupted
+from ..errors import Interrupted, NotFound
 from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import (
@@ -29,6 +29,7 @@ from ..typed import Callable, Iterator, Sequence
 from ..values.image import ImageRef
 
 _KIND = "transfer"
+_VARIABLES = ("APPTAINER_TMPDIR", "TMPDIR")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
 
     :param base: the directory in which engines keep temporary files.
     """
+    _check_base(base, account)
     room = f"{base}/ces-{account.uid}-{random_name()}"
     # the note says what is to be removed when we are killed
     with passing_file(account.runtime, _KIND, room) as note:
@@ -72,6 +74,22 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
             yield Transfer(private_directory(room), _pid_file(note))
         finally:
             _clear(note, room)
+
+
+def _check_base(base: str, account: Account) -> None:
+    """Say which variable names a directory of another host, as jobs inherit it."""
+    if os.path.isdir(base) or os.access(os.path.dirname(base), os.W_OK):
+        return
+    named = [name for name in _VARIABLES if account.environ.get(name) == base]
+    raise NotFound(
+        f"keep temporary files in {base}",
+        said="there is no such directory on this host",
+        hint=(
+            f"{named[0]} names it: unset that, or let it name a directory that is here"
+            if named
+            else "the administrator makes it (role container_storage)"
+        ),
+    )
 
 
 def sweep_transfers(account: Account) -> None:

@@ -150,10 +150,12 @@ class SystemProcess:
         try:
             child = start(command.argv, environ, told=command.stdin is not None, heard=heard)
         except FileNotFoundError:
+            from ..runners.roles import cure_without
+
             raise CesError(
                 f"run {command.argv[0]}",
                 said="the program is not on this host",
-                hint=f"the administrator installs it (role {command.argv[0]})",
+                hint=cure_without(command.argv[0]),
                 cmd=command.argv,
             ) from None
         except OSError as error:

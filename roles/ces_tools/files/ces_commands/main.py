@@ -11,6 +11,8 @@ from ces_commands.verbs import OLD_NAMES, VERBS, overview, usage
 
 FAILED = 125
 """Exit status of every failure that is ours, as ces.errors.EXIT_OURS has it."""
+_WITH_PATHS = ("run", "pull", "bundle")
+"""Doors that are given paths."""
 
 
 def main(argv: list[str]) -> int:
@@ -70,10 +72,27 @@ def _version(program_file: str) -> str:
         return stream.read().strip()
 
 
+def _find_a_place(door: str) -> None:
+    """Relative paths start at the working directory, and engines do not start without one."""
+    from ces.errors import NotFound
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        if door in _WITH_PATHS:
+            raise NotFound(
+                "find the working directory",
+                said=f"{os.environ.get('PWD') or 'it'} was removed",
+                hint="change to a directory that is there, with cd for example",
+            ) from None
+        os.chdir("/")
+
+
 def _run_door(parsed: Parsed) -> int:
     from ces.errors import CesError, Interrupted
 
     try:
+        _find_a_place(parsed.verb.door)
         door = __import__(f"ces_commands.doors.{parsed.verb.door}", fromlist=["main"])
         status: int = door.main(parsed)
         return status
