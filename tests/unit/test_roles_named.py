@@ -18,7 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = {path.name for path in ROOT.glob("roles/*")}
 CORE = ROOT / "plugins" / "module_utils" / "ces"
-NAMED = re.compile(r"\broles? ([a-z_]+(?:(?:, | and | or )(?!or )[a-z_]+)*)")
+NAMED = re.compile(r"\broles? (?!tre\.ces\.)([a-z_]+(?:(?:, | and | or )(?!or )[a-z_]+)*)")
 SOURCES = [*CORE.rglob("*.py"), *ROOT.glob("roles/*/files/**/*.py")]
 
 

@@ -40,7 +40,7 @@ def site(backend, monkeypatch):
     """A registry with one image, whose configuration is ``backend.config``."""
 
     class Asked:
-        def __init__(self, *_args):
+        def __init__(self, *_args, **_more):
             pass
 
         def digest(self):

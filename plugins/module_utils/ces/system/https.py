@@ -85,7 +85,8 @@ class Https:
         begin = time.monotonic()
         try:
             question.put(method, path, headers, body)
-            if not self._wait(self._left, question.answered):
+            in_time = self._wait(self._left, question.answered)
+            if not in_time or _waited_too_long(question.failure):
                 raise self._error(
                     f"{host} does not answer within {PATIENCE:g} s", "try again later"
                 )
@@ -149,6 +150,11 @@ class Https:
 
     def _error(self, said: str, hint: str = "") -> CesError:
         return CesError(self._tried, said=said, hint=hint)
+
+
+def _waited_too_long(error: Exception | None) -> bool:
+    """Whether our own time for a read was over; one that the kernel gave up has a number."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 class _Question:
