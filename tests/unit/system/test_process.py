@@ -449,7 +449,10 @@ def test_a_program_that_does_not_wait_for_the_signal_is_not_ended_by_it(process,
 def test_a_signal_is_passed_on_by_the_command_for_that_and_alone(process, tmp_path):
     begun, told = tmp_path / "begun", tmp_path / "told"
     script = f"trap '' USR1; touch {begun}; while [ ! -e {told} ]; do sleep 0.05; done"
-    kill = lambda number: sh(f"echo {number} > {told}.new; mv {told}.new {told}")  # noqa: E731
+
+    def kill(number):
+        return sh(f"echo {number} > {told}.new; mv {told}.new {told}")
+
     finished = passing_on(process, script, begun=begun, kill=kill)
     assert (finished.rc, told.read_text()) == (0, f"{int(signal.SIGUSR1)}\n")
 
@@ -458,7 +461,9 @@ def test_signals_that_come_while_one_is_passed_on_are_passed_on_once_each(proces
     begun, told, go = tmp_path / "begun", tmp_path / "told", tmp_path / "go"
     script = f"touch {begun}; until grep -qs 12 {told}; do sleep 0.05; done"
     wait = f"until [ -e {go} ]; do sleep 0.05; done"
-    kill = lambda number: sh(f"echo {number} >> {told}; {wait}")  # noqa: E731
+
+    def kill(number):
+        return sh(f"echo {number} >> {told}; {wait}")
 
     def sender():
         eventually(begun.exists, 30)
@@ -480,8 +485,8 @@ def test_signals_that_come_while_one_is_passed_on_are_passed_on_once_each(proces
 def test_a_signal_that_came_before_the_program_is_not_for_it(process):
     with StopSignals() as process.signals:
         os.kill(os.getpid(), signal.SIGUSR1)
-        kill = lambda number: sh(f"kill -{number} {os.getpid()}")  # noqa: E731
-        finished = process.run(sh("exit 3"), Streams(interruptible=True, kill=kill))
+        streams = Streams(interruptible=True, kill=lambda number: sh(f"kill -{number} $PPID"))
+        finished = process.run(sh("exit 3"), streams)
         assert process.signals.take_other() == 0
     assert finished.rc == 3
 
