@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import pwd
+import resource
 import signal
 import sqlite3
 import struct
