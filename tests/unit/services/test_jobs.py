@@ -18,6 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     list_runs,
     look_up,
@@ -28,6 +29,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import L
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.job import JobSpec
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import RunRecord
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
     Credentials,
     Directories,
@@ -347,6 +349,26 @@ def test_who_swept_without_knowing_is_corrected_by_slurm(ready):
     assert (end.ran.record.state, end.ran.record.rc) == ("OUT_OF_MEMORY", 137)
 
 
+@pytest.mark.parametrize("created", [True, False])
+@pytest.mark.parametrize("state", ["PENDING", "RUNNING"])
+def test_a_job_that_ends_without_a_word_takes_only_a_scratch_of_ours_with_it(ready, created, state):
+    """The caller's own directory is never removed, whoever clears away."""
+    jobs.submit_run(SPEC, JOB, ready.system)
+    process = ready.system.records.claim(1)
+    record = ready.system.records.load(1)
+    record.state, record.slurm_job_id, record.scratch_created = state, None, created
+    process.save(record)
+    process.release()
+    scratch = ready.home / "scratch-1"
+    assert record.scratch == str(scratch)
+    scratch.mkdir()
+    (scratch / "a-weeks-work").touch()
+    shown(ready, "NODE_FAIL", "None", "1:0")
+    (closed,) = list_runs(ready.system)
+    assert (closed.state, closed.slurm_job_id) == ("NODE_FAIL", "40")
+    assert (scratch / "a-weeks-work").exists() is not created
+
+
 # --- in the job ---
 
 
@@ -358,6 +380,23 @@ def test_outside_a_job_nobody_is_one(ready):
 def test_a_home_that_is_not_shared_is_named(ready):
     with pytest.raises(NotFound, match=r"must be shared between submit hosts and nodes"):
         jobs.run_job(1, on_node(ready))
+
+
+@pytest.mark.parametrize(("job_id", "raw_id", "noted"), [("40_3", "43", "43"), ("40", "40", None)])
+def test_a_tasks_other_number_is_noted_for_its_epilog(ready, job_id, raw_id, noted):
+    record = run_container(SPEC, on_node(ready, job_id, raw_id)).record
+    assert (record.slurm_job_id, record.slurm_raw_id) == (job_id, noted)
+
+
+def test_a_job_clears_away_after_who_died_on_its_node(ready):
+    dead = ready.system.records.open()
+    record = RunRecord(dead.run_id, state="RUNNING", runner="podman", host="node1")
+    dead.save(record)
+    dead.release()
+    jobs.submit_run(SPEC, JOB, ready.system)
+    assert ready.system.records.load(1).state == "RUNNING"
+    jobs.run_job(2, on_node(ready))
+    assert ready.system.records.load(1).state == "CANCELLED"
 
 
 def test_a_run_is_run_once(ready):
@@ -399,6 +438,21 @@ def test_a_job_whose_time_is_over_is_told_from_one_that_was_cancelled(ready, end
     system = on_node(ready, end=None if end is None else time.time() + end)
     record = jobs.run_job(1, system).record
     assert (record.state, record.rc) == (state, rc)
+
+
+@pytest.mark.parametrize(
+    ("left", "state"), [("0:01", "TIMEOUT"), ("0:02", "CANCELLED"), (None, "CANCELLED")]
+)
+def test_where_the_job_does_not_know_its_end_slurm_is_asked(ready, left, state):
+    ready.process.then(
+        "podman run", lambda command, _s: Finished(command.argv, 143, stopped_by="SIGTERM")
+    )
+    jobs.submit_run(SPEC, JOB, ready.system)
+    if left is None:
+        ready.process.answer("squeue", 1, stderr=DOWN)
+    else:
+        queue(ready, left)
+    assert jobs.run_job(1, on_node(ready)).record.state == state
 
 
 def test_an_engine_that_slurm_stopped_before_us_is_stopped_too(ready):

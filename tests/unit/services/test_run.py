@@ -201,6 +201,31 @@ def test_a_podman_that_was_killed_as_it_started_says_nothing_of_itself(ready, rc
     assert (record.state, record.rc) == (state, rc)
 
 
+@pytest.mark.parametrize(
+    ("rc", "said", "asked"),
+    [(125, "Error: app: image not known\n", 2), (125, "Error: x\n", 1), (3, "image not known", 1)],
+)
+def test_what_was_known_of_images_is_forgotten_when_podman_knows_better(ready, rc, said, asked):
+    """Somebody removed the image behind our back: the next run asks podman anew."""
+    listing = ready.place / "images.json"
+    listing.write_text("[]")
+    ready.process.answer("podman info", stdout=f"{listing}\n")
+    ready.process.answer("podman run", rc, stderr=said)
+    for _again in range(2):
+        run_container(SPEC, ready.system)
+    assert len(ready.process.told("podman image inspect")) == asked
+
+
+@pytest.mark.parametrize("kind", ["auth", "ca"])
+def test_a_sweep_removes_the_secrets_of_who_was_killed(ready, kind):
+    left = Path(ready.system.account.runtime, f"{kind}-0123456789abcdef")
+    left.write_text("s3cret")
+    other = Path(ready.system.account.runtime, "images.json")
+    other.write_text("{}")
+    sweep(ready.system)
+    assert (left.exists(), other.exists()) == (False, True)
+
+
 def test_a_log_that_was_cut_short_is_a_warning_in_the_record(ready):
     cut = "the log is cut short: No space left on device"
     ready.process.then("podman run", lambda c, _s: Finished(c.argv, 0, log_error=cut))
