@@ -29,6 +29,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import L
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.job import JobSpec
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import RunRecord
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
     Credentials,
     Directories,
@@ -401,6 +402,23 @@ def test_outside_a_job_nobody_is_one(ready):
 def test_a_home_that_is_not_shared_is_named(ready):
     with pytest.raises(NotFound, match=r"must be shared between submit hosts and nodes"):
         jobs.run_job(1, on_node(ready))
+
+
+@pytest.mark.parametrize(("job_id", "raw_id", "noted"), [("40_3", "43", "43"), ("40", "40", None)])
+def test_a_tasks_other_number_is_noted_for_its_epilog(ready, job_id, raw_id, noted):
+    record = run_container(SPEC, on_node(ready, job_id, raw_id)).record
+    assert (record.slurm_job_id, record.slurm_raw_id) == (job_id, noted)
+
+
+def test_a_job_clears_away_after_who_died_on_its_node(ready):
+    dead = ready.system.records.open()
+    record = RunRecord(dead.run_id, state="RUNNING", runner="podman", host="node1")
+    dead.save(record)
+    dead.release()
+    jobs.submit_run(SPEC, JOB, ready.system)
+    assert ready.system.records.load(1).state == "RUNNING"
+    jobs.run_job(2, on_node(ready))
+    assert ready.system.records.load(1).state == "CANCELLED"
 
 
 def test_a_run_is_run_once(ready):
