@@ -7,6 +7,7 @@ import faulthandler
 import gc
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,11 @@ def _make_importable() -> None:
 
 
 _make_importable()
+
+# A shell that starts us in the background, or nohup, ignores these, and so would all that we start.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
 
 # Tests leave few cycles behind, and Python looks for cycles a tenth of the time.
 gc.set_threshold(20_000, 50, 1_000)
