@@ -49,7 +49,7 @@ module Fields
     Field.new("engine_args", kind: :words, label: "Runner options", longest: 20_000,
               hint: "write them as on a command line, in quotes where there are spaces"),
     Field.new("container_env", kind: :pairs, label: "Environment", longest: 100_000,
-              hint: "write one NAME=value a line; names have letters, digits and _"),
+              hint: "write one NAME=value a line; names have letters, digits, _ . and -"),
     Field.new("container_args", kind: :words, label: "Container arguments", longest: 100_000,
               hint: "write them as on a command line, in quotes where there are spaces"),
     Field.new("project", kind: :line, label: "Project", pattern: '[a-zA-Z0-9_][a-zA-Z0-9_.\-]*', longest: 100,
