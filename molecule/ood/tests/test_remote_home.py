@@ -214,12 +214,12 @@ def test_a_submission_that_is_killed_leaves_no_token_and_no_job(carol: Traveller
         said = carol.here(f"cd {directory}; {line}", stdin="#!/bin/sh\ntrue\n")
         assert said.out == "", "it was killed before it could say the job's number"
         directories.append(directory)
-    # whatever had arrived by then: the next look sees to both sides
-    carol.here("sleep 1; ces-remote fetch").ok()
+    # whatever had arrived by then, or arrives later: the next looks see to both sides
+    open_ones = f"ces-remote fetch >/dev/null; ls {TICKETS} | grep -E 'lost|submitting'"
+    wait_until(lambda: carol.here(open_ones).out == "", "all of them to be cleared away", 60)
     assert carol.traces(SECRET) == ""
     known = carol.island.root("squeue --noheader --format=%Z").split()
     assert not set(directories) & set(known)
-    assert carol.here(f"ls {TICKETS} | grep -E 'lost|submitting'").out == ""
     carol.here(f"rm -rf {shlex.join(directories)}")
     carol.there(f"rm -rf {shlex.join(directories)}")
 

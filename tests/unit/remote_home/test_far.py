@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -254,6 +255,20 @@ def test_a_lost_submission_is_cancelled_and_its_secret_removed(there):
     assert ask(there, "forget", place="job", one_shot=["registry-token"])[0]["jobs"] == ["77"]
     assert (there / "slurm" / "cancelled").read_text() == "77"
     assert not (job / "registry-token").exists()
+
+
+def test_a_lost_submission_that_is_still_arriving_is_seen_to_later(there):
+    """What arrives after that look would stay: the token, and a job that nobody knows of."""
+    token = there / "home" / "job" / "registry-token"
+    token.write_text("secret")
+    (there / "slurm" / "states").write_text("")
+    submit(there)
+    with open(there / "home/.local/state/ces/arrivals.lock") as arriving:
+        fcntl.flock(arriving, fcntl.LOCK_SH)
+        assert ask(there, "forget", place="job", one_shot=[token.name])[0]["rc"] == 1
+        assert token.exists()
+    assert ask(there, "forget", place="job", one_shot=[token.name])[0]["rc"] == 0
+    assert not token.exists()
 
 
 def test_a_home_that_is_not_there_is_told(there):

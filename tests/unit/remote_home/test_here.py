@@ -6,10 +6,12 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
+from ces.dataclass import replace
 from ces.errors import CesError
-from ces_remote import bring, live, one_shot, runtime, submit
+from ces_remote import bring, follow, live, one_shot, runtime, submit
 from ces_remote.site import Site
 from ces_remote.tickets import Ticket, Tickets
 
@@ -141,6 +143,18 @@ def test_what_a_killed_submission_left_is_swept(home, ticket):
     # the same directory again: nobody may cancel that job
     submit.supersede(tickets, ticket.directory)
     assert tickets.names(lost=True) == []
+
+
+def test_a_lost_submission_may_begin_to_arrive_after_the_first_look(home, ticket):
+    tickets = Tickets("island")
+    tickets.prepare()
+    asked = []
+    back_end = SimpleNamespace(site=SITE, ask=lambda verb, **_how: asked.append(verb) or {"rc": 0})
+    for age, left in ((0, 1), (follow.ARRIVE_WITHIN + 1, 0)):
+        tickets.save(replace(ticket, submitted=time.time() - age), "lost-1")
+        follow.forget(tickets, back_end, "lost-1")
+        assert len(tickets.names(lost=True)) == left
+    assert asked == ["forget", "forget"]
 
 
 # --- tickets and the connection ------------------------------------------------------------------

@@ -212,8 +212,34 @@ def log(directory: str, name: str, offset: int, most: int) -> Answer | None:
 # --- what is left, and whether it works ---------------------------------------------------------
 
 
+def hold_arrivals(request: Request, alone: bool) -> bool:
+    """Hold the lock of submissions that arrive until this process ends: they share it.
+
+    :param alone: none may arrive meanwhile.
+    :returns: False if one is arriving. A file server without locks keeps nobody.
+    """
+    import fcntl
+
+    place = f"{base(request)}/.local/state/ces"
+    kind = fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH
+    try:
+        os.makedirs(place, 0o700, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fcntl.flock(os.open(f"{place}/arrivals.lock", flags, 0o600), kind)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def forget(request: Request, stdin: IO[bytes]) -> Answer:
-    """A submission whose answer was lost: nobody knows of its job, so it must not run."""
+    """A submission whose answer was lost: nobody knows of its job, so it must not run.
+
+    It may still be arriving. Then there is no answer yet, and who asks asks again.
+    """
+    if not hold_arrivals(request, alone=True):
+        return {"rc": 1, "jobs": []}
     directory = session(request)
     said = call(request, ["squeue", "--noheader", "--me", "--format=%A %Z"])
     lines = [line.partition(" ") for line in said["out"].splitlines()]

@@ -29,6 +29,7 @@ OUTPUTS = re.compile(r"outputs-[A-Za-z0-9._-]+\Z")
 
 def submit(request: Request, stdin: IO[bytes]) -> Answer:
     """Take the script and the directory, and give both to sbatch."""
+    far.hold_arrivals(request, alone=False)
     script = stdin.read(request["script"])
     directory = far.session(request)
     new = not os.path.lexists(directory)

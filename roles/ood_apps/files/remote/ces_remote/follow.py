@@ -26,6 +26,8 @@ from .tickets import Ticket, Tickets
 SWEEP_EVERY = 60
 FINISH_FOR = 600
 """Seconds for which a process of ours looks after a job whose end the portal does not await."""
+ARRIVE_WITHIN = 5
+"""Seconds within which a submission that was killed here begins to arrive there, or never."""
 REFUSED_MOST = 20
 """So often it is tried to write what cannot be written: the home may be full."""
 
@@ -164,5 +166,5 @@ def forget(tickets: Tickets, back_end: BackEnd, name: str) -> None:
             tickets.close(name)
             return
         answer = back_end.ask("forget", place=ticket.place, one_shot=back_end.site.one_shot)
-        if answer["rc"] == 0:
+        if answer["rc"] == 0 and time.time() - ticket.submitted > ARRIVE_WITHIN:
             tickets.close(name)
