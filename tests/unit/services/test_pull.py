@@ -251,15 +251,21 @@ def storage(backend):
     return backend.place / "storage"
 
 
-def _one_image(backend, digests, names=(NAME, OTHER)):
+def _one_image(backend, digests, names=(NAME, OTHER), created=""):
     """podman has one image; it says each digest with each repository, as podman does."""
     repositories = {name.rpartition(":")[0] for name in names}
     every = [f"{name}@{digest}" for digest in digests for name in sorted(repositories)]
     raw = {"id": f"sha256:{'a' * 64}", "digest": digests[0], "digests": every, "size": 5}
-    raw |= {"names": list(names), "created": "", "architecture": "amd64", "os": "linux"}
+    raw |= {"names": list(names), "created": created, "architecture": "amd64", "os": "linux"}
     backend.process.answer("podman image inspect", stdout=json.dumps(raw))
     listed = {"Id": "a" * 64, "Names": list(names), "Digest": digests[0], "RepoDigests": every}
     backend.process.answer("podman images", stdout=json.dumps([listed]))
+
+
+def test_an_image_that_does_not_say_when_it_was_made_is_one(backend, storage):
+    """podman answers null then."""
+    _one_image(backend, [DIGEST], created=None)
+    assert store_of("podman", backend.system).find(SPEC.image).created == ""
 
 
 def test_each_name_keeps_the_digest_that_its_registry_said(backend, registry, storage):

@@ -76,7 +76,7 @@ def anything(chance: random.Random, depth: int = 0) -> Any:
     kind = chance.randrange(8) if depth < 3 else 0
     if kind < 5:
         return chance.choice(plain)
-    several = [anything(chance, depth + 1) for _ in range(chance.randrange(4))]
+    several = [anything(chance, depth + 1) for _turn in range(chance.randrange(4))]
     return several if kind < 7 else {str(value): value for value in several}
 
 

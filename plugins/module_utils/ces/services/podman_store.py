@@ -147,7 +147,7 @@ class PodmanStore:
             digests=tuple(raw["digests"] or ()),
             names=tuple(raw["names"] or ()),
             size=raw["size"],
-            created=utc_form(raw["created"]),
+            created=utc_form(raw["created"] or ""),
             architecture=raw["architecture"],
             os=raw["os"],
         )
@@ -194,7 +194,7 @@ def _from_listing(raw: dict[str, Any]) -> LocalImage:
         digests=tuple(raw.get("RepoDigests") or ()),
         names=tuple(raw["Names"]),
         size=raw.get("Size", 0),
-        created=utc_form(raw.get("CreatedAt", "")),
+        created=utc_form(raw.get("CreatedAt") or ""),
         architecture=raw.get("Arch") or "",
         os=raw.get("Os") or "",
     )

@@ -93,6 +93,7 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
     _check_base(base, account)
     if not os.path.isdir(base):
         private_directory(base)
+    # pylint: disable-next=used-before-assignment
     with passing_place(base, account) as (room, pid_file), new_directory(room) as descriptor:
         yield Transfer(room, pid_file, descriptor)
 

@@ -38,6 +38,7 @@ ces_step() {
 
 # ces_said : what programs wrote into the log since our last line; of our commands the last complaint, as one sentence.
 ces_said() { [[ ! -f $ces_log ]] || tail -c "+$((ces_log_size + 1))" -- "$ces_log" | awk "$ces_sentence" | tail -c 1500; }
+# shellcheck disable=SC2016  # a program of awk
 ces_sentence='
     function capital(word) { return toupper(substr(word, 1, 1)) substr(word, 2) }
     sub(/^ces-[a-z]+: /, "") { text = capital($0); next }
