@@ -122,7 +122,10 @@ class Lab:
     @staticmethod
     def has_its_kernel(driver: webdriver.Chrome) -> bool:
         kernels = driver.execute_script(KERNELS)
-        return [(k["connections"], k["execution_state"]) for k in kernels] == [(1, "idle")]
+        # while a kernel ends the server may answer with an error, which is no list
+        return isinstance(kernels, list) and [
+            (k["connections"], k["execution_state"]) for k in kernels
+        ] == [(1, "idle")]
 
     def run(self, code: str) -> str:
         """Run a line of code in the last cell, and read what it answers."""

@@ -51,13 +51,17 @@ def test_log_and_connection_are_here_while_it_runs_and_a_cancelled_job_is_seen_t
     carol: Traveller,
 ) -> None:
     job = carol.submit(
-        "echo one; printf 'host: %s\\nport: 1\\n' $(hostname) >connection.yml; sleep 2; echo two;"
-        " mkdir left; echo kept >left/behind; sleep 300",
+        "echo one; printf 'host: %s\\nport: 1\\n' $(hostname) >connection.yml;"
+        " until test -e go; do sleep 0.1; done; echo two; mkdir left; echo kept >left/behind;"
+        " sleep 300",
     )
     job.wait_for("R")
     wait_until(lambda: job.state() == "R" and job.file("output.log") == "one\n", "the first line")
-    assert job.file("connection.yml") == "host: island\nport: 1\n"
+    # a look may come between the two
+    connection = "host: island\nport: 1\n"
+    wait_until(lambda: job.state() == "R" and job.file("connection.yml") == connection, "the other")
     assert carol.here(f"stat -c %a {job.directory}/connection.yml").out == "600\n"
+    carol.there(f"touch {job.directory}/go").ok()
     wait_until(lambda: job.state() == "R" and job.file("output.log") == "one\ntwo\n", "the next")
     carol.slurm("scancel", job.id).ok()
     # the portal does not ask any more
