@@ -54,13 +54,11 @@ def valid_registries(registries: Any) -> list[dict[str, Any]]:
     """
     # plain JSON, without what Ansible knows of a value; an empty value is none
     given = json.loads(json.dumps(registries))
-    entries = [
-        {key: value for key, value in entry.items() if key == "prefix" or value}
-        for entry in (given if isinstance(given, list) else [])
-        if isinstance(entry, dict)
-    ]
-    if not isinstance(given, list) or len(entries) != len(given):
+    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
         raise AnsibleFilterError("the registries must be a list of entries with a prefix each")
+    entries = [
+        {key: value for key, value in entry.items() if key == "prefix" or value} for entry in given
+    ]
     known = [{key: value for key, value in entry.items() if key != "ca"} for entry in entries]
     try:
         policy = Policy.from_dict({"registries": known}, "the site's list of registries")

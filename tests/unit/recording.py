@@ -103,6 +103,19 @@ class BackEnd:
         return repr(self.files())
 
 
+class OneImageRegistry:
+    """Stands where a registry is asked: each name there has the same digest."""
+
+    def __init__(self, *_asked: object, **_how: object) -> None:
+        pass
+
+    def digest(self) -> str:
+        return DIGEST
+
+    def check_size(self, _limit: int | None) -> None:
+        pass
+
+
 def make_backend(tmp_path: Path) -> BackEnd:
     """Ada's home, her project p1, an empty storage, and names of engines on her PATH."""
     for path in ("home", "safe_data/p1", "run", "bin", "copies"):

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from recording import DIGEST, REGISTRY
+from recording import DIGEST, REGISTRY, OneImageRegistry
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
@@ -65,17 +65,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 def site(backend, monkeypatch):
     """A back-end that has the programs, and a registry whose image has one digest."""
 
-    class Asked:
-        def __init__(self, *_args, **_more):
-            pass
-
-        def digest(self):
-            return DIGEST
-
-        def check_size(self, _limit):
-            pass
-
-    monkeypatch.setattr(pulling, "Registry", Asked)
+    monkeypatch.setattr(pulling, "Registry", OneImageRegistry)
     backend.system.policy = replace(backend.system.policy, runners=("podman", "oci"))
     backend.image = config_of_image(Entrypoint=["/bin/app"], User="ada", Env=["PATH=/bin"])
 

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from recording import DIGEST, REGISTRY
+from recording import REGISTRY, OneImageRegistry
 from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
@@ -39,21 +39,11 @@ IDLE = {"Env": ["PATH=/bin"], "Entrypoint": None, "Cmd": []}
 def site(backend, monkeypatch):
     """A registry with one image, whose configuration is ``backend.config``."""
 
-    class Asked:
-        def __init__(self, *_args, **_more):
-            pass
-
-        def digest(self):
-            return DIGEST
-
-        def check_size(self, _limit):
-            pass
-
     def convert(command, _streams):
         make_sif(Path(command.argv[-2]), backend.config, files=backend.files)
         return Finished(command.argv, 0)
 
-    monkeypatch.setattr(pulling, "Registry", Asked)
+    monkeypatch.setattr(pulling, "Registry", OneImageRegistry)
     policy = backend.system.policy
     backend.system.policy = replace(policy, runners=("apptainer",), sif_files="any")
     backend.config = {"Entrypoint": ["app"], "Cmd": ["-a"], "Env": ["A=x", "A=$y", "a.b=c"]}

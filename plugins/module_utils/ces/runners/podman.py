@@ -138,6 +138,8 @@ ERRORS = (
 _ERROR = "Error: "
 _RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
 """What podman says first, where it cannot start: that would not help."""
+_NO_PLACE = "crun: creating `/"
+"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -288,10 +290,6 @@ def _home(home: str) -> tuple[str, ...]:
 def environment(values: Mapping[str, str]) -> str:
     """The text of an env file: podman takes values as they are."""
     return "".join(f"{name}={value}\n" for name, value in values.items())
-
-
-_NO_PLACE = "crun: creating `/"
-"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
 
 
 def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:

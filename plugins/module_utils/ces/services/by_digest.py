@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 import os
 
+from ..blocks import contextmanager
 from ..errors import CesError, NotFound
 from ..runners.command import Command
 from ..system.account import Account
@@ -118,15 +119,13 @@ class ByDigest:
         :param made: where it was made, see :meth:`workplace`.
         """
         place = self.place(store, digest)
-        name, account = os.path.basename(place), system.account
+        name = os.path.basename(place)
         with opened(store) as top, opened("digests", top) as digests:
             if not os.path.isdir(place):
                 self._move(made, store, name, digests, system)
                 return
             # a directory takes the place of none that has something in it
-            with passing_place(f"{store}/digests", account) as (gone, _pid_file):
-                names = (name, os.path.basename(gone))
-                os.rename(*names, src_dir_fd=digests, dst_dir_fd=digests)
+            with _aside(store, name, digests, system.account):
                 self._move(made, store, name, digests, system)
 
     def _move(self, made: str, store: str, name: str, digests: int, system: System) -> None:
@@ -159,14 +158,13 @@ class ByDigest:
 
     def remove(self, path: str, account: Account) -> None:
         """Remove a content that :meth:`forget` has returned."""
-        store = os.path.dirname(os.path.dirname(path))
+        store, name = os.path.dirname(os.path.dirname(path)), os.path.basename(path)
         with (
-            passing_place(f"{store}/digests", account) as (gone, _pid_file),
             opened(store) as top,
             opened("digests", top) as digests,
+            _aside(store, name, digests, account),
         ):
-            names = (os.path.basename(path), os.path.basename(gone))
-            os.rename(*names, src_dir_fd=digests, dst_dir_fd=digests)
+            pass
 
     def listing(self) -> Iterator[tuple[ImageRef, str]]:
         """All images that have a name and where they are, the shared ones first."""
@@ -216,6 +214,14 @@ class ByDigest:
                 yield ImageRef.parse(name.removesuffix(self._suffix).replace("%2F", "/"))
             except CesError:  # something else, somebody else's
                 continue
+
+
+@contextmanager
+def _aside(store: str, name: str, digests: int, account: Account) -> Iterator[None]:
+    """A content loses its name now, and is removed when the block ends or when we are killed."""
+    with passing_place(f"{store}/digests", account) as (gone, _pid_file):
+        os.rename(name, os.path.basename(gone), src_dir_fd=digests, dst_dir_fd=digests)
+        yield
 
 
 def base_of(digest: str) -> str:

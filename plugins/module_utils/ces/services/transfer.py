@@ -90,9 +90,7 @@ def transfer(base: str, account: Account) -> Iterator[Transfer]:
 
     :param base: the directory in which engines keep temporary files.
     """
-    _check_base(base, account)
-    if not os.path.isdir(base):
-        private_directory(base)
+    _have_base(base, account)
     # pylint: disable-next=used-before-assignment
     with passing_place(base, account) as (room, pid_file), new_directory(room) as descriptor:
         yield Transfer(room, pid_file, descriptor)
@@ -127,9 +125,15 @@ def arrived(room: str) -> int:
     return most
 
 
-def _check_base(base: str, account: Account) -> None:
-    """Say which variable names a directory of another host, as jobs inherit it."""
-    if os.path.isdir(base) or os.access(os.path.dirname(base), os.W_OK):
+def _have_base(base: str, account: Account) -> None:
+    """Make the directory where it is missing and may be made.
+
+    :raises NotFound: it may not; jobs inherit variables that name a directory of another host.
+    """
+    if os.path.isdir(base):
+        return
+    if os.access(os.path.dirname(base), os.W_OK):
+        private_directory(base)
         return
     named = [name for name in _VARIABLES if account.environ.get(name) == base]
     raise NotFound(

@@ -87,17 +87,11 @@ def overriding(broken: Iterable[Setting], beside: Iterable[Setting] = ()) -> str
     """
     values = {setting.key: setting.value for setting in beside}
     values.update({setting.key: _instead(setting) for setting in broken})
-    text = ""
-    for section in sorted({key.rpartition(".")[0] for key in values}):
-        inside = {
-            key.rpartition(".")[2]: key
-            for key in sorted(values)
-            if key.rpartition(".")[0] == section
-        }
-        text += f"[{section}]\n" + "".join(
-            f"{name} = {values[key]}\n" for name, key in inside.items()
-        )
-    return text
+    sections: dict[str, str] = {}
+    for key in sorted(values):
+        section, _dot, name = key.rpartition(".")
+        sections[section] = sections.get(section, "") + f"{name} = {values[key]}\n"
+    return "".join(f"[{section}]\n{sections[section]}" for section in sorted(sections))
 
 
 def _breaks(setting: Setting) -> bool:
