@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import stat
+import sys
 import threading
 import time
 import tracemalloc
@@ -444,6 +446,33 @@ def test_a_program_that_does_not_wait_for_the_signal_is_not_ended_by_it(process,
     begun = tmp_path / "begun"
     finished = passing_on(process, f"touch {begun}; sleep 0.3; echo done", begun=begun)
     assert (finished.rc, finished.stdout) == (0, "done\n")
+
+
+BLOCKS = """
+import pathlib, signal, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+pathlib.Path(sys.argv[1]).touch()
+"""
+WORKS_ON = """
+until = time.monotonic() + 0.3
+while time.monotonic() < until:
+    pass
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+print("done")
+"""
+WAITS = """
+while signal.SIGUSR1 not in signal.sigpending():
+    time.sleep(0.05)
+print("pending")
+"""
+
+
+@pytest.mark.parametrize(("then", "said"), [(WORKS_ON, "done\n"), (WAITS, "pending\n")])
+def test_a_signal_that_is_blocked_is_for_a_program_that_waits(process, tmp_path, then, said):
+    """A shell blocks every signal for an instant when it starts a program."""
+    program = [sys.executable, "-c", BLOCKS + then, str(tmp_path / "begun")]
+    finished = passing_on(process, f"exec {shlex.join(program)}", begun=tmp_path / "begun")
+    assert (finished.rc, finished.stdout) == (0, said)
 
 
 def test_a_signal_is_passed_on_by_the_command_for_that_and_alone(process, tmp_path):

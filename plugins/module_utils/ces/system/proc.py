@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 from ..blocks import suppress
 from .files import explained, regular, write_new
 from .signals import signal
+
+_LOOKS, _BETWEEN_LOOKS = 50, 0.02
+"""How often, and how many seconds apart, a busy program with the signal blocked is looked at."""
 
 
 def kill_recorded(pid_file: str) -> None:
@@ -49,13 +53,18 @@ def lock_holder(descriptor: int) -> str:
 
 
 def listens(pid: int, number: int) -> bool:
-    """Whether a process catches or blocks a signal, so that the signal does not end it."""
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
-            masks = [line.split() for line in stream if line.startswith(("SigBlk:", "SigCgt:"))]
-    except OSError:
-        return False
-    return any(int(mask, 16) >> (number - 1) & 1 for _name, mask in masks)
+    """Whether a process catches a signal or waits for it, so that the signal does not end it.
+
+    A program that starts another blocks every signal for an instant (posix_spawn(3)), and the
+    signal would end it right after. Only a program that sleeps while it blocks waits.
+    """
+    for _look in range(_LOOKS):
+        status = _status(pid)
+        blocked, caught = (_in_mask(status.get(name), number) for name in ("SigBlk", "SigCgt"))
+        if caught or not blocked or status["State"].startswith("S"):
+            return caught or blocked
+        time.sleep(_BETWEEN_LOOKS)
+    return True
 
 
 def variables_of(pid: int) -> dict[str, str]:
@@ -66,6 +75,20 @@ def variables_of(pid: int) -> dict[str, str]:
     except OSError:
         return {}
     return {name: value for name, _equals, value in pairs}
+
+
+def _status(pid: int) -> dict[str, str]:
+    """What proc_pid_status(5) says of a process; empty if it is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+            pairs = [line.partition(":") for line in stream]
+    except OSError:
+        return {}
+    return {name: value.strip() for name, _colon, value in pairs}
+
+
+def _in_mask(mask: str | None, number: int) -> bool:
+    return bool(int(mask or "0", 16) >> (number - 1) & 1)
 
 
 def _recorded(pid_file: str) -> int | None:
