@@ -148,3 +148,39 @@ def test_the_token_is_given_by_file(owner, site):
         ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
     )
     owner.run(f"{login} registry.tre.test:5000", stdin=site["testbed_registry_password"]).ok()
+
+
+LED_ASTRAY = """#!/bin/sh
+# the engine itself, but for the conversion: that writes and looks where links of an image may lead
+case $1 in --*) exec /usr/bin/apptainer "$@" ;; esac
+for place in /home/alice/kept /safe_data/proj1 /run/user/2001/bus; do
+    test -e $place && echo "sees $place"
+done
+for file in /home/alice/kept /safe_data/proj1/kept /home/alice/.local/share/ces/sif/digests/*; do
+    echo changed >$file
+done
+mkdir /home/alice/made
+for file in /etc/hosts /usr/kept /proc/sys/kernel/domainname; do
+    { echo changed >$file; } 2>/dev/null && echo "changed $file"
+done
+exit 255
+"""
+
+
+def test_a_conversion_changes_nothing_but_its_own_file(owner):
+    """Where links of an image lead is nowhere of the host's."""
+    files = f"~/kept /safe_data/proj1/kept {STORE}/digests/*"
+    owner.run("echo mine | tee ~/kept >/safe_data/proj1/kept; mkdir -p /tmp/astray/bin").ok()
+    owner.run("cat >/tmp/astray/bin/apptainer; chmod +x /tmp/astray/bin/apptainer", LED_ASTRAY).ok()
+    before = owner.run(f"sha256sum {files}").ok().out
+    another = f"{owner.image}-astray"
+    build = f"podman build --quiet --tag {another} - && podman push --quiet {another}"
+    owner.run(build, f"FROM {owner.image}\nLABEL led=astray\n").ok()
+    try:
+        done = owner.run(f"cd ~ && PATH=/tmp/astray/bin:$PATH ces-pull apptainer {another}")
+        assert done.rc == 125, done
+        assert "sees" not in done.out + done.err
+        assert "changed" not in done.out + done.err
+        assert owner.run(f"sha256sum {files}; ls -d ~/made").out == before
+    finally:
+        owner.run(f"rm -rf ~/kept /safe_data/proj1/kept /tmp/astray; podman rmi -f {another}")

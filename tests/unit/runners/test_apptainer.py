@@ -145,6 +145,28 @@ NO_LIBRARY = "exec /bin/x failed: a shared library is likely missing in the imag
 OTHER_PROCESSOR = "image targets 'arm64', cannot run on 'amd64'"
 
 
+def test_a_command_in_a_container_has_its_variables_and_its_mounts_alone():
+    command = Command(("/opt/bin/apptainer", "pull", "x"), env={"SECRET": "s3cret"})
+    mounts = (Mount("/usr", "/usr", "ro"), Mount("/x/a", "/x/a"))
+    enclosed = apptainer.enclosed(command, "/x/root", mounts)
+    assert enclosed.argv == (
+        *("apptainer", "--silent", "exec", "--containall", "--no-eval"),
+        "--no-mount=sys,hostfs,bind-paths",
+        "--mount=type=bind,src=/usr,dst=/usr,ro",
+        "--mount=type=bind,src=/x/a,dst=/x/a",
+        *("/x/root", "/opt/bin/apptainer", "pull", "x"),
+    )
+    assert enclosed.env == {"APPTAINERENV_SECRET": "s3cret"}
+
+
+def test_root_converts_without_roots_rights_to_the_kernel():
+    argv = apptainer.enclosed(Command(("x",)), "/r", (), privileged=True).argv
+    assert "--no-privs" in argv
+    assert "--mount=type=bind,src=/proc/sys,dst=/proc/sys,ro" in argv
+    (given,) = (word for word in argv if word.startswith("--add-caps="))
+    assert "CAP_SYS" not in given
+
+
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, InvalidValue
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import (
@@ -32,6 +34,7 @@ NAME = f"{REGISTRY}/app:1"
 IMAGE = ImageRef.parse(NAME)
 SPEC = RunSpec(IMAGE, "apptainer")
 TREE = (Path(__file__).parents[1] / "samples/sif/tree.squashfs").read_bytes()
+RUN = "apptainer --silent exec --containall --no-eval --writable-tmpfs"
 IDLE = {"Env": ["PATH=/bin"], "Entrypoint": None, "Cmd": []}
 
 
@@ -49,9 +52,19 @@ def site(backend, monkeypatch):
     backend.config = {"Entrypoint": ["app"], "Cmd": ["-a"], "Env": ["A=x", "A=$y", "a.b=c"]}
     backend.files = b"none"
     backend.convert = convert
-    backend.process.then("apptainer pull", convert)
+    backend.steps = {"pull": convert}
+    backend.process.then(
+        "apptainer --silent exec --containall --no-eval --no-mount",
+        lambda command, streams: backend.steps[inside(command)[1]](command, streams),
+    )
     backend.process.answer("apptainer --version", stdout="apptainer version 1.4.5\n")
     return backend
+
+
+def inside(command):
+    """The words of a command that is run in a container for a conversion."""
+    (root,) = (at for at, word in enumerate(command.argv) if word.endswith("/root"))
+    return command.argv[root + 1 :]
 
 
 def pull(site):
@@ -60,17 +73,60 @@ def pull(site):
 
 def test_an_image_that_is_closed_to_its_owner_is_opened(site):
     closed = "FATAL: packer failed: open /tmp/x/rootfs/etc/hosts: permission denied"
-    site.process.answer("apptainer pull", 255, stderr=closed)
-    site.process.then("apptainer build", site.convert)
+    site.steps["pull"] = lambda command, _streams: Finished(command.argv, 255, stderr=closed)
+    site.steps["build"] = site.convert
     pulled = pull(site)
-    assert pulled.cmd[:4] == ("apptainer", "build", "--fix-perms", "--disable-cache")
+    words = inside(Command(pulled.cmd))
+    assert words[1:4] == ("build", "--fix-perms", "--disable-cache")
     assert pulled.image is not None
+
+
+def test_a_conversion_may_write_where_it_works_and_sees_no_home(site):
+    pulled = pull(site)
+    mounts = [word for word in pulled.cmd if word.startswith("--mount=")]
+    written = [word for word in mounts if not word.endswith(",ro")]
+    work, made = (word.partition("dst=")[2] for word in written)
+    assert os.path.basename(work) == "tmp"
+    assert os.path.dirname(made) == f"{site.home}/.local/share/ces/sif"
+    assert os.path.dirname(pulled.cmd[-2]) == made
+    assert not os.path.exists(work)
+    assert not os.path.exists(made)
+    (command,) = [c for c in site.process.commands if c.argv == pulled.cmd]
+    assert command.env["APPTAINERENV_APPTAINER_TMPDIR"] == work
+    shown = {word.partition("dst=")[2].removesuffix(",ro") for word in mounts} - {work, made}
+    assert {"/usr", "/etc", "/etc/passwd"} <= shown
+    # apptainer is in PLACE/bin here
+    assert {path for path in shown if f"{site.home}/".startswith(f"{path}/")} == {str(site.place)}
+
+
+def test_a_conversion_reads_what_its_user_trusts_and_nothing_relative(site, tmp_path):
+    bundle = tmp_path / "trust.pem"
+    bundle.touch()
+    site.system.account.environ.update(SSL_CERT_FILE=str(bundle), SSL_CERT_DIR="certs:/nowhere")
+    pulled = pull(site)
+    (command,) = [c for c in site.process.commands if c.argv == pulled.cmd]
+    assert command.env["APPTAINERENV_SSL_CERT_FILE"] == str(bundle)
+    assert f"--mount=type=bind,src={bundle},dst={bundle},ro" in pulled.cmd
+    assert not [word for word in pulled.cmd if "certs" in word or "nowhere" in word]
+
+
+def test_what_apptainer_made_must_be_a_file_and_no_link_to_one(site, tmp_path):
+    def linked(command, _streams):
+        secret = make_sif(tmp_path / "elsewhere.sif", site.config)
+        secret.chmod(0o600)
+        os.symlink(secret, command.argv[-2])
+        return Finished(command.argv, 0)
+
+    site.steps["pull"] = linked
+    with pytest.raises(CesError, match="keep image"):
+        pull(site)
+    assert (tmp_path / "elsewhere.sif").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_run_is_told_what_the_image_says_of_itself(site):
     pull(site)
     ran = run_container(replace(SPEC, args=("x",)), site.system)
-    (command,) = [c for c in site.process.commands if "exec" in c.argv]
+    (command,) = [c for c in site.process.commands if " ".join(c.argv).startswith(RUN)]
     assert command.argv[-3:] == (ran.record.command[-3], "app", "x")
     assert command.env["APPTAINERENV_A"] == "$y"
     assert "APPTAINERENV_a.b" not in command.env
@@ -84,7 +140,7 @@ def test_a_run_starts_where_the_image_says_if_that_can_be_seen(site):
     site.config |= {"WorkingDir": "/work", "Volumes": {"/a/data": {}, "/abs/b": {}}}
     pull(site)
     run_container(SPEC, site.system)
-    (argv,) = site.process.told("apptainer --silent exec")
+    (argv,) = site.process.told(RUN)
     places = [word for word in argv if word.startswith(("--cwd", "--scratch"))]
     assert places == ["--scratch=/work", "--scratch=/a/data", "--cwd=/work"]
 
@@ -110,10 +166,10 @@ def test_an_image_that_does_not_say_what_to_run_is_refused_before_it_has_a_numbe
     for run in (run_container, planned):
         with pytest.raises(CesError, match=f"run {NAME}.*no ENTRYPOINT and no CMD.*arguments"):
             run(SPEC, site.system)
-    assert site.process.told("apptainer --silent") == []
+    assert site.process.told(RUN) == []
     assert site.system.records.expected_number() == 1
     run_container(replace(SPEC, args=("id",)), site.system)
-    assert len(site.process.told("apptainer --silent exec")) == 1
+    assert len(site.process.told(RUN)) == 1
 
 
 def test_an_image_from_no_registry_is_run_as_it_says_itself(site):

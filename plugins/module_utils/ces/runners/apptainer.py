@@ -7,7 +7,7 @@ Its containers are ordinary processes below its own: a signal to its process gro
 from __future__ import annotations
 
 from ..errors import EXIT_OURS
-from ..typed import TYPE_CHECKING, Mapping
+from ..typed import TYPE_CHECKING, Iterable, Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from ..values.words import is_shell_name
@@ -101,6 +101,12 @@ _STATUS = (
     ("is a directory", "", 126),
 )
 """By how a message about the image's program begins and ends: exit status, as podman has it."""
+_UNPACKING_ROOT = (
+    "--no-privs",
+    "--add-caps=CAP_CHOWN,CAP_DAC_OVERRIDE,CAP_FOWNER,CAP_FSETID,CAP_MKNOD,CAP_SETFCAP",
+    f"--mount={bind(Mount('/proc/sys', '/proc/sys', 'ro'))}",
+)
+"""Root without rights but those that unpacking takes."""
 _NOTHING_TO_RUN = "There is no runscript defined for this container"
 
 
@@ -133,6 +139,31 @@ def pull_opened(file: str, source: str, authfile: str | None, env: Mapping[str, 
     given = (f"--authfile={authfile}",) if authfile else ()
     argv = ("apptainer", "build", "--fix-perms", "--disable-cache", *given)
     return Command((*argv, file, f"docker://{source}"), env=env)
+
+
+def enclosed(
+    command: Command, root: str, mounts: Iterable[Mount], privileged: bool = False
+) -> Command:
+    """A command of apptainer's in a container that has nothing of the host but these mounts.
+
+    :param root: the directory that is the container's ``/``.
+    :param privileged: root runs it, who has to be kept from the kernel's settings as well.
+    """
+    return Command(
+        (
+            "apptainer",
+            "--silent",
+            "exec",
+            "--containall",
+            "--no-eval",
+            "--no-mount=sys,hostfs,bind-paths",
+            *(_UNPACKING_ROOT if privileged else ()),
+            *(f"--mount={bind(mount)}" for mount in mounts),
+            root,
+            *command.argv,
+        ),
+        env={f"APPTAINERENV_{name}": value for name, value in command.env.items()},
+    )
 
 
 def is_closed(message: str) -> bool:

@@ -17,7 +17,8 @@ from ..system.files import (
     passing_file,
     random_name,
     read_text,
-    remove_quietly,
+    regular,
+    remove_tree,
 )
 from ..system.sif import check_architecture, sif_architecture, sif_config, sif_lacks
 from ..system.system import System
@@ -27,6 +28,7 @@ from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_second
 from ..values.spec import Credentials
 from .by_digest import ByDigest, base_of
+from .conversion import conversion
 from .store import LocalImage
 from .transfer import transfer
 
@@ -87,7 +89,7 @@ class SifStore:
         return self._kept.lock_file(digest)
 
     def plan_fetch(self, image: ImageRef, source: ImageRef, digest: str) -> Sequence[str]:
-        """What :meth:`fetch` would run."""
+        """What :meth:`fetch` would run, in a container of its own: see conversion.py."""
         file = self._kept.place(self._kept.writable(), digest)
         return apptainer.pull(file, source.pinned(digest), None, {}).argv
 
@@ -102,15 +104,19 @@ class SifStore:
         work, base = self._kept.workplace(store), base_of(digest)
         _remove_unfinished(work, base)
         unfinished = f"{work}/.{base}.{random_name()}.tmp"
+        file = f"{unfinished}/image.sif"
         try:
-            argv = self._convert(unfinished, image, source.pinned(digest), credentials)
-            check_architecture(f"use image {image}", sif_architecture(unfinished))
-            self._warn_if_idle(unfinished, image)
+            with explained(f"make the directory {unfinished}"):
+                os.mkdir(unfinished, 0o700)
+            argv = self._convert(file, image, source.pinned(digest), credentials)
             with explained(f"keep image {image}"):
-                os.chmod(unfinished, 0o644)
-                self._kept.put(unfinished, store, digest, self._system)
+                _let_all_read(file)
+            check_architecture(f"use image {image}", sif_architecture(file))
+            self._warn_if_idle(file, image)
+            with explained(f"keep image {image}"):
+                self._kept.put(file, store, digest, self._system)
         finally:
-            remove_quietly(unfinished)
+            remove_tree(unfinished)
         self._kept.name(store, image, digest)
         return argv
 
@@ -148,18 +154,20 @@ class SifStore:
             auth_file(login, (parsed,), account) as authfile,
             _trust(parsed, account) as trust,
         ):
-            env = {**trust, "APPTAINER_TMPDIR": room.directory}
+            env = dict(trust)
             if login.given and self._version() < _AUTHFILE_SINCE:
                 env.update(zip(_LOGIN_VARIABLES, (login.username, login.password)))
                 authfile = None
+            inside = conversion(room, os.path.dirname(file), account)
             try:
-                command = apptainer.pull(file, source, authfile, env)
+                command = inside.enclose(apptainer.pull(file, source, authfile, env), authfile)
                 return room.run(command, image, apptainer.hint, self._system)
             except CesError as error:
                 if not apptainer.is_closed(error.said):
                     raise
             self._system.tell(f"{image} is closed to its owner: trying again with --fix-perms")
             command = apptainer.pull_opened(file, source, authfile, env)
+            command = inside.enclose(command, authfile)
             return room.run(command, image, apptainer.hint, self._system)
 
     def _warn_if_idle(self, file: str, image: ImageRef) -> None:
@@ -246,4 +254,13 @@ def digest_of_file(file: str) -> str:
 def _remove_unfinished(directory: str, base: str) -> None:
     for name in os.listdir(directory):
         if name.startswith(f".{base}.") and name.endswith(".tmp"):
-            remove_quietly(f"{directory}/{name}")
+            remove_tree(f"{directory}/{name}")
+
+
+def _let_all_read(file: str) -> None:
+    """Whatever the umask; what apptainer made must be a file, and no link to one."""
+    descriptor = regular(file, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, 0o644)
+    finally:
+        os.close(descriptor)

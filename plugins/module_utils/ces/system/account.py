@@ -117,8 +117,13 @@ class Account:
 
     def has_program(self, name: str) -> bool:
         """Whether a program of that name is on the engines' PATH."""
+        return self.program(name) is not None
+
+    def program(self, name: str) -> str | None:
+        """Where on the engines' PATH a program of that name is, if it is there."""
         directories = self.engine_environ["PATH"].split(":")
-        return any(os.access(f"{path or '.'}/{name}", os.X_OK) for path in directories)
+        places = (f"{path or '.'}/{name}" for path in directories)
+        return next((place for place in places if os.access(place, os.X_OK)), None)
 
     def _local_directories(self) -> Iterator[tuple[str, str]]:
         """Where the roles put engines' caches and temporary files, off network filesystems."""
