@@ -95,4 +95,4 @@ def test_a_store_that_cannot_be_written_is_told(owner, read_only_home):
 def test_a_cache_that_cannot_be_written_is_no_obstacle(owner, read_only_home):
     """Nothing of ours is kept there: it would hold every image twice."""
     line = f"cd ~ && APPTAINER_CACHEDIR={read_only_home} ces-pull apptainer --force {owner.image}"
-    assert "Creating SIF file" in owner.run(line, timeout=120).ok().err
+    assert "Creating SIF file" in owner.run(line, timeout=300).ok().err

@@ -123,7 +123,7 @@ def images(node: Host) -> None:
     """
     words = ["--username", SITE["testbed_registry_user"], "--password-stdin", IMAGE]
     for user, runner in (("alice", "podman"), ("bob", "apptainer")):
-        node.command(user, "ces-pull", runner, *words, stdin=TOKEN, timeout=300).ok()
+        node.command(user, "ces-pull", runner, *words, stdin=TOKEN, timeout=900).ok()
 
 
 @pytest.fixture(scope="module", autouse=True)
