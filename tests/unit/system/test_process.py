@@ -448,6 +448,38 @@ def test_a_program_that_does_not_wait_for_the_signal_is_not_ended_by_it(process,
     assert (finished.rc, finished.stdout) == (0, "done\n")
 
 
+def test_a_signal_that_comes_while_the_program_starts_is_passed_on(tmp_path):
+    begun = tmp_path / "begun"
+
+    class Slow(SystemProcess):
+        def _start(self, *words, **more):
+            child = super()._start(*words, **more)
+            eventually(begun.exists, 30)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            return child
+
+    script = f"trap 'echo got it; exit 4' USR1; touch {begun}; while :; do sleep 0.05; done"
+    process = Slow()
+    with StopSignals() as process.signals:
+        finished = process.run(sh(script), Streams(interruptible=True, timeout=30))
+    assert (finished.rc, finished.stdout, finished.stopped_by) == (4, "got it\n", "")
+
+
+def test_a_program_that_cannot_be_noted_does_not_stay(process, tmp_path):
+    named = tmp_path / "pid"
+    script = f"echo $$ >{named}.new; mv {named}.new {named}; exec sleep 60"
+
+    class Watched(SystemProcess):
+        def _start(self, *words, **more):
+            child = super()._start(*words, **more)
+            eventually(named.exists, 30)
+            return child
+
+    with pytest.raises(CesError, match="nowhere"):
+        Watched().run(sh(script), Streams(pid_file=f"{tmp_path}/nowhere/pid"))
+    assert is_gone(int(named.read_text()))
+
+
 BLOCKS = """
 import pathlib, signal, sys, time
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])

@@ -134,12 +134,14 @@ class SystemProcess:
 
         :raises CesError: the program is not there.
         """
+        signals = self.signals if streams.interruptible else None
         with _log(streams.log) as log:
+            if signals is not None:
+                signals.forget_others()  # they come before there is a container
             child = self._start(command)
-            if streams.pid_file is not None:
-                record_process(streams.pid_file, child.pid)
-            signals = self.signals if streams.interruptible else None
             try:
+                if streams.pid_file is not None:
+                    record_process(streams.pid_file, child.pid)
                 return _Session(command, child, streams, log, signals, self._start_silent).follow()
             except BaseException:
                 kill_session(child.pid)
@@ -198,8 +200,6 @@ class _Session:
         self._stopper: Child | None = None
         self._stopped_by = ""
         self._passer: Child | None = None
-        if signals is not None:
-            signals.forget_others()  # they came before there was a container
 
     def follow(self) -> Finished:
         with _exit_watch(self._child) as exit_watch:
