@@ -73,6 +73,10 @@ class NotFound(CesError):
     """The thing named is not there."""
 
 
+class Damaged(CesError):
+    """The thing named is there, and is not what it was made as."""
+
+
 class Busy(CesError):
     """Somebody else holds it."""
 

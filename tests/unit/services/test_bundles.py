@@ -154,6 +154,27 @@ def test_a_forced_pull_replaces_what_is_there(site):
     assert {path.name for path in store(site).iterdir()} == {"digests", "names", "locks"}
 
 
+@pytest.mark.parametrize("damage", ["", "[]", None], ids=["empty", "other", "gone"])
+def test_a_damaged_image_is_fetched_again_or_removed(site, damage):
+    for mend in ("pull", "remove"):
+        pull(site)
+        (said,) = site.home.glob(".local/share/ces/bundles/digests/*/image.json")
+        said.unlink()
+        if damage is not None:
+            said.write_text(damage)
+        site.said.clear()
+        assert list_images(site.system, "oci") == []
+        assert [line for line in site.said if "warning: could not use the image" in line]
+        with pytest.raises(CesError, match="pull the image again"):
+            run_container(SPEC, site.system)
+        if mend == "pull":
+            assert pull(site).changed
+            assert len(list_images(site.system, "oci")) == 1
+        else:
+            remove_image(IMAGE, site.system, "oci")
+            assert not said.parent.exists()
+
+
 def test_credentials_go_by_file_and_are_gone(site):
     pull(site, credentials=Credentials("ada", "s3cret"))
     (argv,) = site.process.told("skopeo")

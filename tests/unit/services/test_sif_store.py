@@ -15,6 +15,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import repla
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, InvalidValue
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import list_images
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import (
     planned,
@@ -185,3 +186,19 @@ def test_a_variable_that_apptainer_cannot_pass_on_is_refused(site, name):
     pull(site)
     with pytest.raises(InvalidValue, match=f"(?s){name}.*another name"):
         run_container(replace(SPEC, env={name: "s3cret"}), site.system)
+
+
+def test_a_damaged_file_is_fetched_again_and_hides_no_other_image(site):
+    other = replace(IMAGE, tag="2")
+    pull(site)
+    pull_image(PullSpec(other, "apptainer"), site.system)
+    (file,) = site.home.glob(".local/share/ces/sif/digests/*.sif")
+    whole = file.read_bytes()
+    file.write_text("cut short")
+    site.said.clear()
+    assert list_images(site.system, "apptainer") == []
+    assert len([line for line in site.said if "warning: could not use the image" in line]) == 1
+    with pytest.raises(CesError, match=r"it is no SIF file\. pull the image again"):
+        run_container(SPEC, site.system)
+    assert pull(site).changed
+    assert file.read_bytes() == whole

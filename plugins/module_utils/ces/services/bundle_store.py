@@ -14,7 +14,7 @@ import fcntl
 import os
 import sys
 
-from ..blocks import contextmanager
+from ..blocks import contextmanager, nullcontext
 from ..errors import Busy, CesError, InvalidValue, NotFound
 from ..json_text import dumps
 from ..runners import oci
@@ -36,7 +36,7 @@ from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_second
 from ..values.spec import Credentials
 from .bundles import bundle_for_run
-from .by_digest import ByDigest
+from .by_digest import ByDigest, looked_at
 from .store import LocalImage
 from .transfer import Transfer, transfer
 
@@ -140,7 +140,7 @@ class BundleStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
-        return [self._local(directory, image) for image, directory in self._kept.listing()]
+        return self._kept.images(self._local, self._system)
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name, and its files with the last name.
@@ -196,7 +196,8 @@ class BundleStore:
             self._kept.put(whole, store, digest, self._system)
 
     def _local(self, directory: str, image: ImageRef) -> LocalImage:
-        config = config_in(directory)
+        with looked_at(directory):
+            config, status = config_in(directory), os.stat(directory)
         digest = self._kept.digest_in(directory)
         return LocalImage(
             runner="oci",
@@ -205,7 +206,7 @@ class BundleStore:
             digests=(image.pinned(digest),),
             names=(str(image),),
             size=config.size,
-            created=utc_second(os.stat(directory).st_mtime),
+            created=utc_second(status.st_mtime),
             architecture=config.architecture,
             os=config.os,
             file=directory,
@@ -234,6 +235,8 @@ def _kept_from_removal(directory: str, what: str) -> Iterator[None]:
 
 
 def _unused(directory: str, tried: str) -> AbstractContextManager[None]:
+    if not os.path.lexists(f"{directory}/image.json"):
+        return nullcontext()  # it is damaged, and nothing could run it
     return _locked(directory, fcntl.F_WRLCK, tried, "a run uses it")
 
 

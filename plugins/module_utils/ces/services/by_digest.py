@@ -19,7 +19,7 @@ import errno
 import os
 
 from ..blocks import contextmanager
-from ..errors import CesError, NotFound
+from ..errors import CesError, Damaged, NotFound
 from ..runners.command import Command
 from ..system.account import Account
 from ..system.files import explained, private_directory, random_name
@@ -27,6 +27,7 @@ from ..system.system import System
 from ..system.trees import new_directory, only_ours, opened, path_of
 from ..typed import Callable, Iterator
 from ..values.image import ImageRef, is_digest
+from .store import LocalImage
 from .transfer import passing_place, transfer
 
 
@@ -174,6 +175,21 @@ class ByDigest:
                 if path is not None:
                     yield image, path
 
+    def images(
+        self, look: Callable[[str, ImageRef], LocalImage], system: System
+    ) -> list[LocalImage]:
+        """What there is to say of all of them; a damaged one is told, and hides no other."""
+        found: list[LocalImage] = []
+        damaged: dict[str, Damaged] = {}
+        for image, path in self.listing():
+            try:
+                found.append(look(path, image))
+            except Damaged as error:
+                damaged[path] = error
+        for why in damaged.values():
+            system.tell(f"warning: {why}")
+        return found
+
     def forget(
         self, image: ImageRef, before_last: Callable[[str], object] | None = None
     ) -> str | None:
@@ -222,6 +238,23 @@ def _aside(store: str, name: str, digests: int, account: Account) -> Iterator[No
     with passing_place(f"{store}/digests", account) as (gone, _pid_file):
         os.rename(name, os.path.basename(gone), src_dir_fd=digests, dst_dir_fd=digests)
         yield
+
+
+@contextmanager
+def looked_at(path: str) -> Iterator[None]:
+    """Look at a content of a store.
+
+    :raises Damaged: it is not as we made it: a disk was full, or somebody has written there.
+    """
+    try:
+        with explained(f"use the image {path}"):
+            yield
+    except CesError as error:
+        raise Damaged(
+            f"use the image {path}",
+            said=error.said,
+            hint="pull the image again (ces-pull), or remove it (ces-rm)",
+        ) from error
 
 
 def base_of(digest: str) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
-from ..errors import CesError
+from ..errors import CesError, Damaged
 from ..system.audit import audit
 from ..system.authfile import login_for
 from ..system.files import locked
@@ -60,7 +60,7 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
         tell=system.tell,
     )
     remote = registry.digest()
-    here = store.find(image)
+    here = _whole(image, store)
     previous = here.digest_of(image, remote) if here else None
     if previous == remote and not spec.force:
         if not check_only:
@@ -71,6 +71,14 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
         return Pulled(True, here, remote, previous, store.plan_fetch(image, source, remote))
     sweep_others(system)
     return _fetch_once(spec, source, Pulled(True, here, remote, previous), store, system)
+
+
+def _whole(image: ImageRef, store: Store) -> LocalImage | None:
+    """What the store has; a damaged image is fetched like one that is not there."""
+    try:
+        return store.find(image)
+    except Damaged:
+        return None
 
 
 def _fetch_once(
@@ -88,7 +96,7 @@ def _fetch_once(
     told_to_stop = system.process.told_to_stop
     lock = store.lock_file(image, remote)
     with locked(lock, waiting, _PATIENCE, store.lock_mode, told_to_stop):
-        here = store.find(image) if waited else None
+        here = _whole(image, store) if waited else None
         if here is None or here.digest_of(image, remote) != remote:
             argv = store.fetch(image, source, remote, spec.credentials)
             here = store.find(image, fresh=True)

@@ -27,7 +27,7 @@ from ..values.bundle import ImageConfig
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_second
 from ..values.spec import Credentials
-from .by_digest import ByDigest, base_of
+from .by_digest import ByDigest, base_of, looked_at
 from .conversion import conversion
 from .store import LocalImage
 from .transfer import transfer
@@ -126,7 +126,7 @@ class SifStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
-        return [self._local(file, image) for image, file in self._kept.listing()]
+        return self._kept.images(self._local, self._system)
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name, and its file with the last name.
@@ -185,7 +185,8 @@ class SifStore:
         return tuple(map(int, found.groups())) if found else (0,)
 
     def _local(self, file: str, image: ImageRef | None) -> LocalImage:
-        status = os.stat(file)
+        with looked_at(file):
+            status, architecture = os.stat(file), sif_architecture(file)
         digest = self._kept.digest_in(file)
         return LocalImage(
             runner="apptainer",
@@ -195,7 +196,7 @@ class SifStore:
             names=(str(image),) if image else (),
             size=status.st_size,
             created=utc_second(status.st_mtime),
-            architecture=sif_architecture(file),
+            architecture=architecture,
             os="linux",
             file=file,
         )
