@@ -183,4 +183,4 @@ def test_a_conversion_changes_nothing_but_its_own_file(owner):
         assert "changed" not in done.out + done.err
         assert owner.run(f"sha256sum {files}; ls -d ~/made").out == before
     finally:
-        owner.run(f"rm -rf ~/kept /safe_data/proj1/kept /tmp/astray; podman rmi -f {another}")
+        owner.run(f"rm -rf ~/kept ~/made /safe_data/proj1/kept /tmp/astray; podman rmi -f {another}")
