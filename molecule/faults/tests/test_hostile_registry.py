@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import SITE, Host, User, down, wait_until
+from conftest import AUTH, SITE, Host, User, down, wait_until
 from remote import answer_of
 
 TLS = "/etc/docker/registry/tls"
 USER, PASSWORD = SITE["testbed_registry_user"], SITE["testbed_registry_password"]
 REGISTRY = SITE["testbed_registry"]
 IMAGE = f"{REGISTRY}/tre/odd:1.0"
-AUTH = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 GONE = {"status": 404}
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from ..errors import EXIT_OURS
 from ..typed import TYPE_CHECKING, Mapping
+from ..values.containers_conf import PATH
 from ..values.mounts import Mount
 from ..values.options import Option
 from ..values.words import is_shell_name
 from . import own_files
-from .command import IMAGE_ERRORS, PATH, Command, Launch, bind, words_of
+from .command import IMAGE_ERRORS, Command, Launch, bind, words_of
 
 if TYPE_CHECKING:
     from ..values.bundle import ImageConfig

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where programs are looked for in an image that does not say it, as podman has it."""
-
-
 IMAGE_ERRORS = (
     ("no image found in", "the image has no variant for this processor: ask its maker for one"),
     (

@@ -10,6 +10,8 @@ from __future__ import annotations
 from ..dataclass import dataclass
 from ..typed import Iterable, Iterator, Mapping, Sequence
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for in an image that does not say it, as podman has it."""
 _CAPABILITIES = "containers.default_capabilities"
 _USUAL_CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP"),
@@ -17,7 +19,7 @@ _USUAL_CAPABILITIES = (
 )
 _CONTRACT: Mapping[str, str] = {
     "containers.devices": "[]",
-    "containers.env": '["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]',
+    "containers.env": f'["PATH={PATH}"]',
     "containers.env_host": "false",
     "containers.ipcns": '"shareable"',
     "containers.mounts": "[]",
