@@ -103,13 +103,13 @@ def _breaks(setting: Setting) -> bool:
     if ours is None or setting.value == ours:
         return False
     if setting.key == "containers.seccomp_profile":
-        return _words(setting.value) == ["unconfined"]
+        return words_in(setting.value) == ["unconfined"]
     if ours in ("true", "false"):
         return setting.value != ours
-    words = _words(setting.value)
+    words = words_in(setting.value)
     if ours[0] == "[":
-        return bool(words) and words != _words(ours)
-    return words not in ([word] for word in (*_words(ours), *_HARMLESS.get(setting.key, ())))
+        return bool(words) and words != words_in(ours)
+    return words not in ([word] for word in (*words_in(ours), *_HARMLESS.get(setting.key, ())))
 
 
 def _instead(setting: Setting) -> str:
@@ -120,10 +120,10 @@ def _instead(setting: Setting) -> str:
 
 
 def _capabilities(setting: Setting) -> list[str]:
-    return [word.upper().removeprefix("CAP_") for word in _words(setting.value)]
+    return [word.upper().removeprefix("CAP_") for word in words_in(setting.value)]
 
 
-def _words(value: str) -> list[str]:
+def words_in(value: str) -> list[str]:
     """The texts in quotation marks of either sort."""
     words, mark, word = [], "", ""
     for char in value:
@@ -154,6 +154,6 @@ def _without_comment(line: str) -> str:
 
 def _is_closed(value: str) -> bool:
     """Whether a list ends in this text."""
-    for word in _words(value):
+    for word in words_in(value):
         value = value.replace(word, "")
     return value.count("[") <= value.count("]")
