@@ -401,7 +401,8 @@ def test_a_list_of_credential_helpers_without_auth_files_hides_them(ada, auth, h
     registries('credential-helpers = ["store"]')
     login = found(ada)
     assert not login.given
-    assert "registries.conf has the credential helper docker-credential-store, which has no login" in login.unused
+    said = "registries.conf has the credential helper docker-credential-store, which has no login"
+    assert said in login.unused
 
 
 def test_a_credential_helper_that_fails_counts_only_where_no_other_place_has_a_login(

@@ -33,6 +33,11 @@ IMAGE_ERRORS = (
         "the image has Docker's manifest and layers of another form (zstd), which apptainer alone"
         " takes: ask its maker to push it in the OCI form",
     ),
+    (
+        "`: not a directory",
+        "the image has a file where a directory is to be mounted, or the other way round: mount it"
+        " elsewhere, or ask the image's maker",
+    ),
 )
 """(part of a message in lower case, what to do next), whichever engine says it."""
 _EXEC_REFUSED = '{"msg":"exec container process '
