@@ -252,6 +252,14 @@ def test_a_run_that_is_queued_is_nothing_that_a_sweep_takes_for_dead(ready):
     assert ready.system.records.load(1).state == "PENDING"
 
 
+def test_who_submits_a_job_clears_away_after_who_died_here(ready):
+    dead = ready.system.records.open()
+    dead.save(RunRecord(dead.run_id, state="RUNNING", runner="podman", host="host"))
+    dead.release()
+    jobs.submit_run(SPEC, JOB, ready.system)
+    assert ready.system.records.load(dead.run_id).state == "CANCELLED"
+
+
 # --- following ---
 
 
@@ -283,6 +291,45 @@ def test_following_ends_with_the_nodes_record_and_slurms_facts(ready):
         "max_memory": "",
         "log": f"{state_of(ready)}/runs/1/slurm.log",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("TIMEOUT", "TIMEOUT"),
+        ("DEADLINE", "TIMEOUT"),
+        ("CANCELLED", "CANCELLED"),
+        ("RUNNING", "CANCELLED"),
+        (None, "CANCELLED"),
+    ],
+)
+def test_slurm_knows_why_it_stopped_a_run_that_knows_only_that_it_was_stopped(ready, said, state):
+    def stopped(command, _streams):
+        return Finished(command.argv, 143, stopped_by="SIGTERM")
+
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    ready.process.then("podman run", stopped)
+    jobs.run_job(1, on_node(ready, end=time.time() + 3600))
+    if said is None:
+        ready.process.answer("scontrol", 1, stderr=GONE)
+    else:
+        shown(ready, said)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert (end.ran.record.state, end.facts["state"]) == (state, said or "")
+    assert ready.system.records.load(1).state == "CANCELLED"
+
+
+def test_slurm_may_say_a_moment_later_than_the_record_that_a_job_is_over(ready):
+    def over_at_the_second_look(_command, _streams):
+        job = "JobState=RUNNING ExitCode=0:0 BatchHost=node1"
+        shown(ready, "COMPLETED")
+        return Finished((), 0, f"JobId=40 {job}\n")
+
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    jobs.run_job(1, on_node(ready))
+    ready.process.then("scontrol", over_at_the_second_look)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert end.facts["state"] == "COMPLETED"
 
 
 ENDS = [

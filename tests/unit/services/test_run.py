@@ -336,6 +336,22 @@ def test_a_run_whose_end_could_not_be_recorded_is_left_to_the_next_sweep(ready):
     assert ready.system.records.active() == []
 
 
+def test_what_is_left_of_a_forgotten_run_of_the_same_number_is_no_obstacle(ready):
+    """Its records were removed; what it had in memory was not."""
+    private = ready.place / "run/ces/run-1"
+    private.mkdir(parents=True)
+    for name in ("env", "cid"):
+        (private / name).write_text("of the other run")
+
+    def look(command, _streams):
+        assert (private / "env").read_text() == "A=1\n"
+        assert not (private / "cid").exists()
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    assert run_container(replace(SPEC, env={"A": "1"}), ready.system).record.state == "COMPLETED"
+
+
 def test_directories_that_the_caller_chose_are_kept(ready):
     chosen = Directories(outputs=f"{ready.home}/o", scratch=f"{ready.home}/s")
     (ready.home / "s").mkdir()
