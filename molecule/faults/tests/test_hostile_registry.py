@@ -184,6 +184,18 @@ def test_a_login_is_found_in_every_form_that_podman_reads(filed, form):
         assert PASSWORD not in done.said
 
 
+def test_a_helper_that_registries_conf_lists_is_asked_as_podman_asks_it(filed):
+    place = ".config/containers/registries.conf.d"
+    text = 'credential-helpers = ["test", "containers-auth.json"]'
+    filed.run(f"mkdir -p {place} && cat > {place}/helper.conf", stdin=text).ok()
+    try:
+        for runner in ("podman", "oci"):
+            line = f"PATH=~/bin:$PATH ces-pull {runner} --force {filed.image}"
+            filed.run(line).ok()
+    finally:
+        filed.run(f"rm -r {place}").ok()
+
+
 def test_dockers_first_file_serves_podman_too(filed):
     text = json.dumps({f"https://{REGISTRY}/v1/": {"auth": AUTH}})
     filed.command("tee", ".dockercfg", stdin=text).ok()

@@ -61,6 +61,10 @@ IMAGES = {
         "config": {"Entrypoint": ["/bin/echo", "runs"]},
         "files": [{"name": "scratch", "link": "/none/scratch"}],
     },
+    "file": {
+        "config": {"Entrypoint": ["/bin/echo", "runs"]},
+        "files": [{"name": "scratch", "text": "x"}],
+    },
     "foreign": {
         "about": {"architecture": "arm64"},
         "config": {"Entrypoint": ["/bin/app"]},
@@ -128,6 +132,13 @@ def test_an_image_that_can_be_run_runs(researcher, runner, name, says):
         return
     says = says.get(runner, "1234") if isinstance(says, dict) else says
     assert done.ok().out == f"{says}\n"
+
+
+@pytest.mark.parametrize("runner", ["podman", "oci"])
+def test_a_file_where_a_directory_is_mounted_is_told(researcher, runner):
+    done = researcher.command("ces-run", runner, pulled(researcher, runner, "file"))
+    assert done.rc == 125
+    assert "the image has a file where a directory is to be mounted" in done.err
 
 
 @pytest.mark.parametrize("runner", ["podman", "oci"])
