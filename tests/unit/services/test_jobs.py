@@ -332,6 +332,33 @@ def test_slurm_may_say_a_moment_later_than_the_record_that_a_job_is_over(ready):
     assert end.facts["state"] == "COMPLETED"
 
 
+def test_following_gives_back_the_end_of_what_the_container_said(ready, monkeypatch):
+    def say(command, streams):
+        with open(streams.log, "wb") as log:
+            log.write(b"first line\nlast \xff line\n")
+        return Finished(command.argv, 0)
+
+    monkeypatch.setattr(job_follow, "TAIL", 12)
+    ready.process.then("podman run", say)
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    jobs.run_job(1, on_node(ready))
+    shown(ready, "COMPLETED")
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert (end.ran.stdout, end.ran.stderr) == ("last \ufffd line\n", "")
+
+
+def test_following_an_array_asks_for_each_task_by_its_own_number(ready):
+    submitted = jobs.submit_run(SPEC, JobSpec(array="0,2"), ready.system)
+    shown(ready, "COMPLETED")
+    for task in ("0", "2"):
+        jobs.run_job(1, on_node(ready, f"40_{task}", f"4{task}", task=task))
+    ends = job_follow.follow(submitted, ready.system, FAST)
+    assert [end.facts["job_id"] for end in ends] == ["40_0", "40_2"]
+    logs = [f"{state_of(ready)}/runs/1/slurm-{task}.log" for task in (0, 2)]
+    assert [end.facts["log"] for end in ends] == logs
+    assert ready.process.told("scontrol")[-1][-1] == "40_2"
+
+
 ENDS = [
     # what Slurm says of a job that never said a word itself; state, exit status, reason
     (("CANCELLED", "None", "0:0"), "CANCELLED", 143, "the job was cancelled before it started"),
