@@ -12,6 +12,7 @@ from recording import REGISTRY, BackEnd
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    Busy,
     CesError,
     NotFound,
     RefusedByPolicy,
@@ -208,6 +209,38 @@ def test_what_slurm_refuses_is_a_failed_run_without_a_private_file(ready):
     assert "Invalid qos" in record.reason
     assert not (state_of(ready) / "runs/1/job.json").exists()
     assert ready.system.records.active() == []
+
+
+def test_an_array_of_which_a_record_cannot_be_written_leaves_nothing_to_slurm(ready, monkeypatch):
+    def leave(files, number, run):
+        if number == 2:
+            raise CesError("write the run", said="the disk is full")
+        left(files, number, run)
+
+    left = jobs.JobFiles.leave
+    monkeypatch.setattr(jobs.JobFiles, "leave", leave)
+    with pytest.raises(CesError, match="the disk is full"):
+        jobs.submit_run(replace(SPEC, env={"A": "s3cret"}), JobSpec(array="0-2"), ready.system)
+    assert [ready.system.records.load(number).state for number in (1, 2)] == ["FAILED"] * 2
+    assert ready.process.told("sbatch") == []
+    assert ready.system.records.active() == []
+    assert "s3cret" not in ready.everything_written()
+
+
+def test_a_controller_that_is_away_after_a_submission_is_no_reason_to_give_up(ready):
+    ready.process.answer("squeue", 1, stderr=DOWN)
+    assert jobs.submit_run(SPEC, JOB, ready.system).job_id == "40"
+    assert ready.process.told("scancel") == []
+    assert ready.system.records.load(1).state == "PENDING"
+
+
+def test_slurm_gets_a_moment_to_say_why_a_job_has_not_started(ready, monkeypatch):
+    said = ["40|PENDING|PartitionTimeLimit|\n", "40|PENDING|None|\n"]
+    ready.process.then("squeue", lambda command, _s: Finished(command.argv, 0, said.pop()))
+    monkeypatch.setattr(jobs, "_CONSIDERING", (0, 0, 0))
+    with pytest.raises(CesError, match=r"longer than the partition allows"):
+        jobs.submit_run(SPEC, JOB, ready.system)
+    assert said == []
 
 
 def test_a_job_that_would_wait_for_ever_is_cancelled_at_once(ready):
@@ -465,6 +498,33 @@ def test_a_job_that_ends_without_a_word_takes_only_a_scratch_of_ours_with_it(rea
     assert (scratch / "a-weeks-work").exists() is not created
 
 
+@pytest.mark.parametrize("created", [True, False])
+def test_a_scratch_that_cannot_be_removed_is_a_warning_in_the_record(ready, monkeypatch, created):
+    def refuse(_path):
+        raise CesError("remove the directory", said="device busy")
+
+    monkeypatch.setattr(job_follow, "remove_tree", refuse)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    process = ready.system.records.claim(1)
+    record = ready.system.records.load(1)
+    record.state, record.scratch_created = "RUNNING", created
+    process.save(record)
+    process.release()
+    (ready.home / "scratch-1").mkdir()
+    shown(ready, "NODE_FAIL", "None", "1:0")
+    (closed,) = list_runs(ready.system)
+    assert [*closed.warnings] == ["could not remove the directory: device busy"][: int(created)]
+
+
+def test_a_job_that_turns_out_to_be_hopeless_while_it_is_followed_is_cancelled(ready):
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    queue(ready, "40|PENDING|PartitionTimeLimit|")
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert ("scancel", "40") in ready.process.told("scancel")
+    assert (end.ran.record.state, end.ran.record.rc) == ("FAILED", 125)
+    assert "longer than the partition allows" in end.ran.record.reason
+
+
 # --- in the job ---
 
 
@@ -666,6 +726,24 @@ def test_a_queued_run_is_stopped_by_cancelling_its_job(ready):
     ready.process.then("scancel 40", cancel)
     record = stop_run(1, ready.system)
     assert (record.state, record.rc) == ("CANCELLED", 143)
+
+
+def test_a_run_that_is_just_being_submitted_cannot_be_stopped_yet(ready):
+    run = ready.system.records.open()
+    run.save(RunRecord(run.run_id, state="PENDING", scheduler="slurm"))
+    with pytest.raises(CesError, match=r"could not stop run 1: it is just being submitted"):
+        stop_run(1, ready.system)
+    assert ready.process.told("scancel") == []
+    run.finish()
+
+
+def test_a_job_that_stays_after_it_was_cancelled_is_told(ready, monkeypatch):
+    monkeypatch.setattr(job_follow, "_STOPPING", 0.01)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    queue(ready, "40|COMPLETING|None|node1")
+    with pytest.raises(Busy, match=r"job 40 is still there .* after scancel"):
+        stop_run(1, ready.system)
+    assert ready.process.told("scancel") == [("scancel", "40")]
 
 
 # --- check mode ---

@@ -381,6 +381,12 @@ REFUSALS = [
     ({"image": ImageRef.parse("evil.example/a")}, {}, RefusedByPolicy, "registry is not allowed"),
     ({}, {"require_digest": True}, RefusedByPolicy, "named by digest"),
     ({"network": "host"}, {}, RefusedByPolicy, "this site allows: none"),
+    (
+        {"network": "bridge", "runner": "oci"},
+        {"networks": ("none", "bridge"), "runners": ("oci",)},
+        InvalidValue,
+        "it is none of none, host",
+    ),
     ({"memory": "8GiB"}, {"memory": Limits(maximum=4 * GIB)}, RefusedByPolicy, "at most 4GiB"),
     ({"cpus": 8}, {"cpus": Limits(maximum=4)}, RefusedByPolicy, "at most 4"),
     ({"options": ["--privileged"]}, {}, RefusedByPolicy, "pass --privileged to podman"),
