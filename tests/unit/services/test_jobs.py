@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import stat
 import time
+from types import SimpleNamespace
 
 import pytest
 from recording import REGISTRY, BackEnd
@@ -17,7 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs, run
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
@@ -621,6 +622,34 @@ def test_an_engine_that_slurm_stopped_before_us_is_stopped_too(ready):
     record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
     assert (record.state, record.rc) == ("CANCELLED", 143)
     assert len(ready.process.told("podman stop")) == 1
+
+
+@pytest.mark.parametrize(
+    ("rc", "stopped_by", "signal", "state", "status", "stops"),
+    [
+        (143, "", "SIGTERM", "CANCELLED", 143, 1),
+        (3, "", "", "FAILED", 3, 0),
+        (0, "", "SIGTERM", "COMPLETED", 0, 0),
+        (143, "SIGTERM", "SIGTERM", "CANCELLED", 143, 0),
+    ],
+)
+def test_an_engine_that_failed_in_a_job_may_have_heard_a_signal_before_us(
+    ready, monkeypatch, rc, stopped_by, signal, state, status, stops
+):
+    """A run that ended well waits for no signal."""
+
+    def wait(_seconds):
+        ready.process.signals.received = signal
+
+    def end(command, _streams):
+        return Finished(command.argv, rc, stopped_by=stopped_by)
+
+    monkeypatch.setattr(run, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
+    ready.process.then("podman run", end)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
+    assert (record.state, record.rc) == (state, status)
+    assert len(ready.process.told("podman stop")) == stops
 
 
 def test_a_gpu_that_the_job_has_not_is_refused_and_one_that_it_has_is_the_only_one(ready):
