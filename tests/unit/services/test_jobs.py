@@ -333,6 +333,8 @@ def test_following_ends_with_the_nodes_record_and_slurms_facts(ready):
         ("TIMEOUT", "TIMEOUT"),
         ("DEADLINE", "TIMEOUT"),
         ("CANCELLED", "CANCELLED"),
+        ("NODE_FAIL", "NODE_FAIL"),
+        ("FAILED", "CANCELLED"),
         ("RUNNING", "CANCELLED"),
         (None, "CANCELLED"),
     ],
