@@ -597,6 +597,11 @@ def test_a_job_whose_time_is_over_is_told_from_one_that_was_cancelled(ready, end
     system = on_node(ready, end=None if end is None else time.time() + end)
     record = jobs.run_job(1, system).record
     assert (record.state, record.rc) == (state, rc)
+    why = {
+        "TIMEOUT": "the time that Slurm gave the job was over",
+        "CANCELLED": "stopped by SIGTERM",
+    }
+    assert record.reason == why[state]
 
 
 @pytest.mark.parametrize(
