@@ -33,13 +33,13 @@ IMAGE_ERRORS = (
         "the image has Docker's manifest and layers of another form (zstd), which apptainer alone"
         " takes: ask its maker to push it in the OCI form",
     ),
-    (
-        "`: not a directory",
-        "the image has a file where a directory is to be mounted, or the other way round: mount it"
-        " elsewhere, or ask the image's maker",
-    ),
+    ("cannot open `/", "the image has no such program: check the arguments and --entrypoint"),
 )
 """(part of a message in lower case, what to do next), whichever engine says it."""
+FILE_IN_PLACE = (
+    "the image has a file where a directory is to be mounted, or the other way round: mount it"
+    " elsewhere, use the runner oci, or ask the image's maker"
+)
 _EXEC_REFUSED = '{"msg":"exec container process '
 
 

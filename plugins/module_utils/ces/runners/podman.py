@@ -8,7 +8,7 @@ from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from . import own_files
-from .command import IMAGE_ERRORS, Command, Launch, bind, exec_refused
+from .command import FILE_IN_PLACE, IMAGE_ERRORS, Command, Launch, bind, exec_refused
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
@@ -52,8 +52,9 @@ contract: --privileged, --cap-add, --security-opt, --pid, --ipc, --uts, --cgroup
 --annotation, --runtime, --label, ..."""
 
 _NO_PLACE = ("crun: creating `/", "crun: openat2 `")
-"""What crun says of a directory for a mount, new and old (1.8); podman takes it for a program that
-is not there."""
+"""What crun says of a place for a mount that is a link to nowhere, new and old (1.8)."""
+_NO_MOUNT = (*_NO_PLACE, "crun: mount `", "crun: mkdir `", "crun: error creating directory `")
+"""What crun says of any mount that fails; podman may take it for a program that is not there."""
 ERRORS = (
     *own_files.ERRORS,
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
@@ -94,6 +95,7 @@ ERRORS = (
         )
         for part in _NO_PLACE
     ),
+    *((part, FILE_IN_PLACE) for part in ("`: not a directory", "exists and it is not a directory")),
     ("cannot find ``", "the image does not say what to run: give arguments"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
     (
@@ -308,8 +310,8 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
     said = [line.removeprefix(_ERROR) for line in stderr.splitlines() if line.startswith(_ERROR)]
     if rc not in (125, 126, 127) or not said:
         return None
-    no_place = any(part in said[-1] for part in _NO_PLACE)
-    return EXIT_OURS if no_place else rc, said[-1]
+    no_mount = any(part in said[-1] for part in _NO_MOUNT)
+    return EXIT_OURS if no_mount else rc, said[-1]
 
 
 def messages(stderr: str) -> str:
