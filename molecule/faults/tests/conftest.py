@@ -93,6 +93,9 @@ def _site() -> dict[str, Any]:
 
 
 SITE = _site()
+LOGIN = "{testbed_registry_user}:{testbed_registry_password}".format_map(SITE)
+AUTH = base64.b64encode(LOGIN.encode()).decode()
+"""The login to the registry, as a header and an auth file have it."""
 
 
 @pytest.fixture(scope="session")
@@ -161,29 +164,39 @@ def start(registry: Host) -> None:
     wait_until(lambda: registry.run("root", probe).rc == 0, "the registry")
 
 
+IntoRegistry = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def into_registry(registry: Host, site: dict[str, Any]) -> IntoRegistry:
+    """Put something into the registry, by one of on_host's programs: ``push_layer``, say."""
+
+    def run(program: str, **arguments: Any) -> Any:
+        return registry.ask(
+            "root",
+            program,
+            registry=site["testbed_registry"],
+            ca="/etc/docker/registry/tls/ca.crt",
+            authorization=f"Basic {AUTH}",
+            **arguments,
+        )
+
+    return run
+
+
 Push = Callable[[Sequence[dict[str, Any]]], dict[str, str]]
 
 
 @pytest.fixture(scope="session")
-def push_images(registry: Host, site: dict[str, Any]) -> Push:
+def push_images(into_registry: IntoRegistry, site: dict[str, Any]) -> Push:
     """Put images into the registry as builders of all sorts make them; answers their digests.
 
     on_host/push_images.py says what can be asked for.
     """
-    user, password = site["testbed_registry_user"], site["testbed_registry_password"]
-    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
     base = site["testbed_image"].partition("/")[2]
 
     def run(images: Sequence[dict[str, Any]]) -> dict[str, str]:
-        answered = registry.ask(
-            "root",
-            "push_images",
-            registry=site["testbed_registry"],
-            ca="/etc/docker/registry/tls/ca.crt",
-            authorization=f"Basic {basic}",
-            base=base,
-            images=images,
-        )
+        answered = into_registry("push_images", base=base, images=images)
         return {f"{site['testbed_registry']}/{name}": digest for name, digest in answered.items()}
 
     return run

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 
@@ -15,23 +14,11 @@ LIMIT = 4 << 20
 
 
 @pytest.fixture(scope="module")
-def push(registry, site):
+def push(into_registry, site):
     """Put a hostile image into the registry; its name."""
-    login = f"{site['testbed_registry_user']}:{site['testbed_registry_password']}"
-    basic = base64.b64encode(login.encode()).decode()
 
     def run(name: str, size: int = 10, **more) -> str:
-        registry.ask(
-            "root",
-            "push_layer",
-            registry=site["testbed_registry"],
-            ca="/etc/docker/registry/tls/ca.crt",
-            authorization=f"Basic {basic}",
-            path=f"tre/{name}",
-            tag="1.0",
-            size=size,
-            **more,
-        )
+        into_registry("push_layer", path=f"tre/{name}", tag="1.0", size=size, **more)
         return f"{site['testbed_registry']}/tre/{name}:1.0"
 
     return run

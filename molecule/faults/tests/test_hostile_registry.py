@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import SITE, Host, User, down, wait_until
+from conftest import AUTH, SITE, Host, User, down, wait_until
 from remote import answer_of
 
 TLS = "/etc/docker/registry/tls"
 USER, PASSWORD = SITE["testbed_registry_user"], SITE["testbed_registry_password"]
 REGISTRY = SITE["testbed_registry"]
 IMAGE = f"{REGISTRY}/tre/odd:1.0"
-AUTH = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 GONE = {"status": 404}
 
 
@@ -184,6 +182,18 @@ def test_a_login_is_found_in_every_form_that_podman_reads(filed, form):
         done = filed.run(line.replace("RUNNER", runner))
         assert done.rc == 0, (runner, done.said)
         assert PASSWORD not in done.said
+
+
+def test_a_helper_that_registries_conf_lists_is_asked_as_podman_asks_it(filed):
+    place = ".config/containers/registries.conf.d"
+    text = 'credential-helpers = ["test", "containers-auth.json"]'
+    filed.run(f"mkdir -p {place} && cat > {place}/helper.conf", stdin=text).ok()
+    try:
+        for runner in ("podman", "oci"):
+            line = f"PATH=~/bin:$PATH ces-pull {runner} --force {filed.image}"
+            filed.run(line).ok()
+    finally:
+        filed.run(f"rm -r {place}").ok()
 
 
 def test_dockers_first_file_serves_podman_too(filed):

@@ -183,4 +183,5 @@ def test_a_conversion_changes_nothing_but_its_own_file(owner):
         assert "changed" not in done.out + done.err
         assert owner.run(f"sha256sum {files}; ls -d ~/made").out == before
     finally:
-        owner.run(f"rm -rf ~/kept ~/made /safe_data/proj1/kept /tmp/astray; podman rmi -f {another}")
+        made = "~/kept ~/made /safe_data/proj1/kept /tmp/astray"
+        owner.run(f"rm -rf {made}; podman rmi -f {another}")

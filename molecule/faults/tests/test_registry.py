@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 import subprocess
@@ -27,22 +26,11 @@ class Image:
 
 
 @pytest.fixture(scope="session")
-def push(registry: Host, site):
+def push(into_registry, site):
     """Put an image into the registry: ``push("tre/large", bytes)``."""
-    user, password = site["testbed_registry_user"], site["testbed_registry_password"]
-    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def run(path: str, size: int) -> Image:
-        layer = registry.ask(
-            "root",
-            "push_layer",
-            registry=site["testbed_registry"],
-            ca="/etc/docker/registry/tls/ca.crt",
-            authorization=f"Basic {basic}",
-            path=path,
-            tag="1.0",
-            size=size,
-        )
+        layer = into_registry("push_layer", path=path, tag="1.0", size=size)
         return Image(f"{site['testbed_registry']}/{path}:1.0", layer)
 
     return run

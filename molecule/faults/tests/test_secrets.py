@@ -8,7 +8,7 @@ import json
 import statistics
 
 import pytest
-from conftest import SITE, Host, wait_until
+from conftest import AUTH, SITE, Host, wait_until
 from remote import answer_of
 
 MARK = "Zw9qLr5vKdX3mT"
@@ -24,7 +24,7 @@ WITHOUT = ["/var/lib/apt", "/var/lib/dpkg", "/run/udev"]
 
 def traces() -> list[str]:
     """The mark as it is, and what base64 makes of it, wherever in the text it stands."""
-    found = [MARK, base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()]
+    found = [MARK, AUTH]
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + MARK.encode()).decode()
         # the first and the last characters depend on the neighbours
@@ -39,8 +39,7 @@ def holds_a_trace(text: str) -> list[str]:
 def test_the_password_is_what_it_should_be():
     assert MARK in PASSWORD
     assert set("'\"$` \\") <= set(PASSWORD)
-    encoded = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    assert holds_a_trace(encoded) and holds_a_trace(base64.b64encode(PASSWORD.encode()).decode())
+    assert holds_a_trace(AUTH) and holds_a_trace(base64.b64encode(PASSWORD.encode()).decode())
 
 
 @pytest.fixture
@@ -170,8 +169,7 @@ def test_an_asynchronous_task_with_the_token(alice, play, unseen):
 
 def test_an_asynchronous_task_of_whom_one_becomes_takes_an_auth_file(alice, play, unseen):
     """Ansible leaves the arguments of such a task in /var/tmp, hence no password among them."""
-    auth = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-    text = json.dumps({"auths": {SITE["testbed_registry"]: {"auth": auth}}})
+    text = json.dumps({"auths": {SITE["testbed_registry"]: {"auth": AUTH}}})
     alice.command("tee", "auth.json", stdin=text).ok()
     arguments = {"image": alice.image, "authfile": f"{alice.home}/auth.json", "force": True}
     done = play("alice", [{"tre.ces.ces_pull": arguments, "async": 60, "poll": 1}], "-vvv")

@@ -195,6 +195,7 @@ def test_what_failed_is_the_container_or_apptainer(answer, complaint):
         ("squashfuse_ll exited: fuse: failed to open /dev/fuse: Permission denied", "0666"),
         ('"x": executable file not found in $PATH', "no such program"),
         ("stat /x: no such file or directory", "no such program"),
+        ("mount hook failure: could not mount /home/ada/s: not a directory", "a file where"),
         ("could not open image /x.sif: no such file or directory", ""),
     ],
 )

@@ -111,6 +111,14 @@ def test_the_other_commands_are_exactly_these_words(command, words):
         ("manifest unknown", "tag"),
         ("crun: cannot find `` in $PATH: a command that was not found", "give arguments"),
         ("crun: creating `/scratch`: a command that was not found", "link"),
+        ("crun: openat2 `scratch`: No such file or directory: a command that was not", "link"),
+        ("OCI runtime error: crun: openat2 `a`: Too many levels of symbolic links", "link"),
+        ("OCI runtime error: crun: mount `/d` to `a`: Not a directory", "a file where a directory"),
+        (
+            "crun: error creating directory `a/b` since `a` exists and it is not a directory:",
+            "a file where",
+        ),
+        ("OCI runtime error: crun: cannot open `/a/b`: Not a directory", "no such program"),
         ("crun: cannot find `x` in $PATH: a command that was not found", "--entrypoint"),
         ("(missing dynamic library?) `/x`: No such file or directory", "library"),
         ("exec container process `/x`: Exec format error", "processor"),
@@ -138,6 +146,8 @@ def test_an_unknown_runner_is_refused_with_those_there_are():
         runner_named("docker")
 
 
+NO_MOUNT = "OCI runtime error: crun: mount `/d` to `scratch`: Not a directory"
+OLD_NO_PLACE = "crun: openat2 `scratch`: No such file or directory"
 NO_PLACE = "crun: creating `/scratch`: openat2 `scratch`: No such file or directory"
 FOREIGN = "exec container process `/bin/app`: Exec format error"
 NO_LIBRARY = (
@@ -154,6 +164,8 @@ NO_LIBRARY = (
         ((125, "", "a\nError: no such image\n"), (125, "no such image")),
         ((127, "", "Error: crun: not found"), (127, "crun: not found")),
         ((127, "", f"Error: {NO_PLACE}: not found"), (125, f"{NO_PLACE}: not found")),
+        ((127, "", f"Error: {OLD_NO_PLACE}: not found"), (125, f"{OLD_NO_PLACE}: not found")),
+        ((126, "", f"Error: {NO_MOUNT}"), (125, NO_MOUNT)),
         ((1, "", f'own\n{{"msg":"{FOREIGN}"}}\n'), (126, FOREIGN)),
         ((1, "", f'own\n{{"msg":"{NO_LIBRARY}"}}\n'), (127, NO_LIBRARY)),
         ((1, "", f'{{"msg":"{FOREIGN}"}}\nown\n'), None),

@@ -6,17 +6,19 @@ from __future__ import annotations
 import json
 import stat
 import time
+from types import SimpleNamespace
 
 import pytest
 from recording import REGISTRY, BackEnd
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    Busy,
     CesError,
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs, run
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
@@ -210,6 +212,38 @@ def test_what_slurm_refuses_is_a_failed_run_without_a_private_file(ready):
     assert ready.system.records.active() == []
 
 
+def test_an_array_of_which_a_record_cannot_be_written_leaves_nothing_to_slurm(ready, monkeypatch):
+    def leave(files, number, run):
+        if number == 2:
+            raise CesError("write the run", said="the disk is full")
+        left(files, number, run)
+
+    left = jobs.JobFiles.leave
+    monkeypatch.setattr(jobs.JobFiles, "leave", leave)
+    with pytest.raises(CesError, match="the disk is full"):
+        jobs.submit_run(replace(SPEC, env={"A": "s3cret"}), JobSpec(array="0-2"), ready.system)
+    assert [ready.system.records.load(number).state for number in (1, 2)] == ["FAILED"] * 2
+    assert ready.process.told("sbatch") == []
+    assert ready.system.records.active() == []
+    assert "s3cret" not in ready.everything_written()
+
+
+def test_a_controller_that_is_away_after_a_submission_is_no_reason_to_give_up(ready):
+    ready.process.answer("squeue", 1, stderr=DOWN)
+    assert jobs.submit_run(SPEC, JOB, ready.system).job_id == "40"
+    assert ready.process.told("scancel") == []
+    assert ready.system.records.load(1).state == "PENDING"
+
+
+def test_slurm_gets_a_moment_to_say_why_a_job_has_not_started(ready, monkeypatch):
+    said = ["40|PENDING|PartitionTimeLimit|\n", "40|PENDING|None|\n"]
+    ready.process.then("squeue", lambda command, _s: Finished(command.argv, 0, said.pop()))
+    monkeypatch.setattr(jobs, "_CONSIDERING", (0, 0, 0))
+    with pytest.raises(CesError, match=r"longer than the partition allows"):
+        jobs.submit_run(SPEC, JOB, ready.system)
+    assert said == []
+
+
 def test_a_job_that_would_wait_for_ever_is_cancelled_at_once(ready):
     queue(ready, "40|PENDING|PartitionTimeLimit|")
     with pytest.raises(CesError, match=r"longer than the partition allows"):
@@ -252,6 +286,14 @@ def test_a_run_that_is_queued_is_nothing_that_a_sweep_takes_for_dead(ready):
     assert ready.system.records.load(1).state == "PENDING"
 
 
+def test_who_submits_a_job_clears_away_after_who_died_here(ready):
+    dead = ready.system.records.open()
+    dead.save(RunRecord(dead.run_id, state="RUNNING", runner="podman", host="host"))
+    dead.release()
+    jobs.submit_run(SPEC, JOB, ready.system)
+    assert ready.system.records.load(dead.run_id).state == "CANCELLED"
+
+
 # --- following ---
 
 
@@ -283,6 +325,74 @@ def test_following_ends_with_the_nodes_record_and_slurms_facts(ready):
         "max_memory": "",
         "log": f"{state_of(ready)}/runs/1/slurm.log",
     }
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("TIMEOUT", "TIMEOUT"),
+        ("DEADLINE", "TIMEOUT"),
+        ("CANCELLED", "CANCELLED"),
+        ("NODE_FAIL", "NODE_FAIL"),
+        ("FAILED", "CANCELLED"),
+        ("RUNNING", "CANCELLED"),
+        (None, "CANCELLED"),
+    ],
+)
+def test_slurm_knows_why_it_stopped_a_run_that_knows_only_that_it_was_stopped(ready, said, state):
+    def stopped(command, _streams):
+        return Finished(command.argv, 143, stopped_by="SIGTERM")
+
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    ready.process.then("podman run", stopped)
+    jobs.run_job(1, on_node(ready, end=time.time() + 3600))
+    if said is None:
+        ready.process.answer("scontrol", 1, stderr=GONE)
+    else:
+        shown(ready, said)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert (end.ran.record.state, end.facts["state"]) == (state, said or "")
+    assert ready.system.records.load(1).state == "CANCELLED"
+
+
+def test_slurm_may_say_a_moment_later_than_the_record_that_a_job_is_over(ready):
+    def over_at_the_second_look(_command, _streams):
+        job = "JobState=RUNNING ExitCode=0:0 BatchHost=node1"
+        shown(ready, "COMPLETED")
+        return Finished((), 0, f"JobId=40 {job}\n")
+
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    jobs.run_job(1, on_node(ready))
+    ready.process.then("scontrol", over_at_the_second_look)
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert end.facts["state"] == "COMPLETED"
+
+
+def test_following_gives_back_the_end_of_what_the_container_said(ready, monkeypatch):
+    def say(command, streams):
+        with open(streams.log, "wb") as log:
+            log.write(b"first line\nlast \xff line\n")
+        return Finished(command.argv, 0)
+
+    monkeypatch.setattr(job_follow, "TAIL", 12)
+    ready.process.then("podman run", say)
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    jobs.run_job(1, on_node(ready))
+    shown(ready, "COMPLETED")
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert (end.ran.stdout, end.ran.stderr) == ("last \ufffd line\n", "")
+
+
+def test_following_an_array_asks_for_each_task_by_its_own_number(ready):
+    submitted = jobs.submit_run(SPEC, JobSpec(array="0,2"), ready.system)
+    shown(ready, "COMPLETED")
+    for task in ("0", "2"):
+        jobs.run_job(1, on_node(ready, f"40_{task}", f"4{task}", task=task))
+    ends = job_follow.follow(submitted, ready.system, FAST)
+    assert [end.facts["job_id"] for end in ends] == ["40_0", "40_2"]
+    logs = [f"{state_of(ready)}/runs/1/slurm-{task}.log" for task in (0, 2)]
+    assert [end.facts["log"] for end in ends] == logs
+    assert ready.process.told("scontrol")[-1][-1] == "40_2"
 
 
 ENDS = [
@@ -391,6 +501,33 @@ def test_a_job_that_ends_without_a_word_takes_only_a_scratch_of_ours_with_it(rea
     assert (scratch / "a-weeks-work").exists() is not created
 
 
+@pytest.mark.parametrize("created", [True, False])
+def test_a_scratch_that_cannot_be_removed_is_a_warning_in_the_record(ready, monkeypatch, created):
+    def refuse(_path):
+        raise CesError("remove the directory", said="device busy")
+
+    monkeypatch.setattr(job_follow, "remove_tree", refuse)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    process = ready.system.records.claim(1)
+    record = ready.system.records.load(1)
+    record.state, record.scratch_created = "RUNNING", created
+    process.save(record)
+    process.release()
+    (ready.home / "scratch-1").mkdir()
+    shown(ready, "NODE_FAIL", "None", "1:0")
+    (closed,) = list_runs(ready.system)
+    assert [*closed.warnings] == ["could not remove the directory: device busy"][: int(created)]
+
+
+def test_a_job_that_turns_out_to_be_hopeless_while_it_is_followed_is_cancelled(ready):
+    submitted = jobs.submit_run(SPEC, JOB, ready.system)
+    queue(ready, "40|PENDING|PartitionTimeLimit|")
+    (end,) = job_follow.follow(submitted, ready.system, FAST)
+    assert ("scancel", "40") in ready.process.told("scancel")
+    assert (end.ran.record.state, end.ran.record.rc) == ("FAILED", 125)
+    assert "longer than the partition allows" in end.ran.record.reason
+
+
 # --- in the job ---
 
 
@@ -460,6 +597,11 @@ def test_a_job_whose_time_is_over_is_told_from_one_that_was_cancelled(ready, end
     system = on_node(ready, end=None if end is None else time.time() + end)
     record = jobs.run_job(1, system).record
     assert (record.state, record.rc) == (state, rc)
+    why = {
+        "TIMEOUT": "the time that Slurm gave the job was over",
+        "CANCELLED": "stopped by SIGTERM",
+    }
+    assert record.reason == why[state]
 
 
 @pytest.mark.parametrize(
@@ -487,6 +629,34 @@ def test_an_engine_that_slurm_stopped_before_us_is_stopped_too(ready):
     record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
     assert (record.state, record.rc) == ("CANCELLED", 143)
     assert len(ready.process.told("podman stop")) == 1
+
+
+@pytest.mark.parametrize(
+    ("rc", "stopped_by", "signal", "state", "status", "stops"),
+    [
+        (143, "", "SIGTERM", "CANCELLED", 143, 1),
+        (3, "", "", "FAILED", 3, 0),
+        (0, "", "SIGTERM", "COMPLETED", 0, 0),
+        (143, "SIGTERM", "SIGTERM", "CANCELLED", 143, 0),
+    ],
+)
+def test_an_engine_that_failed_in_a_job_may_have_heard_a_signal_before_us(
+    ready, monkeypatch, rc, stopped_by, signal, state, status, stops
+):
+    """A run that ended well waits for no signal."""
+
+    def wait(_seconds):
+        ready.process.signals.received = signal
+
+    def end(command, _streams):
+        return Finished(command.argv, rc, stopped_by=stopped_by)
+
+    monkeypatch.setattr(run, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
+    ready.process.then("podman run", end)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
+    assert (record.state, record.rc) == (state, status)
+    assert len(ready.process.told("podman stop")) == stops
 
 
 def test_a_gpu_that_the_job_has_not_is_refused_and_one_that_it_has_is_the_only_one(ready):
@@ -592,6 +762,24 @@ def test_a_queued_run_is_stopped_by_cancelling_its_job(ready):
     ready.process.then("scancel 40", cancel)
     record = stop_run(1, ready.system)
     assert (record.state, record.rc) == ("CANCELLED", 143)
+
+
+def test_a_run_that_is_just_being_submitted_cannot_be_stopped_yet(ready):
+    run = ready.system.records.open()
+    run.save(RunRecord(run.run_id, state="PENDING", scheduler="slurm"))
+    with pytest.raises(CesError, match=r"could not stop run 1: it is just being submitted"):
+        stop_run(1, ready.system)
+    assert ready.process.told("scancel") == []
+    run.finish()
+
+
+def test_a_job_that_stays_after_it_was_cancelled_is_told(ready, monkeypatch):
+    monkeypatch.setattr(job_follow, "_STOPPING", 0.01)
+    jobs.submit_run(SPEC, JOB, ready.system)
+    queue(ready, "40|COMPLETING|None|node1")
+    with pytest.raises(Busy, match=r"job 40 is still there .* after scancel"):
+        stop_run(1, ready.system)
+    assert ready.process.told("scancel") == [("scancel", "40")]
 
 
 # --- check mode ---

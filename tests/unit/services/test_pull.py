@@ -154,6 +154,13 @@ def test_a_rewritten_registry_is_asked_and_has_the_credentials_too(backend, regi
     assert backend.process.told("podman pull")[0][-1] == NAME
 
 
+def test_a_pull_without_its_engine_names_the_role_that_installs_it(backend, registry):
+    (backend.place / "bin/podman").unlink()
+    with pytest.raises(CesError, match=r"podman is not installed on this host.*role podman"):
+        pull_image(SPEC, backend.system)
+    assert registry.asked == []
+
+
 def test_an_image_elsewhere_is_refused_before_anybody_is_asked(backend, registry):
     elsewhere = replace(SPEC, image=ImageRef.parse("registry.example.org.evil.example/app"))
     with pytest.raises(RefusedByPolicy):

@@ -60,13 +60,18 @@ def ready(backend):
     return backend
 
 
+def mode_of(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
 def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready):
     seen = {}
 
     def look(command, streams):
         private = Path(ready.place, "run/ces/run-1")
         seen["env"] = (private / "env").read_text()
-        seen["modes"] = [stat.S_IMODE(p.stat().st_mode) for p in (private, private / "env")]
+        ours = (ready.home / "outputs-1", ready.home / "scratch-1", private, private / "env")
+        seen["modes"] = [mode_of(path) for path in ours]
         seen["state"] = ready.system.records.load(1).state
         seen["log"] = streams.log
         seen["kill"] = streams.kill(10).argv
@@ -95,7 +100,7 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
     )
     assert seen == {
         "env": "A=1 '\"$\nB=\n",
-        "modes": [0o700, 0o600],
+        "modes": [0o700, 0o700, 0o700, 0o600],
         "state": "RUNNING",
         "log": f"{home}/.local/state/ces/runs/1/output.log",
         "kill": ("podman", "kill", "--signal=10", f"--cidfile={private}/cid"),
@@ -336,14 +341,30 @@ def test_a_run_whose_end_could_not_be_recorded_is_left_to_the_next_sweep(ready):
     assert ready.system.records.active() == []
 
 
+def test_what_is_left_of_a_forgotten_run_of_the_same_number_is_no_obstacle(ready):
+    """Its records were removed; what it had in memory was not."""
+    private = ready.place / "run/ces/run-1"
+    private.mkdir(parents=True)
+    for name in ("env", "cid"):
+        (private / name).write_text("of the other run")
+
+    def look(command, _streams):
+        assert (private / "env").read_text() == "A=1\n"
+        assert not (private / "cid").exists()
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    assert run_container(replace(SPEC, env={"A": "1"}), ready.system).record.state == "COMPLETED"
+
+
 def test_directories_that_the_caller_chose_are_kept(ready):
     chosen = Directories(outputs=f"{ready.home}/o", scratch=f"{ready.home}/s")
-    (ready.home / "s").mkdir()
+    (ready.home / "s").mkdir(mode=0o750)
     (ready.home / "s" / "mine").touch()
     record = run_container(replace(SPEC, directories=chosen), ready.system).record
     assert (record.outputs, record.scratch) == (f"{ready.home}/o", f"{ready.home}/s")
     assert (ready.home / "s" / "mine").exists()
-    assert (ready.home / "o").is_dir()
+    assert (mode_of(ready.home / "o"), mode_of(ready.home / "s")) == (0o700, 0o750)
 
 
 def test_a_number_whose_directories_are_there_is_passed_over(ready):
@@ -360,6 +381,12 @@ REFUSALS = [
     ({"image": ImageRef.parse("evil.example/a")}, {}, RefusedByPolicy, "registry is not allowed"),
     ({}, {"require_digest": True}, RefusedByPolicy, "named by digest"),
     ({"network": "host"}, {}, RefusedByPolicy, "this site allows: none"),
+    (
+        {"network": "bridge", "runner": "oci"},
+        {"networks": ("none", "bridge"), "runners": ("oci",)},
+        InvalidValue,
+        "it is none of none, host",
+    ),
     ({"memory": "8GiB"}, {"memory": Limits(maximum=4 * GIB)}, RefusedByPolicy, "at most 4GiB"),
     ({"cpus": 8}, {"cpus": Limits(maximum=4)}, RefusedByPolicy, "at most 4"),
     ({"options": ["--privileged"]}, {}, RefusedByPolicy, "pass --privileged to podman"),
@@ -502,6 +529,30 @@ def dead(ready):
     active.save(record)
     active.release()
     return ready
+
+
+def test_a_container_whose_monitor_was_killed_is_removed_at_the_second_try(dead):
+    """podman notices at the first one only that the monitor is gone."""
+    answers = [(0, ""), (125, "Error: no such process\n")]
+
+    def remove(command, _streams):
+        rc, stderr = answers.pop()
+        return Finished(command.argv, rc, "", stderr)
+
+    dead.process.then("podman rm", remove)
+    (record,) = sweep(dead.system)
+    assert (answers, record.warnings) == ([], ())
+
+
+def test_a_dead_run_that_has_written_down_its_end_keeps_it(dead):
+    record = dead.system.records.load(1)
+    active = dead.system.records.claim(1)
+    record.state, record.rc, record.ended = "COMPLETED", 0, "2026-01-01T00:00:00Z"
+    active.save(record)
+    active.release()
+    (swept,) = sweep(dead.system)
+    assert (swept.state, swept.rc, swept.ended) == ("COMPLETED", 0, "2026-01-01T00:00:00Z")
+    assert not (dead.home / "scratch-1").exists()
 
 
 def test_the_next_run_clears_away_after_a_dead_one(dead):

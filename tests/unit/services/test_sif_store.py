@@ -8,14 +8,22 @@ import signal
 from pathlib import Path
 
 import pytest
-from recording import REGISTRY, OneImageRegistry
+from recording import DIGEST, REGISTRY, OneImageRegistry
 from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, InvalidValue
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    InvalidValue,
+    NotFound,
+    RefusedByPolicy,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
-from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import list_images
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
+    list_images,
+    remove_image,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import (
     planned,
@@ -27,6 +35,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
     ImageRef,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
+    Credentials,
     PullSpec,
     RunSpec,
 )
@@ -35,6 +44,7 @@ NAME = f"{REGISTRY}/app:1"
 IMAGE = ImageRef.parse(NAME)
 SPEC = RunSpec(IMAGE, "apptainer")
 TREE = (Path(__file__).parents[1] / "samples/sif/tree.squashfs").read_bytes()
+CONVERSION = "apptainer --silent exec --containall --no-eval --no-mount"
 RUN = "apptainer --silent exec --containall --no-eval --writable-tmpfs"
 IDLE = {"Env": ["PATH=/bin"], "Entrypoint": None, "Cmd": []}
 
@@ -55,7 +65,7 @@ def site(backend, monkeypatch):
     backend.convert = convert
     backend.steps = {"pull": convert}
     backend.process.then(
-        "apptainer --silent exec --containall --no-eval --no-mount",
+        CONVERSION,
         lambda command, streams: backend.steps[inside(command)[1]](command, streams),
     )
     backend.process.answer("apptainer --version", stdout="apptainer version 1.4.5\n")
@@ -179,6 +189,83 @@ def test_an_image_from_no_registry_is_run_as_it_says_itself(site):
     (argv,) = site.process.told("apptainer --silent run")
     assert argv[-2:] == (str(file), "x")
     assert not [word for word in argv if word.startswith("--cwd")]
+
+
+@pytest.mark.parametrize("name", ["my-own.sif", f"{DIGEST.replace(':', '-')}.sif"])
+def test_a_file_of_ones_own_is_no_content_of_a_registry_whatever_its_name(site, name):
+    file = make_sif(site.home / name)
+    record = run_container(
+        replace(SPEC, image=ImageFile(str(file)), args=("x",)), site.system
+    ).record
+    assert (record.digest, record.image_id) == (None, None)
+
+
+def test_only_a_file_that_was_pulled_may_be_run_where_the_site_wants_that(site):
+    site.system.policy = replace(site.system.policy, sif_files="pulled")
+    own = ImageFile(str(make_sif(site.home / f"{DIGEST.replace(':', '-')}.sif")))
+    with pytest.raises(RefusedByPolicy, match="it was not pulled from an allowed registry"):
+        run_container(replace(SPEC, image=own, args=("x",)), site.system)
+    assert site.process.told("apptainer --silent") == []
+    link = site.home / "app:1.sif"
+    link.symlink_to(pull(site).image.file)
+    record = run_container(replace(SPEC, image=ImageFile(str(link))), site.system).record
+    assert (record.digest, record.image_id) == (DIGEST, DIGEST.partition(":")[2])
+
+
+def test_a_pull_that_fails_otherwise_is_not_tried_again_and_leaves_nothing(site):
+    def fail(command, _streams):
+        make_sif(Path(command.argv[-2]))
+        return Finished(command.argv, 255, "", "FATAL: no such host\n")
+
+    site.steps["pull"] = fail
+    with pytest.raises(CesError, match="no such host"):
+        pull(site)
+    assert len(site.process.told(CONVERSION)) == 1
+    assert list(site.home.rglob("*sha256*")) == list(site.home.glob(".local/**/locks/sha256*"))
+
+
+def test_what_a_killed_pull_left_half_done_goes_with_the_next(site):
+    digests = site.home / ".local/share/ces/sif"
+    digests.mkdir(parents=True)
+    left = digests / f".{DIGEST.replace(':', '-')}.x.tmp"
+    left.touch()
+    (digests / ".other.x.tmp").touch()
+    pull(site)
+    assert not left.exists() and (digests / ".other.x.tmp").exists()
+
+
+@pytest.mark.parametrize("version", ["1.3.9", "1.4.0"])
+def test_a_login_goes_by_file_or_to_old_versions_by_environment(site, version):
+    site.process.answer("apptainer --version", stdout=f"apptainer version {version}-1\n")
+    spec = PullSpec(IMAGE, "apptainer", Credentials("ada", "s3cret"))
+    pull_image(spec, site.system)
+    (command,) = [c for c in site.process.commands if " ".join(c.argv).startswith(CONVERSION)]
+    by_file = any(word.startswith("--authfile=") for word in command.argv)
+    by_environment = command.env.get("APPTAINERENV_APPTAINER_DOCKER_PASSWORD") == "s3cret"
+    assert (by_file, by_environment) == (version == "1.4.0", version == "1.3.9")
+    assert "s3cret" not in " ".join(command.argv)
+
+
+def test_planning_a_pull_says_the_command_and_runs_none(site):
+    planned_pull = pull_image(PullSpec(IMAGE, "apptainer"), site.system, check_only=True)
+    assert planned_pull.changed
+    assert planned_pull.cmd[:2] == ("apptainer", "pull")
+    assert f"{REGISTRY}/app@{DIGEST}" in planned_pull.cmd[-1]
+    assert site.process.told(CONVERSION) == []
+
+
+def test_a_file_goes_with_its_last_name(site):
+    file = Path(pull(site).image.file)
+    other = ImageRef.parse(f"{REGISTRY}/app:2")
+    pull_image(PullSpec(other, "apptainer"), site.system)
+    assert [image.names for image in list_images(site.system)] == [(NAME,), (str(other),)]
+    remove_image(IMAGE, site.system)
+    assert file.exists()
+    assert [image.names for image in list_images(site.system)] == [(str(other),)]
+    remove_image(other, site.system)
+    assert not file.exists()
+    with pytest.raises(NotFound):
+        remove_image(other, site.system)
 
 
 @pytest.mark.parametrize("name", ["discovery.type", "A-B", "HOME"])

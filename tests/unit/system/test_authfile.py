@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
-from ansible_collections.tre.ces.plugins.module_utils.ces.system import authfile as module
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import credential_helper
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.authfile import (
     auth_file,
@@ -333,9 +333,87 @@ def test_a_credential_helper_that_fails_is_named_and_what_it_says_is_not(ada, au
 def test_a_credential_helper_has_a_limited_time(ada, auth, helper, monkeypatch):
     helper("exec sleep 60")
     auth({"credHelpers": {REGISTRY: "store"}})
-    monkeypatch.setattr(module, "_HELPER_TIME", 0.2)
+    monkeypatch.setattr(credential_helper, "_TIME", 0.2)
     with pytest.raises(CesError, match=r"did not answer within 0\.2 s"):
         found(ada)
+
+
+# --- credential-helpers of registries.conf ---
+
+
+@pytest.fixture
+def registries(tmp_path):
+    """Write the user's registries.conf, or a file beside it."""
+    place = tmp_path / "home/.config/containers"
+    (place / "registries.conf.d").mkdir()
+
+    def write(text, name="registries.conf"):
+        (place / name).write_text(text)
+
+    write("")  # in place of this machine's
+    return write
+
+
+def answering(user):
+    return f'echo \'{{"Username": "{user}", "Secret": "s"}}\''
+
+
+def test_a_credential_helper_for_all_registries_is_asked_in_its_place(
+    ada, auth, helper, registries
+):
+    helper(answering("ada"))
+    helper("echo credentials not found in native keychain; exit 1", "empty")
+    auth(entries(**{REGISTRY: encoded("filed")}))
+    filed = Credentials("filed", LOGIN.password)
+    for listed, login in (
+        ('["store"]', Credentials("ada", "s")),
+        ('["store", "containers-auth.json"]', Credentials("ada", "s")),
+        ('[\n  "containers-auth.json", # first\n  "store",\n]', filed),
+        ('["empty", "containers-auth.json"]', filed),
+        ("[]", filed),
+    ):
+        registries(f"credential-helpers = {listed}\n[[registry]]\nlocation = 'r.io'\n")
+        assert found(ada) == login
+
+
+def test_where_credential_helpers_are_listed_the_last_list_counts(ada, auth, helper, registries):
+    helper(answering("main"), "main")
+    helper(answering("beside"), "beside")
+    registries('credential-helpers = ["main"]')
+    assert found(ada).username == "main"
+    registries('credential-helpers = ["beside"]', "registries.conf.d/50-helpers.conf")
+    assert found(ada).username == "beside"
+    registries('[[registry]]\ncredential-helpers = ["main"]', "registries.conf.d/60.conf")
+    assert found(ada).username == "beside"
+
+
+def test_the_environment_may_name_another_registries_conf(ada, tmp_path, helper, registries):
+    helper(answering("ada"))
+    (tmp_path / "other.conf").write_text('credential-helpers = ["store"]')
+    assert found(ada) == NONE
+    ada.environ["CONTAINERS_REGISTRIES_CONF"] = f"{tmp_path}/other.conf"
+    assert found(ada).username == "ada"
+
+
+def test_a_list_of_credential_helpers_without_auth_files_hides_them(ada, auth, helper, registries):
+    helper("echo credentials not found in native keychain; exit 1")
+    auth(entries(**{REGISTRY: encoded()}))
+    registries('credential-helpers = ["store"]')
+    login = found(ada)
+    assert not login.given
+    said = "registries.conf has the credential helper docker-credential-store, which has no login"
+    assert said in login.unused
+
+
+def test_a_credential_helper_that_fails_counts_only_where_no_other_place_has_a_login(
+    ada, auth, helper, registries
+):
+    helper("exit 1")
+    registries('credential-helpers = ["store", "containers-auth.json"]')
+    with pytest.raises(CesError, match=r"docker-credential-store, which .*registries.conf names"):
+        found(ada)
+    auth(entries(**{REGISTRY: encoded()}))
+    assert found(ada) == LOGIN
 
 
 ADDRESSES = [REGISTRY, f"https://{REGISTRY}/v1/"]

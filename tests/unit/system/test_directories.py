@@ -107,6 +107,8 @@ def test_a_safe_data_of_the_users_own_comes_before_projects_and_after_a_choice(p
 def test_the_access_to_project_data_is_the_policys(place, access):
     mount = safe_data_mount(Directories(), ada_of(place, "p1"), policy_of(place, access))
     assert mount == Mount(f"{place}/safe_data/p1", "/safe_data", access)
+    asked = Directories(read_only=True)
+    assert safe_data_mount(asked, ada_of(place, "p1"), policy_of(place, access)).access == "ro"
 
 
 def test_a_safe_data_that_the_caller_names_must_lie_below_the_policys_roots(place):

@@ -147,6 +147,12 @@ def test_nonsense_is_an_error_of_ours_and_printable(trusted, text):
 # --- proxies ---
 
 
+def ask_by_proxy(trusted, environ):
+    """A host that is not called localhost: no proxy is asked for that."""
+    name = f"auth.localhost:{trusted.port}"
+    return Https("ask the registry", environ, (trusted.name,)).ask(name, "GET", "/v2/", {})
+
+
 @pytest.fixture
 def proxy():
     """A proxy that notes what it is asked, and answers ``answer`` instead of passing it on."""
@@ -181,9 +187,8 @@ def proxy():
 
 
 def _pass_on(one, request):
-    target = request.split()[1].decode()
-    host, _colon, port = target.rpartition(":")
-    with socket.create_connection((host, int(port))) as other:
+    port = request.split()[1].decode().rpartition(":")[2]
+    with socket.create_connection(("127.0.0.1", int(port))) as other:
         ends = {one: other, other: one}
         while True:
             for end in select.select(list(ends), [], [])[0]:
@@ -197,9 +202,9 @@ def test_a_proxy_gets_the_user_and_password_of_its_address(trusted, proxy):
     trusted.answers["GET", "/v2/"] = (200, {}, b"")
     proxy.answer = b"HTTP/1.1 200 Connected\r\n\r\n"
     environ = {"https_proxy": f"http://us%65r:p%40ss%3A@127.0.0.1:{proxy.port}"}
-    assert ask(trusted, environ).status == 200
+    assert ask_by_proxy(trusted, environ).status == 200
     ((line, *_rest, _end, _blank),) = [text.split("\r\n") for text in proxy.asked]
-    assert line.startswith(f"CONNECT {trusted.name} ")
+    assert line.startswith(f"CONNECT auth.{trusted.name} ")
     basic = base64.b64encode(b"user:p@ss:").decode()
     assert f"Proxy-Authorization: Basic {basic}" in proxy.asked[0]
     ((_method, _path, headers),) = trusted.asked
@@ -218,9 +223,9 @@ def test_a_proxy_that_refuses_is_not_taken_for_the_registry(trusted, proxy, answ
     proxy.answer = answer
     environ = {"https_proxy": f"http://u:s3cret@127.0.0.1:{proxy.port}"}
     with pytest.raises(CesError) as caught:
-        ask(trusted, environ)
+        ask_by_proxy(trusted, environ)
     words = str(caught.value)
-    assert f"the proxy 127.0.0.1:{proxy.port} refuses to connect us to {trusted.name}" in words
+    assert f"the proxy 127.0.0.1:{proxy.port} refuses to connect us to auth.{trusted.name}" in words
     assert said in words
     assert "s3cret" not in words and words.isprintable()
     assert trusted.asked == []
@@ -228,7 +233,7 @@ def test_a_proxy_that_refuses_is_not_taken_for_the_registry(trusted, proxy, answ
 
 def test_a_proxy_that_is_down_is_named(trusted):
     with pytest.raises(CesError, match=r"does not answer by the proxy localhost:1 \("):
-        ask(trusted, {"https_proxy": "http://localhost:1"})
+        ask_by_proxy(trusted, {"https_proxy": "http://localhost:1"})
 
 
 @pytest.mark.parametrize(
@@ -242,6 +247,8 @@ def test_a_proxy_that_is_down_is_named(trusted):
         ({"https_proxy": "http://proxy:3128", "NO_PROXY": "*"}, "None"),
         ({"https_proxy": "http://proxy:3128", "no_proxy": "other.org"}, "proxy:3128"),
         ({"http_proxy": "http://proxy:3128"}, "None"),
+        ({"https_proxy": "http://small:1", "HTTPS_PROXY": "http://large:2"}, "large:2"),
+        ({"https_proxy": "http://proxy:1", "no_proxy": "*", "NO_PROXY": "other.org"}, "proxy:1"),
     ],
 )
 def test_the_proxy_of_the_users_environment_is_used(environ, proxy):
@@ -251,10 +258,51 @@ def test_the_proxy_of_the_users_environment_is_used(environ, proxy):
 
 
 @pytest.mark.parametrize(
+    ("excluded", "host", "straight"),
+    [
+        ("", "localhost:5000", True),
+        ("", "127.0.0.9:5000", True),
+        ("", "[::1]:5000", True),
+        ("", "localhost.example.org", False),
+        ("10.0.0.0/8", "10.1.2.3:5000", True),
+        ("10.9.9.9/8", "10.1.2.3:5000", True),
+        ("10.0.0.0/8", "11.1.2.3:5000", False),
+        ("10.0.0.0/8", "10.example.org", False),
+        ("10.0.0.0/99, fd00::/8", "[fd00::5]:5000", True),
+        ("::/0", "10.1.2.3", False),
+        ("10.1.2.3", "10.1.2.3:5000", True),
+        ("10.1.2.3:5000", "10.1.2.3:5000", True),
+        ("10.1.2.3:443", "10.1.2.3:5000", False),
+        ("10.1.2.3:443", "10.1.2.3", True),
+        ("fd00::5", "[fd00:0::5]:5000", True),
+        ("[fd00::5]:5000", "[fd00::5]:5000", True),
+        ("[fd00::5]:443", "[fd00::5]:5000", False),
+        ("Example.org", "a.example.ORG:5000", True),
+        ("example.org", "example.org", True),
+        ("example.org", "anexample.org", False),
+        ("example.org:5000", "a.example.org:5000", True),
+        ("example.org:443", "a.example.org:5000", False),
+        (".example.org", "a.example.org", True),
+        (".example.org", "example.org", False),
+        ("*.example.org", "a.b.example.org", True),
+        ("*.example.org", "example.org", False),
+        ("other.org,*", "example.org", True),
+        (" , :5000, example.com", "example.org:5000", False),
+        ("example.org:443", "example.org:99999", False),
+    ],
+)
+def test_which_hosts_are_reached_without_the_proxy_is_read_as_engines_read_it(
+    excluded, host, straight
+):
+    found = proxy_for(host, {"https_proxy": "http://proxy:3128", "NO_PROXY": excluded})
+    assert (found is None) == straight
+
+
+@pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("socks5://u:s3cret@proxy:1080", "only proxies of http are known here, not of socks5"),
-        ("https://u:s3cret@proxy:3128", "only proxies of http"),
+        ("socks5://u:s3cret@proxy:1080", "it is a proxy of socks5; .* by proxies of http alone"),
+        ("https://u:s3cret@proxy:3128", "it is a proxy of https; .* is named in NO_PROXY"),
         ("http://u:s3cret@proxy:http", "it is no address"),
         ("http://u:s3cret@[::1", "it is no address"),
         ("http://u:s3cret@", "it names no host"),

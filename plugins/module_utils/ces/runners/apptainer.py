@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from ..errors import EXIT_OURS
 from ..typed import TYPE_CHECKING, Iterable, Mapping
+from ..values.containers_conf import PATH
 from ..values.mounts import Mount
 from ..values.options import Option
 from ..values.words import is_shell_name
 from . import own_files
-from .command import IMAGE_ERRORS, PATH, Command, Launch, bind, words_of
+from .command import FILE_IN_PLACE, IMAGE_ERRORS, Command, Launch, bind, words_of
 
 if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
@@ -67,6 +68,7 @@ ERRORS = (
         "its /etc/hosts or /etc/resolv.conf is a link that leads nowhere: use the runner podman or"
         " oci, or ask the image's maker",
     ),
+    (": not a directory", FILE_IN_PLACE),
     ("unauthorized", "check the user name and the token, and that they may read this project"),
     ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),

@@ -9,9 +9,10 @@ from __future__ import annotations
 from ..errors import InvalidValue
 from ..typed import Any, Iterator, Mapping
 from ..values.bundle import Ground, ImageConfig, Owner
+from ..values.containers_conf import PATH
 from ..values.mounts import Mount
 from ..values.resources import Resources
-from .command import PATH, Launch, words_of
+from .command import Launch, words_of
 from .oci import Chosen, chosen
 
 _MASKED = (

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where programs are looked for in an image that does not say it, as podman has it."""
-
-
 IMAGE_ERRORS = (
     ("no image found in", "the image has no variant for this processor: ask its maker for one"),
     (
@@ -37,8 +33,13 @@ IMAGE_ERRORS = (
         "the image has Docker's manifest and layers of another form (zstd), which apptainer alone"
         " takes: ask its maker to push it in the OCI form",
     ),
+    ("cannot open `/", "the image has no such program: check the arguments and --entrypoint"),
 )
 """(part of a message in lower case, what to do next), whichever engine says it."""
+FILE_IN_PLACE = (
+    "the image has a file where a directory is to be mounted, or the other way round: mount it"
+    " elsewhere, use the runner oci, or ask the image's maker"
+)
 _EXEC_REFUSED = '{"msg":"exec container process '
 
 

@@ -8,7 +8,7 @@ from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from . import own_files
-from .command import IMAGE_ERRORS, Command, Launch, bind, exec_refused
+from .command import FILE_IN_PLACE, IMAGE_ERRORS, Command, Launch, bind, exec_refused
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
@@ -51,6 +51,10 @@ OPTIONS = (
 contract: --privileged, --cap-add, --security-opt, --pid, --ipc, --uts, --cgroups, --volumes-from,
 --annotation, --runtime, --label, ..."""
 
+_NO_PLACE = ("crun: creating `/", "crun: openat2 `")
+"""What crun says of a place for a mount that is a link to nowhere, new and old (1.8)."""
+_NO_MOUNT = (*_NO_PLACE, "crun: mount `", "crun: mkdir `", "crun: error creating directory `")
+"""What crun says of any mount that fails; podman may take it for a program that is not there."""
 ERRORS = (
     *own_files.ERRORS,
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
@@ -82,11 +86,16 @@ ERRORS = (
         "database configuration mismatch",
         "the storage was moved: the administrator runs role container_storage",
     ),
-    (
-        "creating `/",
-        "the image has a link there that leads nowhere: ask its maker for a directory, or use the"
-        " runner oci or apptainer",
+    *IMAGE_ERRORS,
+    *(
+        (
+            part,
+            "the image has a link there that leads nowhere: ask its maker for a directory, or use"
+            " the runner oci or apptainer",
+        )
+        for part in _NO_PLACE
     ),
+    *((part, FILE_IN_PLACE) for part in ("`: not a directory", "exists and it is not a directory")),
     ("cannot find ``", "the image does not say what to run: give arguments"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
     (
@@ -94,7 +103,6 @@ ERRORS = (
         "the image has no such program: check the arguments and --entrypoint",
     ),
     ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
-    *IMAGE_ERRORS,
     (
         "potentially insufficient uids or gids",
         "files of the image have owners beyond your range of subordinate ids: use the runner oci or"
@@ -138,8 +146,6 @@ ERRORS = (
 _ERROR = "Error: "
 _RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
 """What podman says first, where it cannot start: that would not help."""
-_NO_PLACE = "crun: creating `/"
-"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -304,7 +310,8 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
     said = [line.removeprefix(_ERROR) for line in stderr.splitlines() if line.startswith(_ERROR)]
     if rc not in (125, 126, 127) or not said:
         return None
-    return EXIT_OURS if _NO_PLACE in said[-1] else rc, said[-1]
+    no_mount = any(part in said[-1] for part in _NO_MOUNT)
+    return EXIT_OURS if no_mount else rc, said[-1]
 
 
 def messages(stderr: str) -> str:

@@ -279,8 +279,10 @@ def _end(record: RunRecord, before: RunRecord, submitted: Submitted, system: Sys
         "log": submitted.log.replace(TASK, job_id.partition("_")[2]),
     }
     facts["job_id"] = facts.pop("id")
-    if job is not None and record.state == "CANCELLED":
-        record.state = _AS_RECORDED.get(job.state, job.state) if job.over else record.state
+    if job is not None and job.over and record.state == "CANCELLED":
+        said = _AS_RECORDED.get(job.state, job.state)
+        # a job whose run was stopped by a signal alone ends with that status: Slurm knows no more
+        record.state = record.state if said in ("COMPLETED", "FAILED") else said
     return JobEnd(Ran(record, _tail(record.log), ""), facts)
 
 

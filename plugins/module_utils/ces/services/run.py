@@ -381,7 +381,7 @@ def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System
         run_id=launch.run_id,
         image=str(spec.image),
         digest=_digest(spec.image, image),
-        image_id=image.id if image else None,
+        image_id=(image.id or None) if image else None,
         runner=spec.runner,
         name=launch.name,
         command=plan.runner.run(launch).argv,

@@ -54,7 +54,7 @@ class SifStore:
     def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
         """The image's file, or None; there is nothing to be kept, so it is always fresh."""
         file = self._kept.find(image)
-        return None if file is None else self._local(file, image)
+        return None if file is None else self._named(file, image)
 
     def open_file(self, image: ImageFile) -> LocalImage:
         """An image that was named by its file.
@@ -72,7 +72,7 @@ class SifStore:
                 said="it was not pulled from an allowed registry with ces-pull apptainer",
                 hint="pull the image; or the administrator sets sif_files to any in policy.json",
             )
-        return self._local(file, None)
+        return self._local(file, None, digest)
 
     def config(self, image: LocalImage) -> ImageConfig | None:
         """What the image says of itself: its file holds it, unless it comes from no registry."""
@@ -126,7 +126,7 @@ class SifStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
-        return self._kept.images(self._local, self._system)
+        return self._kept.images(self._named, self._system)
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name, and its file with the last name.
@@ -184,10 +184,15 @@ class SifStore:
         found = re.search(r"(\d+)\.(\d+)", finished.stdout)
         return tuple(map(int, found.groups())) if found else (0,)
 
-    def _local(self, file: str, image: ImageRef | None) -> LocalImage:
+    def _named(self, file: str, image: ImageRef) -> LocalImage:
+        return self._local(file, image, self._kept.digest_in(file))
+
+    def _local(self, file: str, image: ImageRef | None, digest: str) -> LocalImage:
+        """
+        :param digest: nothing for a file that is in no store: whoever made it chose its name.
+        """
         with looked_at(file):
             status, architecture = os.stat(file), sif_architecture(file)
-        digest = self._kept.digest_in(file)
         return LocalImage(
             runner="apptainer",
             id=digest.partition(":")[2],

@@ -10,22 +10,21 @@ import os
 from ..blocks import contextmanager
 from ..dataclass import dataclass
 from ..errors import CesError, Interrupted, NotFound
-from ..runners.command import Command
-from ..typed import Any, Iterator, Mapping
+from ..typed import Any, Iterator, Mapping, Sequence
+from ..values.containers_conf import Setting, words_in
 from ..values.image import ImageRef
 from ..values.spec import Credentials
 from .account import Account
+from .containers_conf import registries_files, settings_of
+from .credential_helper import login_by_helper
 from .files import explained, passing_file, read_json, regular
-from .process import Process, Streams
+from .process import Process
 
 PASSING = "auth"
 """The kind of the files that hold credentials while they are needed."""
-_HELPER_TIME = 30.0
-"""Seconds that a credential helper may take."""
-_NO_LOGIN = "credentials not found"
-"""What a credential helper says that has no login for a registry."""
-_IDENTITY = "<token>"
-"""The user that a credential helper names when its secret is an identity token."""
+_FILES = "containers-auth.json"
+"""Stands for auth files in the list of credential helpers in registries.conf."""
+_HELPERS = "credential-helpers"
 
 
 @contextmanager
@@ -61,12 +60,63 @@ def login_for(
     """The login for an image's registry: the one given, else the one stored where engines look.
 
     :returns: anonymous if there is none; ``unused`` then says what is there and cannot be used.
-    :raises CesError: the caller's auth file cannot be read, or its credential helper fails.
+    :raises CesError: the caller's auth file cannot be read, or no place has a login and one fails.
     """
     if credentials.given:
         return credentials
-    if credentials.authfile is not None:
-        return _Search(image, credentials.authfile, account, process).login()
+    unused, failure = "", None
+    for helper in _helpers(account):
+        try:
+            if helper.value == _FILES:
+                login = _in_files(image, credentials.authfile, account, process)
+            else:
+                login = _of_helper(helper.value, helper.file, image, account, process)
+        except Interrupted:
+            raise
+        except CesError as error:
+            failure = failure or error
+            continue
+        if login.given:
+            return login
+        unused = unused or login.unused
+    if failure is not None:
+        raise failure
+    return Credentials(unused=unused)
+
+
+def _helpers(account: Account) -> Sequence[Setting]:
+    """Where podman asks for a login, in its order (containers-registries.conf(5)).
+
+    Auth files are one of the places, and the only one where nothing is set.
+    """
+    said = [one for one in settings_of(registries_files(account)) if one.key == _HELPERS]
+    names = words_in(said[-1].value) if said else []
+    return [Setting(said[-1].file, _HELPERS, name) for name in names] or [
+        Setting("", _HELPERS, _FILES)
+    ]
+
+
+def _of_helper(
+    name: str, file: str, image: ImageRef, account: Account, process: Process
+) -> Credentials:
+    login = login_by_helper(name, file, image.registry, account, process)
+    what = f"the credential helper docker-credential-{name}, which has no login for it"
+    return login or _unused(file, what)
+
+
+def _unused(path: str, what: str) -> Credentials:
+    return Credentials(unused=f"it does not show this image to everybody, and {path} has {what}")
+
+
+def _in_files(
+    image: ImageRef, chosen: str | None, account: Account, process: Process
+) -> Credentials:
+    """What the auth files have.
+
+    :param chosen: the caller's own file; None for those where podman looks.
+    """
+    if chosen is not None:
+        return _Search(image, chosen, account, process).login()
     unused = ""
     for path in _default_files(account):
         try:
@@ -115,14 +165,14 @@ class _Search:
             return Credentials()
         helper = _table(raw, "credHelpers").get(self.image.registry)
         if isinstance(helper, str) and helper:
-            return self._helped(helper)
+            return _of_helper(helper, self.path, self.image, self.account, self.process)
         old = os.path.basename(self.path) == _OLD
         key, entry = self._entry(raw if old else _table(raw, "auths"), old)
         login = self._stored(entry, key)
         store = raw.get("credsStore")
         if login.given or login.unused or not isinstance(store, str) or not store:
             return login
-        return self._unused(f"the credsStore {store}, which podman does not use")
+        return _unused(self.path, f"the credsStore {store}, which podman does not use")
 
     def _entry(self, auths: Mapping[str, Any], old: bool) -> tuple[str, Mapping[str, Any]]:
         """The entry that fits best, and its key: by the path, else by the host of an address."""
@@ -140,13 +190,14 @@ class _Search:
         if not isinstance(auth, str) or not auth:
             for name in ("registrytoken", "username", "identitytoken"):
                 if entry.get(name):
-                    return self._unused(f"{name} without auth for {key}, which podman does not use")
+                    said = f"{name} without auth for {key}, which podman does not use"
+                    return _unused(self.path, said)
             return Credentials()
         user, password = self._decoded(auth, key)
         if isinstance(identity, str) and identity:
             return Credentials(user, password, identity_token=identity)
         if not (user and password):
-            return self._unused(f"a login for {key} that lacks the user or the password")
+            return _unused(self.path, f"a login for {key} that lacks the user or the password")
         return Credentials(user, password)
 
     def _decoded(self, text: str, key: str) -> tuple[str, str]:
@@ -163,44 +214,6 @@ class _Search:
                 hint="sign in again with podman login",
             )
         return user, password.strip("\0")
-
-    def _helped(self, name: str) -> Credentials:
-        """What the program says that the file names (docker-credential-helpers' protocol)."""
-        registry, program = self.image.registry, f"docker-credential-{name}"
-        tried = f"ask {program}, which {self.path} names, for the login to {registry}"
-        if "/" in name or not self.account.has_program(program):
-            raise CesError(
-                tried,
-                said="there is no such program on this host",
-                hint="sign in with podman login, or give --username with --password-stdin",
-            )
-        streams = Streams(timeout=_HELPER_TIME, interruptible=True)
-        finished = self.process.run(Command((program, "get"), stdin=registry), streams)
-        if finished.stopped_by == "timeout":
-            raise CesError(tried, said=f"it did not answer within {_HELPER_TIME:g} s")
-        if finished.stopped_by:
-            raise Interrupted(tried, finished.stopped_by)
-        if not finished.ok and _NO_LOGIN in finished.stdout.lower():
-            return self._unused(f"the credential helper {program}, which has no login for it")
-        # what it says is not repeated: it may hold a secret
-        try:
-            answer = json.loads(finished.stdout if finished.ok else "{}")
-            user, secret = answer["Username"], answer["Secret"]
-        except (KeyError, TypeError, ValueError, RecursionError):
-            user = secret = None
-        if not isinstance(user, str) or not isinstance(secret, str):
-            raise CesError(
-                tried,
-                said=f"it exited with {finished.rc} and gave no login",
-                hint=f"try it: echo {registry} | {program} get",
-            )
-        if user == _IDENTITY:
-            return Credentials(identity_token=secret)
-        return Credentials(user, secret)
-
-    def _unused(self, what: str) -> Credentials:
-        said = f"it does not show this image to everybody, and {self.path} has {what}"
-        return Credentials(unused=said)
 
 
 def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

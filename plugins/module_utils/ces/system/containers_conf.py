@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files of containers.conf that hold for a user, in the order in which podman reads them."""
+"""The files of configuration that hold for a user, in the order in which podman reads them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SYSTEM = ("/usr/share/containers/containers.conf", "/etc/containers/containers.c
 
 OVERRIDE = "CONTAINERS_CONF_OVERRIDE"
 """Names a file that is read after all of them; podman knows it since 4.5."""
+_REGISTRIES = "containers/registries.conf"
 
 
 def configuration_files(account: Account, root: str = "") -> Iterator[str]:
@@ -26,14 +27,26 @@ def configuration_files(account: Account, root: str = "") -> Iterator[str]:
         yield given
         return
     yield from system_files(root)
-    own = account.environ.get("XDG_CONFIG_HOME") or f"{account.home}/.config"
-    yield from _with_drop_ins(f"{own}/containers/containers.conf")
+    yield from _with_drop_ins(f"{_own(account)}/containers/containers.conf")
 
 
 def system_files(root: str = "") -> Iterator[str]:
     """Those that hold for everybody."""
     for file in SYSTEM:
         yield from _with_drop_ins(f"{root}{file}")
+
+
+def registries_files(account: Account, root: str = "") -> Iterator[str]:
+    """The files of registries.conf; the user's own stands in place of the site's.
+
+    :param root: of the host, for tests.
+    """
+    own = f"{_own(account)}/{_REGISTRIES}"
+    site = f"{root}/etc/{_REGISTRIES}"
+    given = account.environ.get("CONTAINERS_REGISTRIES_CONF", "")
+    yield given or (own if os.path.exists(own) else site)
+    yield from _drop_ins(site)
+    yield from _drop_ins(own)
 
 
 def settings_of(files: Iterator[str] | Sequence[str]) -> Iterator[Setting]:
@@ -50,6 +63,14 @@ def listed(directory: str) -> list[str]:
         return []
 
 
+def _own(account: Account) -> str:
+    return account.environ.get("XDG_CONFIG_HOME") or f"{account.home}/.config"
+
+
 def _with_drop_ins(file: str) -> Iterator[str]:
     yield file
-    yield from (name for name in listed(f"{file}.d") if name.endswith(".conf"))
+    yield from _drop_ins(file)
+
+
+def _drop_ins(file: str) -> Iterator[str]:
+    return (name for name in listed(f"{file}.d") if name.endswith(".conf"))

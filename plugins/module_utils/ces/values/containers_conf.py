@@ -10,6 +10,8 @@ from __future__ import annotations
 from ..dataclass import dataclass
 from ..typed import Iterable, Iterator, Mapping, Sequence
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for in an image that does not say it, as podman has it."""
 _CAPABILITIES = "containers.default_capabilities"
 _USUAL_CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP"),
@@ -17,7 +19,7 @@ _USUAL_CAPABILITIES = (
 )
 _CONTRACT: Mapping[str, str] = {
     "containers.devices": "[]",
-    "containers.env": '["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]',
+    "containers.env": f'["PATH={PATH}"]',
     "containers.env_host": "false",
     "containers.ipcns": '"shareable"',
     "containers.mounts": "[]",
@@ -101,13 +103,13 @@ def _breaks(setting: Setting) -> bool:
     if ours is None or setting.value == ours:
         return False
     if setting.key == "containers.seccomp_profile":
-        return _words(setting.value) == ["unconfined"]
+        return words_in(setting.value) == ["unconfined"]
     if ours in ("true", "false"):
         return setting.value != ours
-    words = _words(setting.value)
+    words = words_in(setting.value)
     if ours[0] == "[":
-        return bool(words) and words != _words(ours)
-    return words not in ([word] for word in (*_words(ours), *_HARMLESS.get(setting.key, ())))
+        return bool(words) and words != words_in(ours)
+    return words not in ([word] for word in (*words_in(ours), *_HARMLESS.get(setting.key, ())))
 
 
 def _instead(setting: Setting) -> str:
@@ -118,10 +120,10 @@ def _instead(setting: Setting) -> str:
 
 
 def _capabilities(setting: Setting) -> list[str]:
-    return [word.upper().removeprefix("CAP_") for word in _words(setting.value)]
+    return [word.upper().removeprefix("CAP_") for word in words_in(setting.value)]
 
 
-def _words(value: str) -> list[str]:
+def words_in(value: str) -> list[str]:
     """The texts in quotation marks of either sort."""
     words, mark, word = [], "", ""
     for char in value:
@@ -152,6 +154,6 @@ def _without_comment(line: str) -> str:
 
 def _is_closed(value: str) -> bool:
     """Whether a list ends in this text."""
-    for word in _words(value):
+    for word in words_in(value):
         value = value.replace(word, "")
     return value.count("[") <= value.count("]")
