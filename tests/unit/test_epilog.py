@@ -72,7 +72,7 @@ def test_all_programs_together_have_one_bound(epilog, said, monkeypatch):
         def kill(self):
             pass
 
-    monkeypatch.setattr(epilog.subprocess, "Popen", Hangs)
+    monkeypatch.setattr(sys.modules["as_user"].subprocess, "Popen", Hangs)
     job = epilog.Job()
     job.there = {f"d {job.bundles}/.{job.user.pw_name}.{JOB}.{step}.0" for step in range(50)}
     epilog.of_bundles(job)
@@ -85,7 +85,7 @@ def test_all_programs_together_have_one_bound(epilog, said, monkeypatch):
 
 @as_root
 def test_what_runs_with_the_users_rights_says_and_writes_so_much(epilog, said, monkeypatch):
-    monkeypatch.setattr(epilog, "FILE_MAX", 5000)
+    monkeypatch.setattr(sys.modules["as_user"], "FILE_MAX", 5000)
     answer = epilog.Job().call("sh", "-c", "head -c 9000 /dev/zero")
     assert answer == "\0" * 5000
     assert "status" in said[-1]
