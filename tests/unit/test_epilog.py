@@ -103,6 +103,20 @@ def test_no_program_is_run_that_the_users_containers_conf_names(epilog, monkeypa
     assert "CONTAINERS_STORAGE_CONF" not in job.environ
 
 
+@pytest.mark.usefixtures("epilog")
+def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch):
+    """The user whose job shows that Slurm runs containers can stop srun."""
+    canary = loaded("canary.py", monkeypatch)
+
+    def stopped(_user, argv, _environ, seconds):
+        raise subprocess.TimeoutExpired(argv[:1], seconds)
+
+    monkeypatch.setattr(canary, "run_as", stopped)
+    found = canary.run_job(NOBODY, [], "true")
+    assert found["words"] == []
+    assert "timed out after 120 seconds" in found["said"]
+
+
 # --- whose processes ---
 
 
