@@ -235,7 +235,7 @@ echo $pid
 """
 
 
-def started(script, env=MARKED):
+def started(script, env):
     """The number of a process of nobody's, which has said a line, so that it is what it will be."""
     child = subprocess.Popen(
         ["sh", "-c", script],
@@ -254,7 +254,7 @@ def started(script, env=MARKED):
 @as_root
 def test_processes_of_a_job_end_and_others_stay():
     other = started(f"echo; {SLEEP}", {"PATH": "/usr/bin:/bin"})
-    mine = [started(script) for script in KINDS]
+    mine = [started(script, MARKED) for script in KINDS]
     below = [int(pid) for child in mine for pid in children(child.pid)]
     environ = {"SLURM_JOB_ID": str(NUMBER), "SLURM_JOB_UID": str(NOBODY.pw_uid)}
     try:
