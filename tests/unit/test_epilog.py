@@ -117,6 +117,30 @@ def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch):
     assert "timed out after 120 seconds" in found["said"]
 
 
+def test_a_job_that_cannot_be_cleared_away_leaves_no_file(epilog, monkeypatch, tmp_path):
+    """It would say for ever that the user has another job on the node."""
+    monkeypatch.setattr(epilog, "JOBS", tmp_path)
+    monkeypatch.setattr(epilog, "adopt_orphans", lambda: None)
+    monkeypatch.setattr(epilog.signal, "signal", lambda *_words: None)
+    monkeypatch.setenv("SLURM_JOB_UID", str(2**31 - 5))
+    (tmp_path / f"{JOB}.conf").touch()
+    with pytest.raises(KeyError):
+        epilog.main()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_are_killed_once_however_late_it_is(job_processes, monkeypatch):
+    killed = []
+    lives = job_processes.Process(10, USER, 1, 1, "0", frozenset(), (b"sleep",))
+    monkeypatch.setattr(job_processes.Process, "kill", lambda one: killed.append(one.number))
+    monkeypatch.setattr(job_processes, "left_by", lambda _job, _user: [lives])
+    told = job_processes.end_all(JOB, USER, 0.0)
+    assert next(told) is lives
+    with pytest.raises(TimeoutError, match="killed 1 processes"):
+        next(told)
+    assert killed == [10]
+
+
 # --- whose processes ---
 
 

@@ -185,16 +185,16 @@ def end_all(job: int, user: int, end: float) -> Iterator[Process]:
     """End what the job left, and what that starts meanwhile; a process is told of once.
 
     :param end: when to give up, by the monotonic clock.
-    :raises TimeoutError: some of them live.
+    :raises TimeoutError: some of them may live.
     """
     seen: set[Process] = set()
-    while found := left_by(job, user):
-        if time.monotonic() > end:
-            raise TimeoutError(f"still there: {', '.join(str(one.number) for one in found)}")
+    while found := set(left_by(job, user)):
         for process in found:
             process.kill()
-        yield from set(found) - seen
-        seen |= set(found)
+        yield from found - seen
+        if time.monotonic() > end:
+            raise TimeoutError(f"killed {len(found)} processes, and looked for no more")
+        seen |= found
         time.sleep(BETWEEN_LOOKS)
 
 
