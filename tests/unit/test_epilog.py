@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Slurm's epilog: how long what a user left may keep a node from its next job."""
+"""Slurm's epilog: how long what a user left may keep a node, and which processes are a job's."""
 
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
@@ -11,36 +12,306 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
+from support import eventually, is_gone
 
-FILE = Path(__file__).resolve().parents[2] / "roles/slurm_oci/files/epilog"
+FILES = Path(__file__).resolve().parents[2] / "roles/slurm_oci/files"
+JOB, USER = 12, 1001
+DAEMON = "0::/system.slice/slurmd.service"
+SESSION = "0::/user.slice/user-1001.slice/session-3.scope"
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+
+
+def loaded(name, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    loader = SourceFileLoader(name, str(FILES / name))
+    module = module_from_spec(spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
 def epilog(monkeypatch):
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    loader = SourceFileLoader("epilog", str(FILE))
-    module = module_from_spec(spec_from_loader("epilog", loader))
-    loader.exec_module(module)
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    module = loaded("epilog", monkeypatch)
+    monkeypatch.setenv("SLURM_JOB_ID", str(JOB))
     monkeypatch.setenv("SLURM_JOB_UID", str(os.getuid()))
     return module
 
 
-def test_all_state_directories_together_have_one_bound(epilog, tmp_path, monkeypatch):
+@pytest.fixture
+def said(epilog, monkeypatch):
+    lines = []
+    monkeypatch.setattr(epilog.syslog, "syslog", lambda _level, text: lines.append(text))
+    return lines
+
+
+@pytest.fixture
+def job_processes(epilog, monkeypatch, tmp_path):
+    module = sys.modules["job_processes"]
+    monkeypatch.setattr(module, "JOBS", tmp_path)
+    return module
+
+
+# --- bounds ---
+
+
+def test_all_programs_together_have_one_bound(epilog, said, monkeypatch):
     now, waited = [100.0], []
     monkeypatch.setattr(epilog.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(epilog.syslog, "syslog", lambda *_words: None)
 
-    def hangs(argv, timeout, **_more):
-        waited.append(timeout)
-        now[0] += min(timeout, 12)
-        raise subprocess.TimeoutExpired(argv, timeout)
+    class Hangs:
+        def __init__(self, argv, **_more):
+            self.argv = argv
 
-    monkeypatch.setattr(epilog.subprocess, "run", hangs)
+        def wait(self, seconds):
+            waited.append(seconds)
+            now[0] += min(seconds, 3)
+            raise subprocess.TimeoutExpired(self.argv, seconds)
+
+        def kill(self):
+            pass
+
+    monkeypatch.setattr(sys.modules["as_user"].subprocess, "Popen", Hangs)
     job = epilog.Job()
-    job.run_directory = tmp_path
-    for step in range(50):
-        (tmp_path / f"tre-ces-slurm/.{job.user.pw_name}.12.{step}.0").mkdir(parents=True)
+    job.there = {f"d {job.bundles}/.{job.user.pw_name}.{JOB}.{step}.0" for step in range(50)}
     epilog.of_bundles(job)
-    assert waited == [30, 18, 6]
-    assert now[0] <= 100 + epilog.SECONDS
+    assert epilog.SECONDS == 10
+    assert waited == [8, 5, 2]
+    assert now[0] <= 100 + epilog.SECONDS - epilog.FOR_PROCESSES
+    # a line for each of any number of them would fill the log
+    assert len(said) == 4
+
+
+@as_root
+def test_what_runs_with_the_users_rights_says_and_writes_so_much(epilog, said, monkeypatch):
+    monkeypatch.setattr(sys.modules["as_user"], "FILE_MAX", 5000)
+    answer = epilog.Job().call("sh", "-c", "head -c 9000 /dev/zero")
+    assert answer == "\0" * 5000
+    assert "status" in said[-1]
+
+
+def test_no_program_is_run_that_the_users_containers_conf_names(epilog, monkeypatch):
+    job = epilog.Job()
+    assert job.environ["XDG_CONFIG_HOME"] == "/nonexistent"
+    # but podman has to know where the containers are
+    monkeypatch.setattr(job, "call", lambda *_words, **_more: f"f {job.storage}\nd {job.bundles}\n")
+    epilog.look(job)
+    assert job.environ["CONTAINERS_STORAGE_CONF"] == job.storage
+    monkeypatch.setattr(job, "call", lambda *_words, **_more: f"p {job.storage}\n")
+    job = epilog.Job()
+    assert "CONTAINERS_STORAGE_CONF" not in job.environ
+
+
+@pytest.mark.usefixtures("epilog")
+def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch):
+    """The user whose job shows that Slurm runs containers can stop srun."""
+    canary = loaded("canary.py", monkeypatch)
+
+    def stopped(_user, argv, _environ, seconds):
+        raise subprocess.TimeoutExpired(argv[:1], seconds)
+
+    monkeypatch.setattr(canary, "run_as", stopped)
+    found = canary.run_job(NOBODY, [], "true")
+    assert found["words"] == []
+    assert "timed out after 120 seconds" in found["said"]
+
+
+def test_a_job_that_cannot_be_cleared_away_leaves_no_file(epilog, monkeypatch, tmp_path):
+    """It would say for ever that the user has another job on the node."""
+    monkeypatch.setattr(epilog, "JOBS", tmp_path)
+    monkeypatch.setattr(epilog, "adopt_orphans", lambda: None)
+    monkeypatch.setattr(epilog.signal, "signal", lambda *_words: None)
+    monkeypatch.setenv("SLURM_JOB_UID", str(2**31 - 5))
+    (tmp_path / f"{JOB}.conf").touch()
+    with pytest.raises(KeyError):
+        epilog.main()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_are_killed_once_however_late_it_is(job_processes, monkeypatch):
+    killed = []
+    lives = job_processes.Process(10, USER, 1, 1, "0", frozenset(), (b"sleep",))
+    monkeypatch.setattr(job_processes.Process, "kill", lambda one: killed.append(one.number))
+    monkeypatch.setattr(job_processes, "left_by", lambda _job, _user: [lives])
+    told = job_processes.end_all(JOB, USER, 0.0)
+    assert next(told) is lives
+    with pytest.raises(TimeoutError, match="killed 1 processes"):
+        next(told)
+    assert killed == [10]
+
+
+# --- whose processes ---
+
+
+@pytest.fixture
+def node(job_processes, monkeypatch):
+    """Processes of a node: by number, what is other than usual."""
+    named, table = set(), []
+    monkeypatch.setattr(job_processes, "everything", lambda: list(table))
+    monkeypatch.setattr(job_processes.Process, "names", lambda one, _job: one.number in named)
+    monkeypatch.setattr(job_processes.Process, "serves_others", lambda _one: False)
+
+    def add(number, cgroup=SESSION, names=False, user=USER, parent=1, session=1, title=b"sleep"):
+        table.append(
+            job_processes.Process(
+                number, user, parent, session, "0", frozenset(cgroup.split()), (title,)
+            )
+        )
+        if names:
+            named.add(number)
+
+    epilogs = job_processes.Process(os.getpid(), 0, 1, 1, "0", frozenset([DAEMON]), (b"epilog",))
+    monkeypatch.setattr(job_processes.Process, "of", lambda _number: epilogs)
+    return add
+
+
+def left(job_processes):
+    return {process.number for process in job_processes.left_by(JOB, USER)}
+
+
+def test_a_process_is_the_jobs_by_its_environment_and_with_all_below_it(node, job_processes):
+    node(10, names=True)
+    node(11, parent=10)
+    node(12, parent=11)
+    node(13, session=10)
+    node(14, parent=99, session=99)
+    node(15, names=True, user=USER + 1)
+    assert left(job_processes) == {10, 11, 12, 13}
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "is_the_jobs"),
+    [
+        ("0::/system.slice/slurmstepd.scope/job_12/step_0/user/task_0", True),
+        ("4:memory:/slurm/uid_1001/job_12/step_batch\n1:name=systemd:/", True),
+        ("0::/system.slice/slurmstepd.scope/job_12", True),
+        ("0::/system.slice/slurmstepd.scope/job_123/step_0", False),
+        ("0::/user.slice/user-1001.slice/user@1001.service/app.slice", False),
+    ],
+)
+def test_a_process_is_the_jobs_by_its_cgroup(node, job_processes, cgroup, is_the_jobs):
+    node(10, cgroup.replace("\n", " "))
+    assert left(job_processes) == ({10} if is_the_jobs else set())
+
+
+@pytest.mark.parametrize(
+    ("records", "steps", "ends"),
+    [
+        ({JOB: "# user 1001\n"}, [], True),
+        ({JOB: "# user 1001\n", 13: "# user 1002\n"}, [13], True),
+        ({JOB: "# user 1001\n", 13: "# user 1001\n"}, [], False),
+        # it began before there was a prolog that says whose it is
+        ({JOB: "# user 1001\n", 13: "[containers]\n"}, [], False),
+        ({JOB: "# user 1001\n"}, [13], False),
+        ({JOB: "# user 1001\n"}, [JOB], True),
+    ],
+)
+def test_what_slurms_daemon_holds_is_the_jobs_if_the_user_has_no_other(
+    node, job_processes, records, steps, ends
+):
+    for number, text in records.items():
+        (job_processes.JOBS / f"{number}.conf").write_text(text)
+    for number in steps:
+        node(100 + number, DAEMON, user=0, title=b"slurmstepd: [%d.batch]" % number)
+    node(10, DAEMON)
+    node(11, SESSION)
+    assert left(job_processes) == ({10} if ends else set())
+
+
+def test_no_user_can_pretend_to_be_a_step_of_another_job(node, job_processes):
+    node(10, DAEMON, title=b"slurmstepd: [13.batch]")
+    assert left(job_processes) == {10}
+
+
+def test_a_daemon_without_a_cgroup_of_its_own_says_nothing(node, job_processes, monkeypatch):
+    root = job_processes.Process(os.getpid(), 0, 1, 1, "0", frozenset(["0::/"]), (b"epilog",))
+    monkeypatch.setattr(job_processes.Process, "of", lambda _number: root)
+    node(10, SESSION)
+    assert left(job_processes) == set()
+
+
+def test_the_prolog_says_whose_the_job_is(job_processes, monkeypatch):
+    prolog = loaded("prolog", monkeypatch)
+    monkeypatch.setattr(prolog, "JOBS", job_processes.JOBS)
+    prolog.write_settings(JOB, USER)
+    assert job_processes.owner_of(JOB) == USER
+    assert job_processes.owner_of(JOB + 1) is None
+
+
+# --- for real ---
+
+NUMBER = 2**31 - 12
+NOBODY = pwd.getpwnam("nobody")
+MARKED = {"PATH": "/usr/bin:/bin", "SLURM_JOB_ID": str(NUMBER)}
+SLEEP = "exec sleep 600"
+KINDS = (
+    f"echo; {SLEEP}",
+    f"exec unshare --user sh -c 'echo; {SLEEP}'",
+    f"exec unshare --user --map-root-user unshare --user sh -c 'echo; {SLEEP}'",
+    f"env --ignore-environment sh -c 'echo; {SLEEP}'; :",
+    # it calls itself what podman's pause process is called
+    "exec bash -c 'echo; exec -a \"podman pause\" sleep 600'",
+)
+LEAVES = f"""
+pid=$(setsid --fork env --ignore-environment sh -c 'echo $$; {SLEEP} >/dev/null')
+echo $pid
+"""
+
+
+def started(script, env):
+    """The number of a process of nobody's, which has said a line, so that it is what it will be."""
+    child = subprocess.Popen(
+        ["sh", "-c", script],
+        stdout=subprocess.PIPE,
+        env=env,
+        user=NOBODY.pw_uid,
+        group=NOBODY.pw_gid,
+        extra_groups=[],
+        start_new_session=True,
+        cwd="/",
+    )
+    child.stdout.readline()
+    return child
+
+
+@as_root
+def test_processes_of_a_job_end_and_others_stay():
+    other = started(f"echo; {SLEEP}", {"PATH": "/usr/bin:/bin"})
+    mine = [started(script, MARKED) for script in KINDS]
+    below = [int(pid) for child in mine for pid in children(child.pid)]
+    environ = {"SLURM_JOB_ID": str(NUMBER), "SLURM_JOB_UID": str(NOBODY.pw_uid)}
+    try:
+        subprocess.run([sys.executable, "-IS", FILES / "epilog"], env=environ, check=True)
+        for pid in (*below, *(child.pid for child in mine)):
+            eventually(lambda pid=pid: is_gone(pid))
+        assert len(below) == 1
+        assert other.poll() is None
+    finally:
+        for child in (other, *mine):
+            child.kill()
+            child.wait()
+
+
+@as_root
+def test_what_a_program_with_the_users_rights_leaves_is_ended(monkeypatch):
+    """Whatever it did to get away: it took its session, its parent and its environment off."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(FILES)!r})
+from importlib.machinery import SourceFileLoader
+epilog = SourceFileLoader("epilog", {str(FILES / 'epilog')!r}).load_module()
+epilog.adopt_orphans()
+job = epilog.Job()
+said = job.call("sh", "-c", {LEAVES!r})
+epilog.of_processes(job)
+print(said)
+"""
+    environ = {"SLURM_JOB_ID": str(NUMBER), "SLURM_JOB_UID": str(NOBODY.pw_uid)}
+    argv = [sys.executable, "-B", "-W", "ignore", "-c", script]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    eventually(lambda: is_gone(int(done.stdout)))
+
+
+def children(number):
+    return Path(f"/proc/{number}/task/{number}/children").read_text().split()

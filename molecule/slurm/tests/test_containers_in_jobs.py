@@ -280,6 +280,81 @@ def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -
     assert bob.on("node1", f"ps -o comm= -p {process} || true") == ""
 
 
+def processes_of(user: User, node: str, words: str) -> str:
+    """The processes with these words, as whoever they run."""
+    return user.cluster.nodes[node].run("root", f"pgrep --full --exact '{words}'").out
+
+
+@pytest.fixture
+def own_process(bob: User) -> Iterator[str]:
+    """A process that bob left running on node1 himself, in no job."""
+    bob.on("node1", "setsid --fork sleep 2710 </dev/null >/dev/null 2>&1")
+    yield "sleep 2710"
+    bob.on("node1", "pkill --full --exact 'sleep 2710' || true")
+
+
+AWAY = "env --ignore-environment setsid --fork sleep"
+"""Leaves its parent, its session and the number of the job."""
+AS_ANOTHER = "podman unshare setpriv --reuid=7 --regid=7 --clear-groups"
+"""One of the user's subordinate ids."""
+QUIET = "</dev/null >/dev/null 2>&1"
+
+
+def test_a_process_that_does_not_name_its_job_ends_with_it(
+    cluster: Cluster, bob: User, own_process: str
+) -> None:
+    script = f"{AWAY} 2711 {QUIET}; {AS_ANOTHER} {AWAY} 2712 {QUIET}; pgrep --exact sleep"
+    number = bob.sbatch(script, "--nodelist=node1")
+    assert cluster.wait_for_end(number)["JobState"] == "COMPLETED"
+    assert len(bob.log(number).split()) >= 3
+    wait_until_forgotten(bob, number, "node1")
+    assert processes_of(bob, "node1", "sleep 271[12]") == ""
+    assert processes_of(bob, "node1", own_process) != ""
+
+
+def test_it_ends_with_the_last_job_of_the_user_on_the_node(cluster: Cluster, bob: User) -> None:
+    """Which of two jobs it is from nobody knows: the other one may need it."""
+    lasting = bob.sbatch(f"{AWAY} 2713 {QUIET}; echo up; sleep 300", "--nodelist=node1")
+    wait_for_line(bob, lasting, "up")
+    short = bob.sbatch(f"{AWAY} 2714 {QUIET}", "--nodelist=node1")
+    assert cluster.wait_for_end(short)["JobState"] == "COMPLETED"
+    wait_until_forgotten(bob, short, "node1")
+    assert len(processes_of(bob, "node1", "sleep 271[34]").split()) == 2
+    bob.cancel(lasting)
+    cluster.wait_for_end(lasting)
+    wait_until_forgotten(bob, lasting, "node1")
+    assert processes_of(bob, "node1", "sleep 271[34]") == ""
+
+
+RUNTIME = """#!/bin/sh
+/usr/bin/ps -o args= -p $PPID >>{home}/runtime.log
+exec /usr/bin/crun "$@"
+"""
+"""A runtime that writes down who called it."""
+
+
+def test_no_program_of_the_user_is_run_after_the_job(cluster: Cluster, bob: User) -> None:
+    """Their containers.conf says that crun is another program."""
+    own = ".config/containers/containers.conf"
+    bob.run(
+        "cat >runtime; chmod +x runtime; rm -f runtime.log", stdin=RUNTIME.format(home=bob.home)
+    ).ok()
+    conf = f'[engine.runtimes]\ncrun = ["{bob.home}/runtime"]\n'
+    bob.run(f"mkdir -p .config/containers; cat >{own}", stdin=conf).ok()
+    try:
+        container = f"{PODMAN} --detach {bob.image} -c {shlex.quote(STUBBORN)}"
+        number = bob.sbatch(f"trap '' TERM; {container}; sleep 300", "--nodelist=node1")
+        started = "grep -qs '^podman run' runtime.log"
+        wait_until(lambda: bob.run(started).rc == 0, "the container of the job")
+        bob.cancel(number)
+        cluster.wait_for_end(number)
+        wait_until_forgotten(bob, number, "node1")
+        assert names_on(bob, "node1") == []
+        assert "podman rm" not in bob.run("cat runtime.log").ok().out
+    finally:
+        bob.run(f"rm -f runtime {own}").ok()
+
+
 def test_clearing_away_had_nothing_to_complain_about(cluster: Cluster) -> None:
     for node in cluster.nodes.values():
         said = node.root(

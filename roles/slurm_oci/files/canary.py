@@ -10,7 +10,6 @@ second one shows what the programs around jobs did. Nothing stays.
 from __future__ import annotations
 
 import json
-import os
 import pwd
 import secrets
 import subprocess
@@ -19,7 +18,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, "/usr/local/lib/tre-ces-slurm")
+
+from as_user import run_as  # the path must be set first; the role has just written it
+
 ROOT = "/var/lib/tre-ces"
+SECONDS = 120
+"""For a job; ``--immediate`` is sooner where the node is busy."""
 BUSY = ("Requested nodes are busy", "Requested partition configuration not available now")
 IN_BUNDLE = "cat /canary; id -u"
 AROUND = (
@@ -75,7 +80,8 @@ def make_bundle(bundle: Path, user: pwd.struct_passwd, word: str) -> None:
 
 def partition_of(node: str) -> str:
     argv = ["sinfo", "--noheader", f"--nodes={node}", "--format=%R"]
-    names = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    names = done.stdout.split()
     if not names:
         sys.exit(f"{node} is in no partition (sinfo)")
     return names[0]
@@ -84,23 +90,15 @@ def partition_of(node: str) -> str:
 def run_job(user: pwd.struct_passwd, options: list[str], script: str) -> dict[str, Any]:
     argv = ["srun", "--nodes=1", "--ntasks=1", "--mem=64", "--time=1", "--immediate=30"]
     argv += ["--chdir=/", "--job-name=tre-ces-check", *options, "/bin/sh", "-c", script]
-    done = subprocess.run(
-        argv,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=120,
-        check=False,
-        cwd="/",
-        env={"PATH": "/usr/bin:/bin", "HOME": user.pw_dir, "USER": user.pw_name},
-        user=user.pw_uid,
-        group=user.pw_gid,
-        extra_groups=os.getgrouplist(user.pw_name, user.pw_gid),
-    )
+    environ = {"PATH": "/usr/bin:/bin", "HOME": user.pw_dir, "USER": user.pw_name}
+    try:
+        done = run_as(user, argv, environ, SECONDS)
+    except subprocess.TimeoutExpired as reason:
+        return {"words": [], "said": str(reason), "status": None, "busy": False}
     return {
         "words": done.stdout.split(),
         "said": done.stderr.strip(),
-        "status": done.returncode,
+        "status": done.status,
         "busy": any(reason in done.stderr for reason in BUSY),
     }
 

@@ -264,6 +264,17 @@ def test_files_that_never_answer_are_told(tmp_path, monkeypatch, never):
     assert found["unreadable"] == "their files did not answer within 0.5 s"
 
 
+def test_what_reads_a_users_files_fills_no_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(as_user, "_MEMORY", resource.RLIM_INFINITY)
+
+    def fills(_root, _uid):
+        (tmp_path / "file").write_bytes(b"x" * 2 * as_user._FILE_MAX)
+
+    monkeypatch.setattr(storage, "contradictions", fills)
+    found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
+    assert "File too large" in found["unreadable"]
+
+
 def test_pages_that_lead_to_each_other_are_a_database_that_cannot_be_read(tmp_path):
     bolt(tmp_path, bolt_page(2, 3), bolt_page(3, 2))
     (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)

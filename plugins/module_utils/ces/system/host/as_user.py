@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at a user's files with the user's rights, for so long and with so much memory.
+"""Look at a user's files with the user's rights, with bounds in time, memory and what is written.
 
 What a user wrote may be without end, wait for a writer, or lie on a file server that hangs; and
 the user can stop a process that runs with their rights. Root gets an answer, or why there is none.
@@ -22,6 +22,8 @@ SECONDS = 20.0
 _ANSWER_MAX = 1024 * 1024
 _MEMORY = 1024 * 1024 * 1024
 """Bytes of address space: the module that we are a part of has some hundred millions of them."""
+_FILE_MAX = 1024 * 1024
+"""Bytes that may be written to a file: SQLite keeps an index beside a database."""
 
 
 def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -67,8 +69,9 @@ def _read(reader: int, end: float) -> bytes | None:
 def _answer(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]], writer: int) -> None:
     """In the child: become the user, look, answer, end."""
     try:
-        for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CORE, 0)):
-            resource.setrlimit(kind, (most, most))
+        limits = {"AS": _MEMORY, "FSIZE": _FILE_MAX, "CORE": 0}
+        for kind, most in limits.items():
+            resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
         if os.geteuid() == 0:
             os.initgroups(user.pw_name, user.pw_gid)
             os.setgid(user.pw_gid)

@@ -1,0 +1,61 @@
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Give a program an end, however long what it reads is, or whoever steers it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: bounded
+short_description: A program with bounds in time and in the size of its files
+version_added: 0.2.0
+author: The tre.ces contributors (@tre-ces)
+description:
+  - Returns a list of words that runs a program under C(timeout) and C(prlimit). Roles run with it
+    what acts with a user's rights, or reads what users wrote.
+  - The exit status is 124 where the program did not end in time. It leaves no core file.
+positional: seconds
+options:
+  _input:
+    description: The program and its arguments.
+    type: list
+    elements: str
+    required: true
+  seconds:
+    description: After so long it is told to end, and killed five seconds later.
+    type: int
+    default: 300
+  file_size:
+    description: The bytes that it may have in a file.
+    type: int
+    default: 1073741824
+"""
+
+EXAMPLES = r"""
+- name: Let podman forget what it knew of a user's ids
+  ansible.builtin.command:
+    argv: "{{ ['podman', 'system', 'migrate'] | tre.ces.bounded(60) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The words of the bounded program.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+def bounded(argv: Sequence[str], seconds: int = 300, file_size: int = 1 << 30) -> list[str]:
+    """The words that run a program within bounds."""
+    limits = ["prlimit", "--core=0", f"--fsize={file_size}"]
+    return [*limits, "timeout", "--kill-after=5", str(seconds), *argv]
+
+
+class FilterModule:
+    """What Ansible asks for the filters of this file."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters by name."""
+        return {"bounded": bounded}
