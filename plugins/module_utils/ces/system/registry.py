@@ -34,7 +34,7 @@ _PLATFORM = ("os", "architecture")
 _INDEXES_MAX = 4
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 _PAUSES_MAX = 5
-"""How often we wait in all for a registry that is asked too often; podman waits so for each answer."""
+"""How often we wait in all for a registry that is asked too often."""
 _SIZE_MAX = 2**63 - 1
 """Bytes that a manifest may say of a layer (OCI image specification: int64)."""
 
