@@ -368,6 +368,18 @@ def test_a_content_that_is_a_link_is_no_image(site, shared):
     assert list_images(site.system, "oci") == []
 
 
+def test_an_image_of_a_store_that_cannot_be_read_is_told_and_the_others_are_listed(site, shared):
+    pull(site)
+    (name,) = (shared / "names").iterdir()
+    bad = "sha256-" + "6" * 64
+    (shared / "digests" / bad).mkdir()
+    os.mkfifo(shared / "digests" / bad / "image.json")
+    (shared / "names" / f"{name.name}0").symlink_to(f"../digests/{bad}")
+    (listed,) = list_images(site.system, "oci")
+    assert listed.digest == DIGEST
+    assert "it is no ordinary file" in site.said[-1]
+
+
 def test_only_the_group_of_a_store_can_take_its_locks(site, shared):
     pull(site)
     assert stat.S_IMODE((shared / "locks").stat().st_mode) & 0o007 == 0

@@ -27,6 +27,7 @@ from ..system.system import System
 from ..system.trees import new_directory, only_ours, opened, path_of
 from ..typed import Callable, Iterator
 from ..values.image import ImageRef, is_digest
+from .store import LocalImage
 from .transfer import passing_place, transfer
 
 
@@ -166,13 +167,27 @@ class ByDigest:
         ):
             pass
 
-    def listing(self) -> Iterator[tuple[ImageRef, str]]:
-        """All images that have a name and where they are, the shared ones first."""
+    def listing(
+        self, local: Callable[[str, ImageRef], LocalImage], tell: Callable[[str], None]
+    ) -> list[LocalImage]:
+        """All images that have a name, the shared ones first.
+
+        One that cannot be read is passed over: in a store for all it may be anybody's.
+
+        :param local: what an image is that lies at a path.
+        :param tell: hears of those that are passed over.
+        """
+        found = []
         for store in self.stores:
             for image in self._names_in(store):
                 path = self.path_of(store, image)
                 if path is not None:
-                    yield image, path
+                    try:
+                        with explained(f"look at image {image}"):
+                            found.append(local(path, image))
+                    except CesError as error:
+                        tell(f"warning: {error}")
+        return found
 
     def forget(
         self, image: ImageRef, before_last: Callable[[str], object] | None = None

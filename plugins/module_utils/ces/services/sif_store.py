@@ -120,7 +120,7 @@ class SifStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
-        return [self._local(file, image) for image, file in self._kept.listing()]
+        return self._kept.listing(self._local, self._system.tell)
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name, and its file with the last name.
