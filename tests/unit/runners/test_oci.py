@@ -197,7 +197,8 @@ def test_with_the_hosts_network_there_is_no_network_namespace():
     config = configured(replace(LAUNCH, network="host"))
     assert "network" not in {space["type"] for space in config["linux"]["namespaces"]}
     assert mounted(config, "/sys")["type"] == "bind"
-    assert "ro" in mounted(config, "/sys")["options"]
+    for path in ("/sys", "/sys/fs/cgroup"):
+        assert "ro" in mounted(config, path)["options"]
 
 
 def test_a_place_that_an_overlay_cannot_name_is_refused():
@@ -253,6 +254,11 @@ def test_variables_are_in_the_configuration_and_nowhere_else():
     assert env["B"] == ""
     assert env["HOME"] == "/"
     assert "s3cret" not in f"{oci.run(launch)!r}"
+
+
+def test_a_file_of_the_image_that_json_cannot_carry_is_named():
+    with pytest.raises(InvalidValue, match="the name of a file of the image"):
+        configured(ground=replace(GROUND, names=("bin", "\udcff")))
 
 
 @pytest.mark.parametrize("launch", [{"args": ("\udcff",)}, {"env": {"A": "\udcff"}}])

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from recording import BackEnd, make_backend
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import cdi
+
 
 @pytest.fixture
-def backend(tmp_path: Path) -> BackEnd:
+def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackEnd:
+    monkeypatch.setattr(cdi, "OWNERS", (0, os.geteuid()))
     return make_backend(tmp_path)

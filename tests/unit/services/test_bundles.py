@@ -333,6 +333,14 @@ def test_root_keeps_nothing_where_a_group_may_write(site, shared, monkeypatch):
     assert not list(shared.iterdir())
 
 
+def test_root_keeps_nothing_in_parts_that_a_group_may_still_write(site, shared, monkeypatch):
+    pull(site)
+    monkeypatch.setattr(by_digest, "only_ours", lambda path: path != f"{shared}/names")
+    monkeypatch.setattr(by_digest.os, "geteuid", lambda: 0)
+    with pytest.raises(CesError, match="chmod -R go-w"):
+        pull(site, force=True)
+
+
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "another disk"])
 def test_an_image_is_made_where_only_its_maker_may_write(site, shared, monkeypatch, elsewhere):
     monkeypatch.setattr(by_digest, "only_ours", lambda path: path != str(shared))
@@ -387,6 +395,18 @@ def test_a_content_that_is_a_link_is_no_image(site, shared):
     content.rename(site.place / "moved")
     content.symlink_to(site.place / "moved")
     assert list_images(site.system, "oci") == []
+
+
+def test_an_image_of_a_store_that_cannot_be_read_is_told_and_the_others_are_listed(site, shared):
+    pull(site)
+    (name,) = (shared / "names").iterdir()
+    bad = "sha256-" + "6" * 64
+    (shared / "digests" / bad).mkdir()
+    os.mkfifo(shared / "digests" / bad / "image.json")
+    (shared / "names" / f"{name.name}0").symlink_to(f"../digests/{bad}")
+    (listed,) = list_images(site.system, "oci")
+    assert listed.digest == DIGEST
+    assert "it is no ordinary file" in site.said[-1]
 
 
 def test_only_the_group_of_a_store_can_take_its_locks(site, shared):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from recording import BackEnd, make_backend
 from support import as_ordinary_user
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    RefusedByPolicy,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import cdi
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
@@ -19,6 +23,12 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.gpu import gpus
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "gpu"
 PODMAN, APPTAINER = RUNNERS["podman"], RUNNERS["apptainer"]
+
+
+@pytest.fixture(autouse=True)
+def of_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests write specifications as whoever they are."""
+    monkeypatch.setattr(cdi, "OWNERS", range(2**32))
 
 
 @pytest.fixture
@@ -82,6 +92,23 @@ def test_the_users_own_containers_conf_wins(backend):
     write(backend, "etc/containers/containers.conf", '[engine]\ncdi_spec_dirs = ["/a"]\n')
     write(backend, "home/.config/containers/containers.conf", '[engine]\ncdi_spec_dirs = ["/b"]\n')
     assert cdi.cdi_directories(backend.system.account, str(backend.place)) == ["/b"]
+
+
+def test_a_specification_that_others_than_root_may_write_is_refused(backend, monkeypatch):
+    file = write(backend, "opt/cdi/nvidia.json", spec("0"))
+    write(
+        backend,
+        "home/.config/containers/containers.conf",
+        '["engine"]\n"cdi_spec_dirs" = ["/opt/cdi"]\n',
+    )
+    assert found(backend).names == ("0",)
+    os.chmod(file, 0o664)
+    with pytest.raises(RefusedByPolicy, match="others than root may write it"):
+        found(backend)
+    os.chmod(file, 0o644)
+    monkeypatch.setattr(cdi, "OWNERS", ())
+    with pytest.raises(RefusedByPolicy, match=r"/opt/cdi: others"):
+        found(backend)
 
 
 def test_yaml_as_the_toolkit_writes_it_is_read(backend):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import resource
+import select
 import signal
 import sqlite3
 import struct
@@ -273,6 +274,33 @@ def test_what_reads_a_users_files_fills_no_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "contradictions", fills)
     found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
     assert "File too large" in found["unreadable"]
+
+
+def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch):
+    """One that waits for a file system of the user's own, which never answers."""
+    killed = []
+    monkeypatch.setattr(as_user, "SECONDS", 0.1)
+    monkeypatch.setattr(as_user, "_MEMORY", resource.RLIM_INFINITY)
+    monkeypatch.setattr(as_user.os, "kill", lambda *words: killed.append(words))
+    reader, writer = os.pipe()
+
+    def never():
+        os.close(writer)
+        select.select([reader], [], [], 20)
+        return {}
+
+    begin = time.monotonic()
+    try:
+        found = as_user.look_as(ME, never)
+        assert time.monotonic() - begin < 5
+    finally:
+        os.close(reader)
+        os.close(writer)
+        monkeypatch.undo()
+    assert found == {"unreadable": "their files did not answer within 0.1 s"}
+    ((child, number),) = killed
+    assert number == signal.SIGKILL
+    os.waitpid(child, 0)
 
 
 def test_pages_that_lead_to_each_other_are_a_database_that_cannot_be_read(tmp_path):

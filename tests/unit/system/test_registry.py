@@ -289,6 +289,16 @@ def test_nobody_waits_for_ever(trusted, waited, headers, asked):
     assert len(trusted.asked) == asked
 
 
+def test_all_questions_together_have_five_pauses(trusted, waited):
+    trusted.answers["HEAD", "/v2/p/app/manifests/1"] = Busy(3)
+    trusted.answers["GET", "/v2/p/app/manifests/1"] = Busy(100)
+    asked = registry(trusted)
+    asked.digest()
+    with pytest.raises(CesError, match="too many requests"):
+        asked.compressed_size()
+    assert waited == [2, 4, 8, 16, 32]
+
+
 @pytest.mark.parametrize(
     ("status", "login", "said"),
     [
@@ -383,6 +393,7 @@ NONSENSE = [
     b'{"layers": [{"size": true}]}',
     b'{"layers": [{"size": "5"}]}',
     b'{"layers": [{"size": "big"}]}',
+    b'{"layers": [{"size": %s}, {"size": %s}]}' % (b"9" * 4300, b"9" * 4300),
     b"\xff",
 ]
 

@@ -8,6 +8,7 @@ In it: a/b, many with 340 directories, "ä x", the file ``file``, and links: abs
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def test_what_is_not_there_or_no_directory_is_not_found(path):
 def test_what_cannot_be_read_is_of_an_unknown_form(content):
     with pytest.raises(UnknownForm):
         files(content)
+
+
+def test_a_path_that_leads_through_a_full_directory_again_and_again_is_left_alone():
+    found = files()
+    begin = time.process_time()
+    with pytest.raises(UnknownForm):
+        found.has_directory(f"/many/{339:03}-{'n' * 200}/../.." * 10_000)
+    assert time.process_time() - begin < 5
 
 
 @given(place=st.integers(0, len(TREE) - 1), value=st.integers(0, 255))

@@ -103,6 +103,53 @@ def test_what_takes_nothing_from_it_is_left_alone(line):
     assert breaking(settings(f"[containers]\n{line}\n")) == ()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[containers]\n"volumes" = ["/etc:/h"]',
+        '[ "containers" ]\nvolumes = ["/etc:/h"]',
+        "containers.'volumes' = [\"/etc:/h\"]",
+        '[Containers]\nVolumes = ["/etc:/h"]',
+        '[containers]\nVOLUMES = ["/etc:/h"]\nvolumes = []',
+        '[containers]\n"volume\u017f" = ["/etc:/h"]',
+        '[containers]\nannotations = ["]"]\nvolumes = ["/etc:/h"]',
+        '[containers]\n# \u2028[other]\nvolumes = ["/etc:/h"]',
+        '\ufeff[containers]\nvolumes = ["/etc:/h"]',
+        '[containers]\nvolumes = ["/etc:/h", {append=true}]',
+    ],
+)
+def test_no_spelling_hides_a_setting(text):
+    broken = breaking(settings(text))
+    value = "[{append=false}]" if "append" in text else "[]"
+    assert overriding(broken) == f"[containers]\nvolumes = {value}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'containers = { volumes = ["/etc:/h"] }',
+        '[containers]\n"vol\\u0075mes" = ["/etc:/h"]',
+        '[containers]\nannotations = ["\\"["]\nvolumes = ["/etc:/h"]',
+        '[containers]\nlabel = """\n[other]\n"""\nvolumes = ["/etc:/h"]',
+        f'{"#" * 1024 * 1024}\n',
+    ],
+    ids=["table", "escaped key", "escaped mark", "several lines", "long"],
+)
+def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_it(text):
+    broken = breaking(settings(text))
+    assert "in a form that only podman reads" in str(broken[0])
+    ours = {setting.key: setting.value for setting in settings(overriding(broken))}
+    assert ours["containers.volumes"] == "[{append=false}]"
+    assert ours["containers.userns"] == '"host"'
+    assert len(ours) == 13
+
+
+def test_a_list_to_which_a_later_file_adds_still_counts():
+    first = settings('[containers]\nvolumes = ["/etc:/h"]\n', "first")
+    last = settings("[containers]\nvolumes = [{append=true}]\n", "last")
+    assert overriding(breaking([*first, *last])) == "[containers]\nvolumes = [{append=false}]\n"
+
+
 def test_the_last_file_counts():
     first = settings('[containers]\npidns = "host"\nenv = ["A=1"]\n', "first")
     last = settings('[containers]\npidns = "private"\n', "last")

@@ -72,6 +72,7 @@ def test_challenges_of_several_headers_are_read_in_order():
         "= " * 200_000,
         f"a{' ' * 500_000}",
         'a="' + "\\x" * 200_000,
+        "a b=," + ",".join(f"a{number}=" for number in range(50_000)),
     ],
     ids=lambda text: text[:6],
 )

@@ -12,7 +12,7 @@ from ..values.bundle import Ground, ImageConfig, Owner
 from ..values.containers_conf import PATH
 from ..values.mounts import Mount
 from ..values.resources import Resources
-from .command import Launch, words_of
+from .command import CGROUPS, Launch, words_of
 from .oci import Chosen, chosen
 
 _MASKED = (
@@ -133,7 +133,8 @@ def _mounts(launch: Launch, ground: Ground, shm_size: str) -> Iterator[dict[str,
     if launch.network == "none":
         yield _file_system("/sys", "sysfs", ["nosuid", "noexec", "nodev", "ro"])
     else:  # a sysfs shows a network namespace, which must be one's own
-        yield _bind("/sys", "/sys", "nosuid", "noexec", "nodev", "ro")
+        for path in ("/sys", CGROUPS):
+            yield _bind(path, path, "nosuid", "noexec", "nodev", "ro")
     for path in ground.temporary:
         yield _file_system(path, "tmpfs", ["nosuid", "nodev", "mode=1777"])
     for path in ground.volumes:
@@ -166,6 +167,7 @@ def _root_mounts(ground: Ground) -> Iterator[dict[str, Any]]:
         yield _file_system("/proc", "overlay", options)
         source, words = f"{ground.root}/proc", ("nodev", "rw")
     for name in ground.names:
+        _check_text("the name of a file of the image", name)
         yield _bind(f"{source}/{name}", f"/{name}", *words)
 
 

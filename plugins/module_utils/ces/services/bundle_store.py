@@ -140,7 +140,7 @@ class BundleStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
-        return self._kept.images(self._local, self._system)
+        return self._kept.listing(self._local, self._system.tell)
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name, and its files with the last name.

@@ -30,6 +30,9 @@ from ..values.image import ImageRef, is_digest
 from .store import LocalImage
 from .transfer import passing_place, transfer
 
+_PARTS = {"digests": 0, "names": 0, "locks": 0o007}
+"""The directories in a store, and bits of the mode that each never has."""
+
 
 class ByDigest:
     """The stores of one kind that a user may read.
@@ -92,11 +95,12 @@ class ByDigest:
         first = self.stores[0]
         if first == self.own or not os.access(first, os.W_OK):
             return self.own
-        if os.geteuid() == 0 and not only_ours(first):
+        places = (first, *(f"{first}/{part}" for part in _PARTS))
+        if os.geteuid() == 0 and not all(map(only_ours, filter(os.path.isdir, places))):
             raise CesError(
                 f"keep an image in {first}",
                 said="others may write there, and root does nothing where others could mislead it",
-                hint="pull as a user of its group, or let root alone write there (chmod go-w)",
+                hint="pull as a user of its group, or let root alone write there (chmod -R go-w)",
             )
         return first
 
@@ -110,7 +114,7 @@ class ByDigest:
         if store == self.own:
             private_directory(store)
         with explained(f"make the directories of {store}"), opened(store) as top:
-            for part, closed_to in (("digests", 0), ("names", 0), ("locks", 0o007)):
+            for part, closed_to in _PARTS.items():
                 _make_part(part, top, closed_to)
         return f"{store}/locks/{base_of(digest)}"
 
@@ -167,27 +171,27 @@ class ByDigest:
         ):
             pass
 
-    def listing(self) -> Iterator[tuple[ImageRef, str]]:
-        """All images that have a name and where they are, the shared ones first."""
+    def listing(
+        self, local: Callable[[str, ImageRef], LocalImage], tell: Callable[[str], None]
+    ) -> list[LocalImage]:
+        """All images that have a name, the shared ones first.
+
+        A damaged one is told and hides no other: in a store for all it may be anybody's.
+
+        :param local: what an image is that lies at a path; raises :class:`Damaged`.
+        """
+        found: list[LocalImage] = []
+        damaged: dict[str, Damaged] = {}
         for store in self.stores:
             for image in self._names_in(store):
                 path = self.path_of(store, image)
                 if path is not None:
-                    yield image, path
-
-    def images(
-        self, look: Callable[[str, ImageRef], LocalImage], system: System
-    ) -> list[LocalImage]:
-        """What there is to say of all of them; a damaged one is told, and hides no other."""
-        found: list[LocalImage] = []
-        damaged: dict[str, Damaged] = {}
-        for image, path in self.listing():
-            try:
-                found.append(look(path, image))
-            except Damaged as error:
-                damaged[path] = error
+                    try:
+                        found.append(local(path, image))
+                    except Damaged as error:
+                        damaged[path] = error
         for why in damaged.values():
-            system.tell(f"warning: {why}")
+            tell(f"warning: {why}")
         return found
 
     def forget(

@@ -126,7 +126,7 @@ class SifStore:
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
-        return self._kept.images(self._named, self._system)
+        return self._kept.listing(self._named, self._system.tell)
 
     def remove(self, image: ImageRef) -> None:
         """Remove an image's name, and its file with the last name.

@@ -6,20 +6,24 @@ Loaded only by what has to do with GPUs.
 
 from __future__ import annotations
 
+import os
 import re
 
+from ..blocks import suppress
 from ..dataclass import dataclass
-from ..errors import CesError
+from ..errors import CesError, RefusedByPolicy
 from ..typed import Any, Iterator, Sequence
 from ..values.cdi import Spec, parse_spec
 from .account import Account
-from .containers_conf import configuration_files, listed
+from .containers_conf import OVERRIDE, configuration_files, listed, settings_of
 from .files import read_json, read_text
 
 DIRECTORIES = ("/etc/cdi", "/var/run/cdi")
 """Where they are unless containers.conf says otherwise; of two alike the later one counts."""
 
-_CONFIGURED = re.compile(r"^\s*cdi_spec_dirs\s*=\s*\[([^\]]*)\]", re.MULTILINE)
+OWNERS = (0,)
+"""Whose a specification may be: it can put anything of the host into a container."""
+_CONFIGURED = "engine.cdi_spec_dirs"
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,16 @@ def installed(account: Account, root: str = "") -> Installed:
     """All specifications in the directories that podman looks in.
 
     :param root: of the host, for tests.
-    :raises CesError: two files in one directory have a device of the same name: podman takes none.
+    :raises CesError: two files in one directory have a device of the same name: podman takes none;
+        or one is not the administrator's.
     """
     directories = cdi_directories(account, root)
     found: list[tuple[int, Spec]] = []
     unreadable = []
     for rank, directory in enumerate(directories):
+        _check_owner(f"{root}{directory}")
         for file in _files(f"{root}{directory}"):
+            _check_owner(file)
             try:
                 found.append((rank, parse_spec(_read(file), file)))
             except CesError as error:
@@ -61,14 +68,26 @@ def installed(account: Account, root: str = "") -> Installed:
 def cdi_directories(account: Account, root: str = "") -> Sequence[str]:
     """``cdi_spec_dirs`` of the last of the files of containers.conf that sets it."""
     found: Sequence[str] = DIRECTORIES
-    for file in configuration_files(account, root):
-        try:
-            text = read_text(file, "the configuration")
-        except CesError:  # podman will say what is wrong with it
-            continue
-        for match in _CONFIGURED.finditer(text):
-            found = re.findall(r"[\"']([^\"']+)[\"']", match[1]) or found
+    last = account.environ.get(OVERRIDE, "")
+    for setting in settings_of([*configuration_files(account, root), *([last] if last else [])]):
+        if setting.key.casefold() == _CONFIGURED:
+            found = re.findall(r"[\"']([^\"']+)[\"']", setting.value) or found
     return found
+
+
+def _check_owner(path: str) -> None:
+    """Refuse what a user may write: it would mount what the policy does not let them mount.
+
+    :raises RefusedByPolicy: naming it.
+    """
+    with suppress(OSError):
+        status = os.stat(path)
+        if status.st_uid not in OWNERS or status.st_mode & 0o022:
+            raise RefusedByPolicy(
+                f"use the CDI specification {path}",
+                said="others than root may write it",
+                hint="leave cdi_spec_dirs out of your own containers.conf",
+            )
 
 
 def _files(directory: str) -> list[str]:

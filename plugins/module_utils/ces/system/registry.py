@@ -33,8 +33,10 @@ _MANIFESTS = (
 _PLATFORM = ("os", "architecture")
 _INDEXES_MAX = 4
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
-_TRIES = 6
-"""How often podman asks a registry that is asked too often."""
+_PAUSES_MAX = 5
+"""How often we wait in all for a registry that is asked too often."""
+_SIZE_MAX = 2**63 - 1
+"""Bytes that a manifest may say of a layer (OCI image specification: int64)."""
 
 
 def _silent(_message: str) -> None:
@@ -64,6 +66,7 @@ class Registry:
         self._tried = f"ask the registry {image.registry} for {image}"
         self._https = Https(self._tried, environ, (self._host,), signals)
         self._authorization = self._basic()
+        self._pauses = 0
 
     def digest(self) -> str:
         """The digest of the image's manifest (or index), by one HEAD request.
@@ -150,16 +153,16 @@ class Registry:
         if form is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             body = urlencode(form).encode("ascii")
-        for tries in range(1, _TRIES + 1):
+        while True:
             answer = self._https.ask(host, method, path, headers, body)
-            if answer.status != 429 or tries == _TRIES:
-                break
-            seconds = seconds_to_wait(answer.headers.get("retry-after"), tries, time.time())
+            if answer.status != 429 or self._pauses == _PAUSES_MAX:
+                return answer
+            self._pauses += 1
+            seconds = seconds_to_wait(answer.headers.get("retry-after"), self._pauses, time.time())
             if seconds is None:
-                break
+                return answer
             self._tell(f"{host} is asked too often: asking again in {seconds:.0f} s")
             self._https.pause(seconds)
-        return answer
 
     # --- signing in ---
 
@@ -275,6 +278,6 @@ _REFUSALS = {
 def _size(layer: Mapping[str, Any]) -> int:
     """What a manifest says of a layer; what arrives is counted too (transfer.py)."""
     size = layer["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _SIZE_MAX:
         raise ValueError(size)
     return size

@@ -14,6 +14,7 @@ from ..blocks import suppress
 from ..errors import CesError
 from ..json_text import loads
 from ..typed import TYPE_CHECKING, Any, Iterator, Sequence
+from ..values.image_config import check_image
 from .files import explained, regular
 from .squashfs import Squashfs, UnknownForm
 
@@ -107,11 +108,12 @@ def _parsed(data: bytes, path: str) -> dict[str, Any]:
         config = loads(data.decode("utf-8"))
         if not isinstance(config, dict):
             raise ValueError("it is no JSON object")
-    except ValueError as error:
+        check_image({"config": config})
+    except (ValueError, RecursionError) as error:
         raise CesError(
             f"read the image file {path}",
             said=f"what it says of its image is of no known form ({error})",
-            hint="the image's file is damaged: ces-rm it and pull it again",
+            hint="ask the image's maker; or the file is damaged: ces-rm it and pull it again",
         ) from None
     return config
 

@@ -20,10 +20,14 @@ _DIRECTORY, _LINK, _LARGE_DIRECTORY, _LARGE_LINK = 1, 3, 8, 10
 _BLOCK = 8192
 _LINKS_MAX = 40
 _LISTING_MAX = 16 * 1024 * 1024
+_EFFORT_MAX = 1_000_000
+"""Names that are looked at in all: a path may lead through a full directory again and again."""
+_EFFORT_OF_BLOCK = 32
+"""To undo the compression of a block takes as long as to look at so many names."""
 
 
 class UnknownForm(Exception):
-    """It is no squashfs, is damaged, or is compressed in a way that Python cannot undo."""
+    """It is no squashfs, is damaged, takes too long, or Python cannot undo its compression."""
 
 
 class Squashfs:
@@ -35,6 +39,7 @@ class Squashfs:
 
     def __init__(self, stream: BinaryIO, start: int) -> None:
         self._stream, self._start = stream, start
+        self._effort = 0
         head = self._read(0, 96)
         if head[:4] != _MAGIC or _number(head, 20, 2) != _GZIP:
             raise UnknownForm
@@ -73,6 +78,7 @@ class Squashfs:
         while place < len(listing):
             count, block = _number(listing, place, 4) + 1, _number(listing, place + 4, 4)
             place += 12
+            self._take_effort(count)
             for _entry in range(count):
                 size = _number(listing, place + 6, 2) + 1
                 if listing[place + 8 : place + 8 + size] == name:
@@ -115,14 +121,20 @@ class Squashfs:
 
     def _metadata(self, block: int, offset: int, size: int) -> bytes:
         """Bytes of a table, from an offset in one of its blocks."""
-        content = b""
+        content = bytearray()
         while len(content) < offset + size:
+            self._take_effort(_EFFORT_OF_BLOCK)
             header = _number(self._read(block, 2), 0, 2)
             length = header & 0x7FFF
             data = self._read(block + 2, length)
             content += data if header & 0x8000 else _inflated(data)
             block += 2 + length
-        return content[offset : offset + size]
+        return bytes(content[offset : offset + size])
+
+    def _take_effort(self, much: int) -> None:
+        self._effort += much
+        if self._effort > _EFFORT_MAX:
+            raise UnknownForm
 
     def _read(self, place: int, size: int) -> bytes:
         try:

@@ -7,7 +7,7 @@ stay texts of TOML.
 
 from __future__ import annotations
 
-from ..dataclass import dataclass
+from ..dataclass import dataclass, replace
 from ..typed import Iterable, Iterator, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,6 +39,12 @@ _HARMLESS: Mapping[str, Sequence[str]] = {
     "containers.utsns": ("",),
 }
 """Other values that take nothing from what we promise."""
+_UNCLEAR = "containers (in a form that only podman reads)"
+"""In place of a key: what a file says of containers may be hidden in it."""
+_LONGEST = 1024 * 1024
+"""Characters of a file that may have been cut."""
+_BEGINNINGS = "\ufeff\ufffd"
+"""What podman passes over before the first line: byte order marks."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +62,24 @@ class Setting:
 def read_settings(text: str, file: str) -> Iterator[Setting]:
     """The settings of a file in their order. What is no TOML is for podman to complain of."""
     section, key, value = "", "", ""
-    for line in text.splitlines():
+    if len(text) >= _LONGEST:
+        yield Setting(file, _UNCLEAR, "it is longer than 1 MiB")
+    for line in text.lstrip(_BEGINNINGS).split("\n"):
         code = _without_comment(line)
         if not code:
             continue
+        if any(mark in code for mark in ("\\", '"""', "'''")):
+            yield Setting(file, _UNCLEAR, code)
         if key:
             value += f" {code}"
         elif code[0] == "[":
-            section = code.strip("[] ")
+            section = _bare(code.strip("[] "))
             continue
         else:
             name, _equals, value = (part.strip() for part in code.partition("="))
-            key = f"{section}.{name}" if section else name
+            key = _bare(f"{section}.{name}" if section else name)
+            if value[:1] == "{" and key.casefold() == "containers":
+                yield Setting(file, _UNCLEAR, code)
         if value[:1] != "[" or _is_closed(value):
             yield Setting(file, key, value)
             key = ""
@@ -78,7 +90,13 @@ def breaking(settings: Iterable[Setting]) -> tuple[Setting, ...]:
 
     :param settings: of all files, in the order in which podman reads them.
     """
-    last = {setting.key: setting for setting in settings}
+    last: dict[str, Setting] = {}
+    for setting in settings:
+        before = last.get(setting.key)
+        # a list to which is added once is added to by all files that come later
+        if before is not None and "append" in before.value + setting.value:
+            setting = replace(setting, value=f"{before.value} {setting.value}")
+        last[setting.key] = setting
     return tuple(setting for setting in last.values() if _breaks(setting))
 
 
@@ -87,8 +105,10 @@ def overriding(broken: Iterable[Setting], beside: Iterable[Setting] = ()) -> str
 
     :param beside: what else it should say.
     """
-    values = {setting.key: setting.value for setting in beside}
-    values.update({setting.key: _instead(setting) for setting in broken})
+    values = {setting.key.casefold(): setting.value for setting in beside}
+    for setting in broken:
+        values.update(_instead(setting))
+    values.pop(_UNCLEAR, None)
     sections: dict[str, str] = {}
     for key in sorted(values):
         section, _dot, name = key.rpartition(".")
@@ -97,26 +117,48 @@ def overriding(broken: Iterable[Setting], beside: Iterable[Setting] = ()) -> str
 
 
 def _breaks(setting: Setting) -> bool:
-    if setting.key == _CAPABILITIES:
+    # podman knows a key in capitals, too
+    key = setting.key.casefold()
+    if key == _UNCLEAR:
+        return True
+    if key == _CAPABILITIES:
         return not set(_capabilities(setting)) <= set(_USUAL_CAPABILITIES)
-    ours = _CONTRACT.get(setting.key)
+    ours = _CONTRACT.get(key)
     if ours is None or setting.value == ours:
         return False
-    if setting.key == "containers.seccomp_profile":
+    if key == "containers.seccomp_profile":
         return words_in(setting.value) == ["unconfined"]
     if ours in ("true", "false"):
         return setting.value != ours
     words = words_in(setting.value)
     if ours[0] == "[":
         return bool(words) and words != words_in(ours)
-    return words not in ([word] for word in (*words_in(ours), *_HARMLESS.get(setting.key, ())))
+    return words not in ([word] for word in (*words_in(ours), *_HARMLESS.get(key, ())))
 
 
-def _instead(setting: Setting) -> str:
-    if setting.key != _CAPABILITIES:
-        return _CONTRACT[setting.key]
-    kept = [name for name in _capabilities(setting) if name in _USUAL_CAPABILITIES]
-    return f"[{', '.join(f'{chr(34)}{name}{chr(34)}' for name in kept)}]"
+def _instead(setting: Setting) -> Mapping[str, str]:
+    """What stands against a setting; against one that we cannot read, all that we promise."""
+    key = setting.key.casefold()
+    if key == _UNCLEAR:
+        ours = {**_CONTRACT, _CAPABILITIES: _listed(_USUAL_CAPABILITIES)}
+        return {key: _alone(value) for key, value in ours.items()}
+    if key == _CAPABILITIES:
+        kept = [name for name in _capabilities(setting) if name in _USUAL_CAPABILITIES]
+        value = _listed(kept)
+    else:
+        value = _CONTRACT[key]
+    return {key: _alone(value) if "append" in setting.value else value}
+
+
+def _alone(value: str) -> str:
+    """A value to which nothing is added, if it is a list; podman knows that since 4.8."""
+    if value[0] != "[":
+        return value
+    return f"{value[:-1]}{', ' if words_in(value) else ''}{{append=false}}]"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "[{}]".format(", ".join(f'"{name}"' for name in names))
 
 
 def _capabilities(setting: Setting) -> list[str]:
@@ -125,16 +167,27 @@ def _capabilities(setting: Setting) -> list[str]:
 
 def words_in(value: str) -> list[str]:
     """The texts in quotation marks of either sort."""
-    words, mark, word = [], "", ""
+    return _apart(value)[0]
+
+
+def _apart(value: str) -> tuple[list[str], str]:
+    """The texts in quotation marks of either sort, and what is outside of them."""
+    words, mark, word, outside = [], "", "", ""
     for char in value:
         if not mark:
             mark, word = (char, "") if char in "\"'" else ("", "")
+            outside += "" if mark else char
         elif char == mark:
             words.append(word)
             mark = ""
         else:
             word += char
-    return words
+    return words, outside
+
+
+def _bare(key: str) -> str:
+    """A key without quotation marks around its parts, and spaces: they mean nothing."""
+    return ".".join(part.strip(" \t\"'") for part in key.split("."))
 
 
 def _without_comment(line: str) -> str:
@@ -154,6 +207,5 @@ def _without_comment(line: str) -> str:
 
 def _is_closed(value: str) -> bool:
     """Whether a list ends in this text."""
-    for word in words_in(value):
-        value = value.replace(word, "")
-    return value.count("[") <= value.count("]")
+    _words_in_it, outside = _apart(value)
+    return outside.count("[") <= outside.count("]")

@@ -37,17 +37,16 @@ def challenges_in(headers: Iterable[str]) -> list[Challenge]:
     """
     import re
 
-    found: list[Challenge] = []
+    found: list[tuple[str, dict[str, str]]] = []
     for header in headers:
         for part in re.finditer(_PART, header):
-            quoted, plain = part["quoted"], part["plain"]
+            name, quoted, plain = part["name"].lower(), part["quoted"], part["plain"]
             if quoted is None and plain is None:
-                found.append(Challenge(part["name"].lower(), {}))
+                found.append((name, {}))
             elif found:
                 value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-                last = found[-1]
-                found[-1] = Challenge(last.scheme, {part["name"].lower(): value, **last.parameters})
-    return found
+                found[-1][1].setdefault(name, value)
+    return [Challenge(scheme, parameters) for scheme, parameters in found]
 
 
 @dataclass(frozen=True)

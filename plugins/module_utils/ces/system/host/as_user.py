@@ -19,6 +19,7 @@ from collections.abc import Callable
 from ...typed import Any
 
 SECONDS = 20.0
+_AFTER_KILL = 1.0
 _ANSWER_MAX = 1024 * 1024
 _MEMORY = 1024 * 1024 * 1024
 """Bytes of address space: the module that we are a part of has some hundred millions of them."""
@@ -43,7 +44,7 @@ def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict
         os.close(reader)
         # also one that the user has stopped
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _reap(child)
     if raw is None:
         return {"unreadable": f"their files did not answer within {SECONDS:g} s"}
     try:
@@ -51,6 +52,13 @@ def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict
     except (ValueError, RecursionError):
         answer = None
     return answer if isinstance(answer, dict) else {"unreadable": "the process that read them died"}
+
+
+def _reap(child: int) -> None:
+    """Take note of its end; one that waits for a file system of the user's own may have none."""
+    end = time.monotonic() + _AFTER_KILL
+    while os.waitpid(child, os.WNOHANG) == (0, 0) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def _read(reader: int, end: float) -> bytes | None:
@@ -69,6 +77,10 @@ def _read(reader: int, end: float) -> bytes | None:
 def _answer(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]], writer: int) -> None:
     """In the child: become the user, look, answer, end."""
     try:
+        # whoever waits for the end of our outputs must not wait for this process
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(nowhere, standard)
         limits = {"AS": _MEMORY, "FSIZE": _FILE_MAX, "CORE": 0}
         for kind, most in limits.items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
