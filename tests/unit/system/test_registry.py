@@ -191,6 +191,16 @@ def test_a_refusal_after_a_good_token_is_no_wrong_password(trusted, login, said)
         registry(trusted, login=login).digest()
 
 
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [(LOGIN, "this user may not read the image"), (ANONYMOUS, "not show this image to everybody")],
+)
+def test_an_image_that_may_not_be_read_is_told(trusted, login, said):
+    serve(trusted, 403)
+    with pytest.raises(CesError, match=said):
+        registry(trusted, login=login).digest()
+
+
 def test_a_login_that_the_token_service_refuses_is_a_wrong_one(trusted):
     serve(trusted, 401, WWW_Authenticate=f'Bearer realm="https://{trusted.name}/token"')
     trusted.answers["GET", "/token"] = (401, {}, b"")

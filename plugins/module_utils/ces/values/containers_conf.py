@@ -128,8 +128,6 @@ def _breaks(setting: Setting) -> bool:
         return False
     if key == "containers.seccomp_profile":
         return words_in(setting.value) == ["unconfined"]
-    if ours in ("true", "false"):
-        return setting.value != ours
     words = words_in(setting.value)
     if ours[0] == "[":
         return bool(words) and words != words_in(ours)
