@@ -19,6 +19,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.directories imp
     allowed_directory,
     allowed_mount,
     chosen_directory,
+    mounted_below,
     safe_data_mount,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
@@ -241,6 +242,20 @@ def test_nothing_is_mounted_around_data_that_may_only_be_read(place):
     for access in ("ro", "rw"):
         with pytest.raises(RefusedByPolicy, match=r"in it is .*/safe_data"):
             allowed_mount(Mount(str(place), "/mnt", access), ada, policy)
+
+
+def test_what_is_mounted_below_data_that_may_only_be_read_is_read_only_too(place):
+    data = place / "safe_data/p1"
+    for name in ("big", "in a/b", "\u00e4"):
+        (data / name).mkdir(parents=True)
+    points = ["/", str(data), f"{data}1", f"{data}/gone", f"{data}/big", f"{data}/big"]
+    points += [f"{data}/in\\040a/b", f"{data}/\u00e4"]
+    table = place / "mountinfo"
+    table.write_text("".join(f"36 35 98:0 / {point} rw - ext4 /dev/x rw\n" for point in points))
+    found = list(mounted_below(Mount(str(data), "/safe_data", "ro"), str(table)))
+    names = ("big", "in a/b", "\u00e4")
+    assert found == [Mount(f"{data}/{name}", f"/safe_data/{name}", "ro") for name in names]
+    assert list(mounted_below(Mount(str(data), "/safe_data"), str(table))) == []
 
 
 def test_new_outputs_are_not_made_in_data_that_may_only_be_read(place):

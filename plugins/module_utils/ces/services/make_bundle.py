@@ -14,6 +14,7 @@ import shutil
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue
 from ..runners.command import Launch
+from ..system.directories import mounted_below
 from ..system.files import explained, read_if_there, remove_tree, write_new
 from ..system.system import System
 from ..values.bundle import Ground
@@ -150,4 +151,5 @@ def _launch(plan: Plan, path: str) -> Launch:
 def _mounts(plan: Plan) -> tuple[Mount, ...]:
     """Outputs and scratch have no number here: they are those that the caller names, or none."""
     chosen = ((plan.outputs, SAFE_OUTPUTS), (plan.scratch, SCRATCH))
-    return (plan.safe_data, *(Mount(source, target) for source, target in chosen if source))
+    named = (Mount(source, target) for source, target in chosen if source)
+    return (plan.safe_data, *named, *mounted_below(plan.safe_data))

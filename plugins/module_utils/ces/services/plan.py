@@ -9,7 +9,13 @@ from ..runners.command import Launch, words_of
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
-from ..system.directories import allowed_directory, allowed_mount, chosen_directory, safe_data_mount
+from ..system.directories import (
+    allowed_directory,
+    allowed_mount,
+    chosen_directory,
+    mounted_below,
+    safe_data_mount,
+)
 from ..system.system import System
 from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
 from ..values.containers_conf import breaking, overriding
@@ -166,13 +172,17 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
     _no_target_twice(extra)
+    safe_data = safe_data_mount(chosen, account, policy)
+    if not elsewhere:
+        extra = tuple(part for m in extra for part in (m, *mounted_below(m)))
+        extra = (*mounted_below(safe_data), *extra)
     return Plan(
         spec=spec,
         runner=runner,
         network=network,
         wanted=wanted,
         enforced=enforced,
-        safe_data=safe_data_mount(chosen, account, policy),
+        safe_data=safe_data,
         extra=extra,
         outputs=chosen_directory(chosen.outputs, "CES_SAFE_OUTPUTS", "outputs", account, policy),
         scratch=chosen_directory(chosen.scratch, "CES_SCRATCH", "scratch", account, policy),

@@ -11,6 +11,7 @@ from ..values.mounts import SAFE_DATA, Mount
 from ..values.policy import Policy, SafeData
 from ..values.spec import Directories
 from .account import Account
+from .files import regular
 
 
 def safe_data_mount(wanted: Directories, account: Account, policy: Policy) -> Mount:
@@ -165,6 +166,24 @@ def allowed_mount(mount: Mount, account: Account, policy: Policy) -> Mount:
         raise NotFound(f"mount {mount.source}", said="it does not exist", hint="make it first")
     access = "ro" if _only_read(source, account, policy) else mount.access
     return Mount(source, mount.target, access)
+
+
+def mounted_below(mount: Mount, table: str = "/proc/self/mountinfo") -> Iterator[Mount]:
+    """What is mounted below a directory that is mounted read-only, as mounts that are so, too.
+
+    Engines bring it along, and make only the directory itself read-only (mount(8), ``ro``).
+    """
+    if mount.access != "ro":
+        return
+    top = os.fsencode(mount.source.rstrip("/")) + b"/"
+    with open(table, "rb", opener=regular) as stream:
+        points = [line.split(b" ", 5)[4] for line in stream]
+    for escaped in dict.fromkeys(points):
+        # proc_pid_mountinfo(5): a space is \\040
+        point = escaped.decode("unicode_escape").encode("latin-1")
+        if point.startswith(top) and os.path.exists(point):
+            place = os.fsdecode(point)
+            yield Mount(place, mount.target + place[len(mount.source.rstrip("/")) :], "ro")
 
 
 def _only_read(real: str, account: Account, policy: Policy) -> bool:
