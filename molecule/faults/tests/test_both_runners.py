@@ -102,6 +102,40 @@ def test_there_is_no_network_unless_asked_for(researcher, runner):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
+def test_the_password_for_a_proxy_stays_outside(researcher, runner):
+    proxies = (
+        "https_proxy=http://me:Xq7@proxy.example.org HTTP_PROXY=http://me:Xq7@proxy.example.org"
+    )
+    done = researcher.run(f"{proxies} ces-run {runner} {SHELL} env").ok()
+    assert "PATH=" in done.out
+    assert "proxy.example.org" not in done.out
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_no_container_writes_in_the_cgroups_of_its_user(researcher, runner):
+    look = (
+        "for d in $(find /sys/fs/cgroup -type d); do mkdir $d/x && echo $d; done 2>/dev/null; true"
+    )
+    assert says(researcher, runner, look, "--network", "host") == ""
+    assert says(researcher, runner, look) == ""
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_what_is_mounted_below_data_to_be_read_is_read_only_too(researcher, runner):
+    place, write = "/safe_data/proj1/below", "touch /safe_data/below/x && echo written"
+    root = researcher.host.root
+    root(f"mkdir {place} && mount -t tmpfs -o mode=0777 tmpfs {place} && touch {place}/there")
+    try:
+        done = researcher.command(
+            "ces-run", runner, "--read-only", SHELL, f"ls /safe_data/below; {write}"
+        )
+    finally:
+        root(f"umount --lazy {place} && rmdir {place}")
+    assert "Read-only file system" in done.err
+    assert done.out == "there\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_everything_in_the_container_can_be_written_and_is_gone(researcher, runner):
     assert says(researcher, runner, "touch /new /bin/new /tmp/new && echo ok") == "ok"
     assert says(researcher, runner, "ls /new 2>/dev/null || echo gone") == "gone"

@@ -66,6 +66,27 @@ def test_it_does_not_hold_for_our_runs_and_each_key_is_named(configured: User) -
     assert configured.left() == {}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[Containers]\n"Volumes" = ["/etc:/site"]\n',
+        '[containers]\nvolumes = ["/etc:/site", {append=true}]\n',
+        'containers = { volumes = ["/etc:/site"] }\n',
+        '[containers]\nannotations = ["io.example=]"]\nvolumes = ["/etc:/site"]\n',
+        '\ufeff[containers]\nvolumes = ["/etc:/site"]\n',
+    ],
+    ids=["capitals", "append", "table", "bracket", "mark"],
+)
+def test_no_spelling_of_a_users_own_file_mounts_anything(alice: User, text: str) -> None:
+    alice.run(f"mkdir -p ~/.config/containers; cat >~/{OWN}", stdin=text).ok()
+    try:
+        done = alice.shell_in_container("ls -d /site; true", "--project=proj1").ok()
+    finally:
+        alice.run(f"rm ~/{OWN}").ok()
+    assert "/site\n" not in done.out
+    assert f"{OWN} sets " in done.err
+
+
 def test_the_role_names_file_and_key_and_is_not_in_the_way(configured: User) -> None:
     """Its own container, with which it shows that podman works, is like those of ces-run."""
     configured.run(f"rm ~/{OWN}; touch ~/{OWN}").ok()

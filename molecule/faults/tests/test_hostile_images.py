@@ -70,6 +70,20 @@ def test_a_user_that_is_none_is_an_error_of_ours(push, pull, user):
     assert len(done.err) < 2000
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("Env", ["A=b\0c"]), ("StopSignal", "9" * 5000)], ids=["nul", "signal"]
+)
+@pytest.mark.parametrize("engine", ["apptainer", "oci"])
+def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, engine, field, value):
+    done = pull(engine, push(f"odd-{field.lower()}", config={field: value}))
+    assert (done.rc, f"config.{field} is" in done.err, "Traceback" in done.err) == (
+        125,
+        True,
+        False,
+    )
+    assert len(done.err) < 2000
+
+
 @pytest.fixture(scope="module")
 def shell(alice, site):
     """An image that runs what it is told."""

@@ -112,6 +112,15 @@ def test_what_a_registry_says_to_an_engine_commands_no_terminal(alice, registry,
     assert "\x1b" not in done.said and "\x9b" not in done.said
 
 
+def test_any_number_of_ways_to_sign_in_is_read_at_once(alice, registry):
+    parameters = ["Bearer " + ",".join(f"{kind}{n}=" for n in range(7000)) for kind in "abcdefgh"]
+    headers = [["WWW-Authenticate", text] for text in parameters * 10]
+    with odd(registry, {"status": 401, "headers": headers}):
+        done = alice.command("ces-pull", "podman", IMAGE, timeout=30)
+    assert done.rc == 125
+    assert "is no address of https" in done.err
+
+
 def test_who_asks_too_often_waits_and_asks_again(alice, registry):
     busy = {"status": 429, "headers": [["Retry-After", "1"]]}
     with odd(registry, busy, busy, GONE) as server:

@@ -42,6 +42,7 @@ FIRST = (
     "--network=none",
 )
 MOUNTS = (
+    "--mount=type=bind,src=/sys/fs/cgroup,dst=/sys/fs/cgroup,ro",
     "--mount=type=bind,src=/safe_data/p,dst=/safe_data,ro",
     "--mount=type=bind,src=/home/ada l/o,dst=/safe_outputs",
 )
@@ -49,7 +50,9 @@ IMAGE = "/home/ada/app.sif"
 
 
 def test_a_run_is_exactly_these_words():
-    assert apptainer.run(LAUNCH) == Command((*FIRST, *MOUNTS, IMAGE))
+    command = apptainer.run(LAUNCH)
+    assert command == Command((*FIRST, *MOUNTS, IMAGE), without=command.without)
+    assert {"https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy"} < {*command.without}
 
 
 def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
@@ -201,7 +204,7 @@ def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():
 
 def test_without_a_specification_apptainer_looks_for_the_gpu_itself():
     command = apptainer.run(replace(LAUNCH, gpus=Gpus(NVIDIA)))
-    assert command == Command((*FIRST, "--nv", *MOUNTS, IMAGE))
+    assert (command.argv, command.env) == ((*FIRST, "--nv", *MOUNTS, IMAGE), {})
     command = apptainer.run(replace(LAUNCH, gpus=Gpus(AMD, ("1",))))
     assert "--rocm" in command.argv
     assert command.env == {"APPTAINERENV_ROCR_VISIBLE_DEVICES": "1"}

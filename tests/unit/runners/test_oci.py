@@ -197,7 +197,8 @@ def test_with_the_hosts_network_there_is_no_network_namespace():
     config = configured(replace(LAUNCH, network="host"))
     assert "network" not in {space["type"] for space in config["linux"]["namespaces"]}
     assert mounted(config, "/sys")["type"] == "bind"
-    assert "ro" in mounted(config, "/sys")["options"]
+    for path in ("/sys", "/sys/fs/cgroup"):
+        assert "ro" in mounted(config, path)["options"]
 
 
 def test_a_place_that_an_overlay_cannot_name_is_refused():

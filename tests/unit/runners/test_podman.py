@@ -40,6 +40,7 @@ BEFORE_OPTIONS = (
     "--sig-proxy=false",
     "--log-driver=passthrough",
     "--group-add=keep-groups",
+    "--http-proxy=false",
     "--name=ces-7",
     "--label=ces.run=7",
     "--cidfile=/run/user/1000/ces/run-7/cid",

@@ -15,6 +15,7 @@ import tracemalloc
 import pytest
 from support import eventually, is_gone
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import process as module
@@ -103,7 +104,9 @@ def test_standard_input_is_the_text_given_or_empty(process):
 def test_the_environment_is_the_one_given_and_what_the_command_adds(monkeypatch):
     monkeypatch.setenv("OURS", "1")
     command = Command(("/usr/bin/env",), env={"B": "3"})
-    assert SystemProcess({"A": "1", "B": "2"}).run(command).stdout.split() == ["A=1", "B=3"]
+    process = SystemProcess({"A": "1", "B": "2"})
+    assert process.run(command).stdout.split() == ["A=1", "B=3"]
+    assert process.run(replace(command, without=("A", "C"))).stdout.split() == ["B=3"]
     assert "OURS=1" in SystemProcess().run(command).stdout.split()
 
 

@@ -12,7 +12,7 @@ from ..values.mounts import Mount
 from ..values.options import Option
 from ..values.words import is_shell_name
 from . import own_files
-from .command import IMAGE_ERRORS, PATH, Command, Launch, bind, words_of
+from .command import CGROUPS, IMAGE_ERRORS, PATH, Command, Launch, bind, words_of
 
 if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
@@ -87,6 +87,11 @@ _SWITCHES = {
 }
 """By kind of GPU: the switch for a host without a CDI specification, and the variables that say to
 libraries which GPUs to take."""
+_PROXIES = tuple(
+    spelled
+    for kind in ("all", "ftp", "http", "https", "no")
+    for spelled in (f"{kind}_proxy", f"{kind}_proxy".upper())
+)
 _COVERED = ("/tmp/", "/var/tmp/")  # noqa: S108  in the container
 _FAILED = 255
 _FATAL = "FATAL:   "
@@ -148,8 +153,9 @@ def run(launch: Launch) -> Command:
     apptainer what the image says, and let it ``exec`` that. It ``run``s only what is from no
     registry.
     Without a network namespace the host's network would be the container's: ``none`` is the only
-    other one that users may have. An env file would be read by a shell; these variables, with
-    ``--no-eval``, arrive byte for byte.
+    other one that users may have. The host's /sys is the container's, too. Apptainer would pass on
+    the variables that name a proxy, which may hold a password. An env file would be read by a
+    shell; these variables, with ``--no-eval``, arrive byte for byte.
     """
     libraries = launch.gpus.libraries if launch.gpus else ()
     config = launch.config
@@ -164,6 +170,7 @@ def run(launch: Launch) -> Command:
             *(("--net", "--network=none") if launch.network == "none" else ()),
             *((f"--home={launch.home}",) if launch.home else ()),
             *_limits(launch),
+            f"--mount={bind(Mount(CGROUPS, CGROUPS, 'ro'))}",
             *(f"--mount={bind(mount)}" for mount in (*launch.mounts, *_gpu_mounts(launch.gpus))),
             *(_places(launch, config) if config else ()),
             *launch.options,
@@ -174,6 +181,7 @@ def run(launch: Launch) -> Command:
             **{f"APPTAINERENV_{name}": value for name, value in _environment(launch).items()},
             **({"APPTAINER_CONTAINLIBS": ",".join(libraries)} if libraries else {}),
         },
+        without=_PROXIES,
     )
 
 

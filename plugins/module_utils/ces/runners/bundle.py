@@ -11,7 +11,7 @@ from ..typed import Any, Iterator, Mapping
 from ..values.bundle import Ground, ImageConfig, Owner
 from ..values.mounts import Mount
 from ..values.resources import Resources
-from .command import PATH, Launch, words_of
+from .command import CGROUPS, PATH, Launch, words_of
 from .oci import Chosen, chosen
 
 _MASKED = (
@@ -132,7 +132,8 @@ def _mounts(launch: Launch, ground: Ground, shm_size: str) -> Iterator[dict[str,
     if launch.network == "none":
         yield _file_system("/sys", "sysfs", ["nosuid", "noexec", "nodev", "ro"])
     else:  # a sysfs shows a network namespace, which must be one's own
-        yield _bind("/sys", "/sys", "nosuid", "noexec", "nodev", "ro")
+        for path in ("/sys", CGROUPS):
+            yield _bind(path, path, "nosuid", "noexec", "nodev", "ro")
     for path in ground.temporary:
         yield _file_system(path, "tmpfs", ["nosuid", "nodev", "mode=1777"])
     for path in ground.volumes:

@@ -204,6 +204,7 @@ def run(launch: Launch) -> Command:
     group may read is denied (crun only). Signals do not pass through podman: we stop the container,
     and :func:`kill` sends it what is no request to stop. (podman stops passing on for good after a
     signal that comes while the container starts.)
+    The variables that name a proxy may hold a password: a container gets them if it was asked for.
     The container writes to our pipes itself (``passthrough``). podman's default would copy each
     line of output, which may hold data, into the system's journal, and costs nine seconds a
     megabyte; and what passes through podman's monitor may be lost where a host is busy.
@@ -221,6 +222,7 @@ def run(launch: Launch) -> Command:
             f"--sig-proxy={'true' if launch.in_job else 'false'}",
             "--log-driver=passthrough",
             "--group-add=keep-groups",
+            "--http-proxy=false",
             f"--name={launch.name}",
             f"--label={RUN_LABEL}={launch.run_id}",
             f"--cidfile={launch.cid_file}",

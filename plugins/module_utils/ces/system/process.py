@@ -157,7 +157,8 @@ class SystemProcess:
         return self._start(command, heard=False)
 
     def _start(self, command: Command, heard: bool = True) -> Child:
-        environ = {**self._environ, **command.env}
+        ours = {n: v for n, v in self._environ.items() if n not in command.without}
+        environ = {**ours, **command.env}
         try:
             child = start(command.argv, environ, told=command.stdin is not None, heard=heard)
         except FileNotFoundError:
