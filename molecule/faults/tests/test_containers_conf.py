@@ -87,6 +87,16 @@ def test_no_spelling_of_a_users_own_file_mounts_anything(alice: User, text: str)
     assert f"{OWN} sets " in done.err
 
 
+def test_a_mounts_conf_puts_nothing_into_a_container(alice: User) -> None:
+    own = ".config/containers/mounts.conf"
+    alice.run(f"mkdir -p ~/.config/containers ~/of-alice && echo ~/of-alice:/site >~/{own}").ok()
+    try:
+        done = alice.shell_in_container("ls -d /site; true", "--project=proj1").ok()
+    finally:
+        alice.run(f"rm ~/{own}; rmdir ~/of-alice").ok()
+    assert "/site\n" not in done.out
+
+
 def test_the_role_names_file_and_key_and_is_not_in_the_way(configured: User) -> None:
     """Its own container, with which it shows that podman works, is like those of ces-run."""
     configured.run(f"rm ~/{OWN}; touch ~/{OWN}").ok()

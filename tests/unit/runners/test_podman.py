@@ -41,6 +41,7 @@ BEFORE_OPTIONS = (
     "--log-driver=passthrough",
     "--group-add=keep-groups",
     "--http-proxy=false",
+    "--default-mounts-file=/dev/null",
     "--name=ces-7",
     "--label=ces.run=7",
     "--cidfile=/run/user/1000/ces/run-7/cid",

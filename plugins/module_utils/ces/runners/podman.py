@@ -205,6 +205,7 @@ def run(launch: Launch) -> Command:
     and :func:`kill` sends it what is no request to stop. (podman stops passing on for good after a
     signal that comes while the container starts.)
     The variables that name a proxy may hold a password: a container gets them if it was asked for.
+    A mounts.conf, of the user's own too, would put whatever it names into every container.
     The container writes to our pipes itself (``passthrough``). podman's default would copy each
     line of output, which may hold data, into the system's journal, and costs nine seconds a
     megabyte; and what passes through podman's monitor may be lost where a host is busy.
@@ -223,6 +224,7 @@ def run(launch: Launch) -> Command:
             "--log-driver=passthrough",
             "--group-add=keep-groups",
             "--http-proxy=false",
+            "--default-mounts-file=/dev/null",
             f"--name={launch.name}",
             f"--label={RUN_LABEL}={launch.run_id}",
             f"--cidfile={launch.cid_file}",
