@@ -79,12 +79,3 @@ def test_what_the_user_lets_run_is_heard_for_so_long_and_so_much(epilog, logged,
 def test_what_a_program_says_is_answered(epilog, logged):
     assert epilog.Job().call("sh", "-c", "echo yes; echo no >&2") == "yes\n"
     assert logged == []
-
-
-def test_a_process_that_no_look_comes_to_an_end_of_keeps_nobody(epilog, monkeypatch):
-    monkeypatch.setattr(epilog, "LOOK", 1.0)
-    begin = epilog.time.monotonic()
-    assert not epilog.in_time(lambda: epilog.time.sleep(60))
-    assert epilog.time.monotonic() - begin < 10
-    assert epilog.in_time(lambda: True)
-    assert not epilog.in_time(lambda: False)
