@@ -256,6 +256,11 @@ def test_variables_are_in_the_configuration_and_nowhere_else():
     assert "s3cret" not in f"{oci.run(launch)!r}"
 
 
+def test_a_file_of_the_image_that_json_cannot_carry_is_named():
+    with pytest.raises(InvalidValue, match="the name of a file of the image"):
+        configured(ground=replace(GROUND, names=("bin", "\udcff")))
+
+
 @pytest.mark.parametrize("launch", [{"args": ("\udcff",)}, {"env": {"A": "\udcff"}}])
 def test_what_json_cannot_carry_is_refused(launch):
     with pytest.raises(InvalidValue, match="not UTF-8"):

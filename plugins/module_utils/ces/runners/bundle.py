@@ -166,6 +166,7 @@ def _root_mounts(ground: Ground) -> Iterator[dict[str, Any]]:
         yield _file_system("/proc", "overlay", options)
         source, words = f"{ground.root}/proc", ("nodev", "rw")
     for name in ground.names:
+        _check_text("the name of a file of the image", name)
         yield _bind(f"{source}/{name}", f"/{name}", *words)
 
 
