@@ -312,6 +312,14 @@ def test_root_keeps_nothing_where_a_group_may_write(site, shared, monkeypatch):
     assert not list(shared.iterdir())
 
 
+def test_root_keeps_nothing_in_parts_that_a_group_may_still_write(site, shared, monkeypatch):
+    pull(site)
+    monkeypatch.setattr(by_digest, "only_ours", lambda path: path != f"{shared}/names")
+    monkeypatch.setattr(by_digest.os, "geteuid", lambda: 0)
+    with pytest.raises(CesError, match="chmod -R go-w"):
+        pull(site, force=True)
+
+
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "another disk"])
 def test_an_image_is_made_where_only_its_maker_may_write(site, shared, monkeypatch, elsewhere):
     monkeypatch.setattr(by_digest, "only_ours", lambda path: path != str(shared))

@@ -30,6 +30,9 @@ from ..values.image import ImageRef, is_digest
 from .store import LocalImage
 from .transfer import passing_place, transfer
 
+_PARTS = {"digests": 0, "names": 0, "locks": 0o007}
+"""The directories in a store, and bits of the mode that each never has."""
+
 
 class ByDigest:
     """The stores of one kind that a user may read.
@@ -92,11 +95,12 @@ class ByDigest:
         first = self.stores[0]
         if first == self.own or not os.access(first, os.W_OK):
             return self.own
-        if os.geteuid() == 0 and not only_ours(first):
+        places = (first, *(f"{first}/{part}" for part in _PARTS))
+        if os.geteuid() == 0 and not all(map(only_ours, filter(os.path.isdir, places))):
             raise CesError(
                 f"keep an image in {first}",
                 said="others may write there, and root does nothing where others could mislead it",
-                hint="pull as a user of its group, or let root alone write there (chmod go-w)",
+                hint="pull as a user of its group, or let root alone write there (chmod -R go-w)",
             )
         return first
 
@@ -110,7 +114,7 @@ class ByDigest:
         if store == self.own:
             private_directory(store)
         with explained(f"make the directories of {store}"), opened(store) as top:
-            for part, closed_to in (("digests", 0), ("names", 0), ("locks", 0o007)):
+            for part, closed_to in _PARTS.items():
                 _make_part(part, top, closed_to)
         return f"{store}/locks/{base_of(digest)}"
 
