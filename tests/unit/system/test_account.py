@@ -101,9 +101,10 @@ def test_engines_get_the_sessions_bus_and_never_another_users(tmp_path):
     [
         *("APPTAINER_BIND", "APPTAINER_BINDPATH", "APPTAINER_NV", "APPTAINER_ADD_CAPS"),
         *("APPTAINERENV_X", "SINGULARITY_BIND", "SINGULARITYENV_X"),
+        *("CONTAINER_HOST", "CONTAINER_CONNECTION", "PODMAN_USERNS"),
     ],
 )
-def test_a_users_variables_do_not_steer_apptainer(tmp_path, name):
+def test_a_users_variables_do_not_steer_engines(tmp_path, name):
     ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path), **{name: "/:/host"})
     assert name not in ada.engine_environ
 

@@ -20,6 +20,8 @@ LOCAL_DIRECTORIES = (
     ("XDG_DATA_HOME", "/etc/ces/container_storage.json", "data"),
 )
 """Variable, the file in which a role says where each user's directories are, and which of them."""
+_STEERING_PODMAN = ("CONTAINER_HOST", "CONTAINER_CONNECTION", "PODMAN_USERNS")
+"""Another podman would do it, which reads a configuration of its own; or with other namespaces."""
 OWN_STORAGE = ".config/containers/storage.conf"
 """A user's own file, which may leave the place of images to ``XDG_DATA_HOME``."""
 
@@ -102,7 +104,7 @@ class Account:
         runtime = self.runtime_base
         environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
         environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
-        environ = {n: v for n, v in environ.items() if not _steers_apptainer(n)}
+        environ = {n: v for n, v in environ.items() if not _steers_engines(n)}
         for variable, directory in self._local_directories():
             environ.setdefault(variable, directory)
         # another user's session bus would be refused
@@ -145,11 +147,11 @@ class Account:
         }
 
 
-def _steers_apptainer(name: str) -> bool:
-    """Whether a variable changes what apptainer mounts or allows, beside what we tell it."""
+def _steers_engines(name: str) -> bool:
+    """Whether a variable changes what an engine mounts or allows, beside what we tell it."""
     if name in ("APPTAINER_CACHEDIR", "APPTAINER_TMPDIR"):
         return False
-    return name.startswith(("APPTAINER", "SINGULARITY"))
+    return name.startswith(("APPTAINER", "SINGULARITY")) or name in _STEERING_PODMAN
 
 
 def _belongs_to(path: str, uid: int) -> bool:
