@@ -107,6 +107,12 @@ TRIES = {
         "-v /home:/h",
         "does not allow",
     ),
+    "a mount around data to be read": (
+        {"safe_data": {"access": "ro"}},
+        f"mkdir ~/safe_data; {RUN}",
+        "-v ${HOME}:/h",
+        "may only read",
+    ),
     "another home": (
         {},
         f"mkdir -p /var/tmp/alice; HOME=/var/tmp/alice {RUN}",
@@ -125,7 +131,7 @@ def test_what_a_researcher_tries_around_the_policy_is_refused(alice, name):
         done = alice.run(f"cd ~; {line} --pull never {alice.image}", stdin=options)
     finally:
         alice.host.root(f"cat >{POLICY}", before)
-        alice.run("test -L ~/safe_data && rm ~/safe_data; rm -rf /var/tmp/alice")
+        alice.run("rm -f ~/safe_data || rmdir ~/safe_data; rm -rf /var/tmp/alice")
     assert (done.rc, said in done.err) == (125, True), done.err
 
 

@@ -244,6 +244,19 @@ def test_nothing_is_mounted_around_data_that_may_only_be_read(place):
             allowed_mount(Mount(str(place), "/mnt", access), ada, policy)
 
 
+@pytest.mark.parametrize("whole", ["home/ada", "other"])
+def test_nothing_is_mounted_around_data_that_lie_elsewhere(place, whole):
+    (place / "home/ada/safe_data").mkdir()
+    (place / "other/p4").mkdir()
+    (place / "safe_data/p4").symlink_to(place / "other/p4")
+    ada, policy = ada_of(place), replace(policy_of(place, "ro"), mount_roots=("/",))
+    with pytest.raises(RefusedByPolicy, match=r"in it is .*/(safe_data|p4), where"):
+        allowed_mount(Mount(f"{place}/{whole}", "/mnt"), ada, policy)
+    (place / whole / "part").mkdir()
+    assert allowed_mount(Mount(f"{place}/{whole}/part", "/mnt"), ada, policy).access == "rw"
+    assert allowed_mount(Mount(f"{place}/safe_data", "/mnt"), ada, policy).access == "ro"
+
+
 def test_what_is_mounted_below_data_that_may_only_be_read_is_read_only_too(place):
     data = place / "safe_data/p1"
     for name in ("big", "in a/b", "\u00e4"):

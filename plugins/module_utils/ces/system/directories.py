@@ -147,13 +147,15 @@ def _check_whole(real: str, what: str, account: Account, policy: Policy) -> None
     """Refuse a directory with something in it that a mount of the whole would not be held to."""
     if any(_is_inside(home, real) for home in account.homes):
         policy.check_home()
-    root = os.path.realpath(policy.safe_data.root)
-    if policy.safe_data.access == "ro" and root != real and _is_inside(root, real):
-        raise RefusedByPolicy(
-            f"use {real} as {what}",
-            said=f"in it is {root}, where containers may only read",
-            hint="use a directory further down",
-        )
+    if _only_read(real, account, policy):
+        return
+    for place in map(os.path.realpath, _only_to_read(account, policy)):
+        if os.path.isdir(place) and _is_inside(place, real):
+            raise RefusedByPolicy(
+                f"use {real} as {what}",
+                said=f"in it is {place}, where containers may only read",
+                hint="use a directory further down",
+            )
 
 
 def allowed_mount(mount: Mount, account: Account, policy: Policy) -> Mount:
@@ -187,15 +189,19 @@ def mounted_below(mount: Mount, table: str = "/proc/self/mountinfo") -> Iterator
 
 
 def _only_read(real: str, account: Account, policy: Policy) -> bool:
-    """Whether a path lies in project data, and containers may only read these.
+    """Whether a path lies in project data, and containers may only read these."""
+    return any(_is_inside(real, place) for place in _only_to_read(account, policy))
+
+
+def _only_to_read(account: Account, policy: Policy) -> list[str]:
+    """Where project data are, if containers may only read these.
 
     They are in the root, where a project may be a link elsewhere, and in ``~/safe_data``.
     """
     if policy.safe_data.access != "ro":
-        return False
+        return []
     root = policy.safe_data.root
-    own = (f"{home}/safe_data" for home in account.homes)
-    return any(_is_inside(real, data) for data in (root, *own, *_links_in(root)))
+    return [root, *(f"{home}/safe_data" for home in account.homes), *_links_in(root)]
 
 
 def _links_in(directory: str) -> list[str]:
