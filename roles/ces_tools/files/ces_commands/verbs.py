@@ -89,7 +89,11 @@ _RUN = (
         "-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"
     ),
     Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
-    Option("--gpu", "", "give the container the GPUs: in a Slurm job the job's, else all"),
+    Option(
+        "--gpu",
+        "",
+        "give the container the GPUs: the Slurm job's, else CUDA_VISIBLE_DEVICES, else all",
+    ),
     Option("--gpus", "NUMBER", "give it that many of them"),
     Option("--home", "", "give the container your home directory, if the site allows it"),
     Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
@@ -206,7 +210,7 @@ VERBS = {
         Verb(
             "clean",
             "",
-            "Clear away after runs whose process was killed.",
+            "Clear away after runs and pulls whose process was killed.",
             "clean",
             (Option("--job", "ID", "only after runs of this Slurm job, for its epilog"),),
         ),
@@ -230,7 +234,9 @@ def spellings(verb: Verb) -> dict[str, Option]:
 
 def usage(verb: Verb, program: str) -> str:
     """The help of a command."""
-    runner = f"[{'|'.join(RUNNER_NAMES)}] " if verb.takes_runner else ""
+    runner = f"[{'|'.join(RUNNER_NAMES)}] "
+    if program in OLD_NAMES or not verb.takes_runner:
+        runner = ""
     lines = [
         f"usage: {program} {runner}[OPTIONS] {verb.usage}".rstrip(),
         "",
