@@ -112,7 +112,7 @@ _RUN = (
     Option("--scratch", "DIR", "directory for /scratch (default: a new one, removed at the end)"),
     Option("--network", "MODE", "network of the container (default: the site's)"),
     Option("--timeout", "DURATION", "stop the container after that long: 90s, 5m, 1h30m, HH:MM:SS"),
-    Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--pull", "WHEN", "fetch the image if it is missing (default), always or never"),
     Option("--record-link", "LINK", "make LINK lead to the run's record, for programs"),
     Option("--dry-run", "", "check everything, print what would run, and end"),
     Option(
@@ -129,7 +129,7 @@ _BUNDLE = (
     Option("--outputs", "DIR", "directory for /safe_outputs (default: none is mounted)"),
     Option("--scratch", "DIR", "directory for /scratch (default: none is mounted)"),
     Option("--network", "MODE", "network of the container (default: the site's)"),
-    Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--pull", "WHEN", "fetch the image if it is missing (default), always or never"),
     Option("--dry-run", "", "say whether there is something to do, and end"),
     _JSON,
 )
