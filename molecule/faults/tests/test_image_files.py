@@ -50,7 +50,7 @@ def test_a_repeated_pull_converts_nothing(owner):
         ),
         ("cp /etc/passwd bad.sif", "it is no SIF file"),
         (": >bad.sif", "it is no SIF file"),
-        ("ln -sf /nowhere bad.sif", "No such file"),
+        ("ln -sf /nowhere bad.sif", "answer: /nowhere is not there\n  to do:  ces-pull apptainer"),
     ],
     ids=["cut short", "overwritten", "another processor's", "text", "empty", "absent"],
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,6 +60,12 @@ def test_empty_words_for_user_and_token_are_anonymous_and_no_warning(command):
         ("ces-runs", ["7"], 125, "could not find run 7"),
         ("ces-runs", ["x"], 125, "could not"),
         ("ces-runs", ["--limit", "x"], 125, "could not"),
+        (
+            "ces-runs",
+            ["--state", "DONE"],
+            125,
+            "to do:  one of PENDING, RUNNING, COMPLETED, FAILED",
+        ),
         ("ces-stop", ["7"], 125, "could not find run 7"),
         ("ces-stop", ["x"], 125, "could not"),
         ("ces-nonsense", [], 125, "there is no such command"),
@@ -80,6 +87,7 @@ def test_what_fails_says_so_in_words_and_ends_with_125(command, name, words, sta
         ("ces", ["--version"], "tre.ces 1.2.3"),
         ("ces", ["run", "--help"], "usage: ces run [podman|"),
         ("ces-run", ["--help"], "usage: ces-run [podman|"),
+        ("ces-pm-run", ["--help"], "usage: ces-pm-run [OPTIONS] IMAGE"),
         ("ces-pm-run", ["--version"], "tre.ces 1.2.3"),
         ("ces-clean", [], ""),
         ("ces-runs", ["--json"], "[]"),
@@ -90,6 +98,15 @@ def test_what_works_without_an_engine_ends_with_0(command, name, words, said):
     out, err = child.communicate("")
     assert (child.returncode, err) == (0, "")
     assert said in out
+
+
+def test_a_state_may_be_written_in_small_letters(command, tmp_path):
+    run = tmp_path / "home/.local/state/ces/runs/7"
+    run.mkdir(mode=0o700, parents=True)
+    (run / "run.json").write_text(json.dumps({"run_id": 7, "state": "COMPLETED", "image": IMAGE}))
+    out, err = command("ces-runs", "--state", "completed").communicate("")
+    assert err == ""
+    assert IMAGE in out
 
 
 def test_a_reader_that_has_seen_enough_is_no_error_in_words(command):

@@ -407,7 +407,7 @@ REFUSALS = [
     ({"directories": Directories(outputs="/etc/x")}, {}, RefusedByPolicy, "outside what may be"),
     ({"directories": Directories(scratch="/")}, {}, RefusedByPolicy, "outside what may be"),
     ({"directories": Directories(project="p2")}, {}, CesError, "could not use project 'p2'"),
-    ({"pull": "never"}, {}, NotFound, "pull it first: ces-pull"),
+    ({"pull": "never"}, {}, NotFound, "pull it first: ces-pull podman r"),
     ({"home": True}, {"home": "never"}, RefusedByPolicy, "could not mount the home"),
 ]
 

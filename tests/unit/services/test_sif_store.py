@@ -268,6 +268,14 @@ def test_a_file_goes_with_its_last_name(site):
         remove_image(other, site.system)
 
 
+def test_a_link_whose_image_was_removed_says_what_is_not_there_and_what_to_do(site):
+    link = site.home / "app:1.sif"
+    link.symlink_to("/nowhere/digest.sif")
+    with pytest.raises(CesError, match=f"{link}.*/nowhere/digest.sif is not there.*ces-pull"):
+        run_container(replace(SPEC, image=ImageFile(str(link))), site.system)
+    assert site.system.records.expected_number() == 1
+
+
 @pytest.mark.parametrize("name", ["discovery.type", "A-B", "HOME"])
 def test_a_variable_that_apptainer_cannot_pass_on_is_refused(site, name):
     pull(site)

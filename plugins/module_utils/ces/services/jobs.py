@@ -66,7 +66,7 @@ def planned_job(
         raise CesError(
             f"submit {request.name} to partition {partition}",
             said=HOPELESS["PartitionTimeLimit"],
-            hint=f"ask for less, or of another partition: {PARTITIONS}",
+            hint=f"ask for less, or for another partition: {PARTITIONS}",
         )
     return _pending(plan, number, system), tuple(argv), start
 
@@ -311,7 +311,7 @@ def never_starts(record: RunRecord, job: Job) -> CesError:
     return CesError(
         f"run {record.image} as job {job.id}",
         said=f"{job.hopeless} (Slurm: {job.reason})",
-        hint=f"ask for less, or of another partition: {PARTITIONS}",
+        hint=f"ask for less, or for another partition: {PARTITIONS}",
     )
 
 

@@ -121,7 +121,7 @@ def _in_storage(spec: RunSpec, system: System) -> LocalImage | None:
         raise NotFound(
             f"run {spec.image}",
             said="the image is not in your storage",
-            hint=f"pull it first: ces-pull {spec.image}",
+            hint=f"pull it first: ces-pull {spec.runner} {spec.image}",
         )
     return here
 

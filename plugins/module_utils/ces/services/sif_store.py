@@ -7,7 +7,7 @@ import os
 
 from ..blocks import contextmanager, nullcontext
 from ..dataclass import replace
-from ..errors import CesError, RefusedByPolicy
+from ..errors import CesError, NotFound, RefusedByPolicy
 from ..runners import apptainer
 from ..runners.command import Launch
 from ..system.account import Account
@@ -63,7 +63,14 @@ class SifStore:
             and the policy wants that.
         """
         file = os.path.realpath(image.path)
-        architecture = sif_architecture(file)
+        try:
+            architecture = sif_architecture(file)
+        except NotFound:
+            raise NotFound(
+                f"run the image file {image.path}",
+                said=f"{file} is not there",
+                hint="ces-pull apptainer makes such a file from an image in a registry",
+            ) from None
         check_architecture(f"run the image file {image.path}", architecture)
         digest = self._kept.digest_in(file) if self._kept.holds(file) else ""
         if not digest and self._system.policy.sif_files != "any":

@@ -89,7 +89,11 @@ _RUN = (
         "-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"
     ),
     Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
-    Option("--gpu", "", "give the container the GPUs: in a Slurm job the job's, else all"),
+    Option(
+        "--gpu",
+        "",
+        "give the container the GPUs: the Slurm job's, else CUDA_VISIBLE_DEVICES, else all",
+    ),
     Option("--gpus", "NUMBER", "give it that many of them"),
     Option("--home", "", "give the container your home directory, if the site allows it"),
     Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
@@ -108,7 +112,7 @@ _RUN = (
     Option("--scratch", "DIR", "directory for /scratch (default: a new one, removed at the end)"),
     Option("--network", "MODE", "network of the container (default: the site's)"),
     Option("--timeout", "DURATION", "stop the container after that long: 90s, 5m, 1h30m, HH:MM:SS"),
-    Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--pull", "WHEN", "fetch the image if it is missing (default), always or never"),
     Option("--record-link", "LINK", "make LINK lead to the run's record, for programs"),
     Option("--dry-run", "", "check everything, print what would run, and end"),
     Option(
@@ -125,7 +129,7 @@ _BUNDLE = (
     Option("--outputs", "DIR", "directory for /safe_outputs (default: none is mounted)"),
     Option("--scratch", "DIR", "directory for /scratch (default: none is mounted)"),
     Option("--network", "MODE", "network of the container (default: the site's)"),
-    Option("--pull", "WHEN", "missing (default), always or never"),
+    Option("--pull", "WHEN", "fetch the image if it is missing (default), always or never"),
     Option("--dry-run", "", "say whether there is something to do, and end"),
     _JSON,
 )
@@ -206,7 +210,7 @@ VERBS = {
         Verb(
             "clean",
             "",
-            "Clear away after runs whose process was killed.",
+            "Clear away after runs and pulls whose process was killed.",
             "clean",
             (Option("--job", "ID", "only after runs of this Slurm job, for its epilog"),),
         ),
@@ -230,7 +234,9 @@ def spellings(verb: Verb) -> dict[str, Option]:
 
 def usage(verb: Verb, program: str) -> str:
     """The help of a command."""
-    runner = f"[{'|'.join(RUNNER_NAMES)}] " if verb.takes_runner else ""
+    runner = f"[{'|'.join(RUNNER_NAMES)}] "
+    if program in OLD_NAMES or not verb.takes_runner:
+        runner = ""
     lines = [
         f"usage: {program} {runner}[OPTIONS] {verb.usage}".rstrip(),
         "",

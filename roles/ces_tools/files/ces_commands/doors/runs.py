@@ -8,7 +8,7 @@ import json
 from ces.errors import InvalidValue
 from ces.services.runs import list_runs, look_up
 from ces.shown import shown
-from ces.values.record import RunRecord
+from ces.values.record import STATES, RunRecord
 
 from ces_commands.doors.common import print_table, spell, system_for
 from ces_commands.parse import Parsed
@@ -24,7 +24,7 @@ def main(parsed: Parsed) -> int:
         print(json.dumps(record.as_dict(), indent=1) if parsed.on("json") else _details(record))
         return 0
     limit = whole_number(parsed.text("limit") or str(_LISTED), "--limit")
-    records = list_runs(system, limit or None, parsed.text("state"))
+    records = list_runs(system, limit or None, _state(parsed.text("state")))
     if parsed.on("json"):
         print(json.dumps([record.as_dict() for record in records], indent=1))
         return 0
@@ -39,6 +39,15 @@ def whole_number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise InvalidValue(what, text, "it is no whole number", "ces-runs lists your runs")
     return int(text)
+
+
+def _state(text: str | None) -> str | None:
+    """A state, in small or capital letters; a word that is none would list nothing."""
+    if text is not None and text.upper() not in STATES:
+        raise InvalidValue(
+            "--state", text, "no run has such a state", f"one of {', '.join(STATES)}"
+        )
+    return text and text.upper()
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
