@@ -178,6 +178,13 @@ def test_an_images_volumes_are_directories_in_it(raw, volumes):
     assert (image.volumes, image.stop_signal) == (volumes, "INT")
 
 
+@pytest.mark.parametrize(
+    ("raw", "cwd"), [(None, "/"), ("", "/"), ("app/x", "/app/x"), ("//a/./b/", "/a/b")]
+)
+def test_an_images_working_directory_is_a_path_from_its_root(raw, cwd):
+    assert ImageConfig.from_image({"config": {"WorkingDir": raw}}).cwd == cwd
+
+
 def test_what_an_older_or_newer_version_has_kept_of_an_image_is_read():
     kept = IMAGE.as_dict()
     del kept["volumes"], kept["stop_signal"]
@@ -334,6 +341,10 @@ def test_what_failed_is_the_container_or_crun(answer, complaint):
         ("write /x: no space left on device", "free some space"),
         ("executable file `x` not found in $PATH", "no such program"),
         ("mount `overlay` to `proc`: Invalid argument", "--read-only"),
+        ("(missing dynamic library?) `/x`: No such file or directory", "a script's first line"),
+        ("chdir to `/work`: Not a directory", "--workdir"),
+        ("the path `/x` exists but it is not executable", "chmod +x"),
+        ("config blob is not correct mediatype application/x: application/y", "no container image"),
         ("something new", ""),
     ],
 )

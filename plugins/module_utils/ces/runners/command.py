@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where programs are looked for in an image that does not say it, as podman has it."""
 
-
+NO_WORKDIR = "the image has no such directory to start in: check --workdir, or ask its maker"
+NO_INTERPRETER = (
+    "the image lacks a library of its program, or what a script's first line names (lines that end"
+    " as on Windows name nothing): ask its maker"
+)
+"""What to do where the kernel finds a program, and not what it needs to be executed."""
 IMAGE_ERRORS = (
     ("no image found in", "the image has no variant for this processor: ask its maker for one"),
     (
@@ -26,7 +31,23 @@ IMAGE_ERRORS = (
     ),
     (
         "exec format error",
-        "the image is for another processor: ask its maker for a variant for this",
+        "the image is for another processor, or its program is a script without a first line like"
+        " #!/bin/sh: ask its maker",
+    ),
+    ("missing dynamic library", NO_INTERPRETER),
+    ("chdir to `", NO_WORKDIR),
+    (
+        "not executable",
+        "the program's file has no right to be executed: ask its maker (chmod +x), or name the"
+        " program that reads it",
+    ),
+    *(
+        (
+            part,
+            "what has that name is no container image but other files (a chart or a model, say):"
+            " check the name",
+        )
+        for part in ("artifact with type", "config blob is not correct mediatype")
     ),
     (
         "unexpectedly received a manifest list",

@@ -43,7 +43,6 @@ ERRORS = (
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
     *IMAGE_ERRORS,
     (
         "mount `overlay`",

@@ -8,7 +8,7 @@ from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from . import own_files
-from .command import IMAGE_ERRORS, Command, Launch, bind, exec_refused
+from .command import IMAGE_ERRORS, NO_WORKDIR, Command, Launch, bind, exec_refused
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
@@ -88,12 +88,25 @@ ERRORS = (
         " runner oci or apptainer",
     ),
     ("cannot find ``", "the image does not say what to run: give arguments"),
-    ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    (
-        "a command that was not found",
-        "the image has no such program: check the arguments and --entrypoint",
+    *(
+        (part, "the image has no such program: check the arguments and --entrypoint")
+        for part in ("executable file", "cannot find `")
     ),
-    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
+    ('workdir "', NO_WORKDIR),
+    (
+        "no matching entries in",
+        "the image's own lists of users and groups lack it: put numbers into an option file"
+        " (--user=0), or ask its maker",
+    ),
+    *(
+        (
+            part,
+            "that number is beyond your range of subordinate ids: put --user=0 into an option file,"
+            " or use the runner oci",
+        )
+        for part in ("cannot setresuid", "cannot setresgid")
+    ),
+    ("invalid signal", "it is none here: put --stop-signal=SIGTERM into an option file"),
     *IMAGE_ERRORS,
     (
         "potentially insufficient uids or gids",
@@ -138,8 +151,8 @@ ERRORS = (
 _ERROR = "Error: "
 _RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
 """What podman says first, where it cannot start: that would not help."""
-_NO_PLACE = "crun: creating `/"
-"""What crun says of a directory for a mount; podman takes it for a program that is not there."""
+_NO_PLACE = tuple(f"crun: {doing} `/" for doing in ("creating", "mkdir", "chdir to"))
+"""What crun says of a directory; podman takes it for a program that is not there."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -304,7 +317,7 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
     said = [line.removeprefix(_ERROR) for line in stderr.splitlines() if line.startswith(_ERROR)]
     if rc not in (125, 126, 127) or not said:
         return None
-    return EXIT_OURS if _NO_PLACE in said[-1] else rc, said[-1]
+    return EXIT_OURS if said[-1].startswith(_NO_PLACE) else rc, said[-1]
 
 
 def messages(stderr: str) -> str:
