@@ -221,6 +221,9 @@ def test_a_place_that_an_overlay_cannot_name_is_refused():
         ((), ("--entrypoint=",), None),
         (("-c", "id"), ("--entrypoint=/bin/sh",), ["/bin/sh", "-c", "id"]),
         (("id",), ("--entrypoint=",), ["id"]),
+        (("x",), ('--entrypoint=["/bin/echo", ""]',), ["/bin/echo", "", "x"]),
+        (("x",), ("--entrypoint=[5]",), ["[5]", "x"]),
+        (("x",), ("--entrypoint=[/x",), ["[/x", "x"]),
     ],
 )
 def test_arguments_and_entry_point_are_as_podman_has_them(args, options, command):

@@ -40,7 +40,11 @@ OPTIONS = (
     Option("--tz"),
     Option("--umask"),
     Option("--cap-drop"),
-    Option("--userns", values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap")),
+    Option(
+        "--userns",
+        values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap"),
+        form="keep-id, keep-id:uid=NUMBER,gid=NUMBER, host, nomap",
+    ),
     Option("--init", flag=True),
     Option("--read-only", flag=True),
     Option("--http-proxy", flag=True),
