@@ -79,6 +79,14 @@ IMAGES = {
             {"name": "tmp/app/start", "text": "#!/bin/sh\ntouch /tmp/x && echo runs\n"},
         ],
     },
+    "inside": {
+        "config": {
+            "Entrypoint": ["/bin/sh", "-c"],
+            "Cmd": ["touch here /scratch/deep/v/x && echo runs"],
+            "WorkingDir": "/safe_outputs/work",
+            "Volumes": {"/scratch/deep/v": {}},
+        },
+    },
     # as those make them who forget something
     "no-hash-bang": {"config": RUN_IT, "files": [{"name": "begin", "text": "echo runs\n"}]},
     "windows": {
@@ -147,6 +155,7 @@ def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, run
         ("passwd", {"apptainer": "2001"}),
         ("links", "runs"),
         ("temporary", "runs"),
+        ("inside", "runs"),
     ],
 )
 def test_an_image_that_can_be_run_runs(researcher, runner, name, says):

@@ -213,6 +213,7 @@ def test_what_failed_is_the_container_or_apptainer(answer, complaint):
         ('"x": executable file not found in $PATH', "no such program"),
         ("stat /x: no such file or directory", "no such program"),
         (NO_LIBRARY, "lacks a library"),
+        ("no extractable OCI/Docker tar layers found in this image", "no container image"),
         (NO_INTERPRETER, "a script's first line"),
         ("could not open image /x.sif: no such file or directory", ""),
     ],

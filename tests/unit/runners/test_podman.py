@@ -118,6 +118,8 @@ def test_the_other_commands_are_exactly_these_words(command, words):
         ("unable to find group x: no matching entries in group file", "numbers"),
         ("OCI runtime error: crun: cannot setresuid to `70000`: Invalid argument", "--user=0"),
         ("invalid signal: NONE", "--stop-signal"),
+        ("registry.example.org/p/app:1: image not known", "run it again"),
+        ('does not match config\'s DiffID "sha256:1"', "push it again"),
         ("(missing dynamic library?) `/x`: No such file or directory", "library"),
         ("(missing dynamic library?) `/x`: No such file or directory", "a script's first line"),
         ("exec container process `/x`: Exec format error", "processor"),

@@ -47,7 +47,16 @@ IMAGE_ERRORS = (
             "what has that name is no container image but other files (a chart or a model, say):"
             " check the name",
         )
-        for part in ("artifact with type", "config blob is not correct mediatype")
+        for part in (
+            "artifact with type",
+            "config blob is not correct mediatype",
+            "no extractable oci/docker tar layers",
+        )
+    ),
+    (
+        "diffid",
+        "the image's layers are not those that its configuration names: ask its maker to push it"
+        " again",
     ),
     (
         "unexpectedly received a manifest list",

@@ -66,7 +66,8 @@ ERRORS = (
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
     (
         "is rejected by policy",
-        "containers' policy.json forbids this registry; the role podman writes it",
+        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
+        " in ~/.config/containers counts instead",
     ),
 )
 """(part of the message in lower case, what to do next), looked through in this order."""

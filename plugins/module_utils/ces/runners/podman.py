@@ -110,6 +110,7 @@ ERRORS = (
         )
         for part in ("cannot setresuid", "cannot setresgid")
     ),
+    ("image not known", "the image is no more in your storage: run it again, and it is pulled"),
     ("invalid signal", "it is none here: put --stop-signal=SIGTERM into an option file"),
     *IMAGE_ERRORS,
     (
@@ -146,7 +147,8 @@ ERRORS = (
     ),
     (
         "is rejected by policy",
-        "containers' policy.json forbids this registry; role podman writes it",
+        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
+        " in ~/.config/containers counts instead",
     ),
 )
 """(part of podman's message, what to do next), looked through in this order."""
