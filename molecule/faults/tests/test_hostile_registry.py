@@ -16,6 +16,7 @@ TLS = "/etc/docker/registry/tls"
 USER, PASSWORD = SITE["testbed_registry_user"], SITE["testbed_registry_password"]
 REGISTRY = SITE["testbed_registry"]
 IMAGE = f"{REGISTRY}/tre/odd:1.0"
+MANIFEST = "/v2/tre/odd/manifests/1.0"
 GONE = {"status": 404}
 
 
@@ -125,6 +126,16 @@ def test_who_asks_too_often_waits_and_asks_again(alice, registry):
         done = alice.command("ces-pull", "podman", IMAGE)
     assert len(server.asked) == 3
     assert f"{REGISTRY} is asked too often: asking again in 1 s" in done.err
+    assert "the registry has no such image or tag" in done.err
+
+
+def test_an_image_is_looked_for_where_and_as_the_registry_wants(alice, registry):
+    """As podman does: at another place; by a question for the whole, which all registries know."""
+    moved = {"status": 307, "headers": [["Location", "/elsewhere"]]}
+    with odd(registry, moved, {"status": 405}, GONE) as server:
+        done = alice.command("ces-pull", "podman", IMAGE)
+    asked = [(method, path) for method, path, _headers in server.asked]
+    assert asked == [("HEAD", MANIFEST), ("HEAD", "/elsewhere"), ("GET", MANIFEST)]
     assert "the registry has no such image or tag" in done.err
 
 

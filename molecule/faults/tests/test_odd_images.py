@@ -9,6 +9,7 @@ import pytest
 from conftest import wait_until
 
 RUNNERS = ("podman", "apptainer", "oci")
+CRUN = ("podman", "oci")
 REGISTRY = "registry.tre.test:5000"
 # for a processor that this host is not: the kernel looks no further
 FOREIGN = "\x7fELF\x01\x01\x01" + "\0" * 9 + "\x02\0\x28\0\x01\0\0\0" + "\0" * 40
@@ -17,6 +18,7 @@ echo "$# in $PWD"
 echo x >/data/deep/x && ls /data/deep
 touch /bin/new && ls /bin/new /bin/sh
 """
+RUN_IT = {"Entrypoint": ["/begin"], "Cmd": []}
 
 IMAGES = {
     # a program beside its working directory, an empty word, volumes with files and without a place
@@ -74,6 +76,35 @@ IMAGES = {
     "index-in-index": {"index": 2},
     "mixed": {"form": "application/vnd.docker.distribution.manifest.v2+json"},
     "hard-link": {"files": [{"name": "bin/same", "same": "bin/busybox"}]},
+    "temporary": {
+        "config": {"Entrypoint": ["./start"], "Cmd": [], "WorkingDir": "tmp/app"},
+        "files": [
+            {"name": "tmp/app/"},
+            {"name": "tmp/app/start", "text": "#!/bin/sh\ntouch /tmp/x && echo runs\n"},
+        ],
+    },
+    "inside": {
+        "config": {
+            "Entrypoint": ["/bin/sh", "-c"],
+            "Cmd": ["touch here /scratch/deep/v/x && echo runs"],
+            "WorkingDir": "/safe_outputs/work",
+            "Volumes": {"/scratch/deep/v": {}},
+        },
+    },
+    # as those make them who forget something
+    "no-hash-bang": {"config": RUN_IT, "files": [{"name": "begin", "text": "echo runs\n"}]},
+    "windows": {
+        "config": RUN_IT,
+        "files": [{"name": "begin", "text": "#!/bin/sh\r\necho runs\r\n"}],
+    },
+    "no-right": {
+        "config": RUN_IT,
+        "files": [{"name": "begin", "text": "#!/bin/sh\n", "mode": 0o644}],
+    },
+    "nowhere": {
+        "config": {**RUN_IT, "WorkingDir": "/work"},
+        "files": [{"name": "begin", "text": START}, {"name": "work", "link": "/none/work"}],
+    },
     "far-owner": {"files": [{"name": "far", "text": "x", "owner": 3_000_000}]},
 }
 
@@ -131,7 +162,14 @@ def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, run
 @pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("closed", "runs"), ("passwd", {"apptainer": "2001"}), ("links", "runs"), ("file", "runs")],
+    [
+        ("closed", "runs"),
+        ("passwd", {"apptainer": "2001"}),
+        ("links", "runs"),
+        ("file", "runs"),
+        ("temporary", "runs"),
+        ("inside", "runs"),
+    ],
 )
 def test_an_image_that_can_be_run_runs(researcher, runner, name, says):
     done = researcher.command("ces-run", runner, pulled(researcher, runner, name))
@@ -154,6 +192,23 @@ def test_a_program_for_another_processor_cannot_be_executed(researcher):
     done = researcher.command("ces-run", "podman", pulled(researcher, "podman", "foreign"))
     assert done.rc == 126
     assert "the image is for another processor" in done.err
+
+
+@pytest.mark.parametrize(
+    ("runner", "name", "status", "says"),
+    [
+        *((runner, "no-hash-bang", 126, "a script without a first line") for runner in CRUN),
+        *((runner, "windows", 127, "lines that end as on Windows") for runner in RUNNERS),
+        *((runner, "no-right", 126, "chmod +x") for runner in CRUN),
+        ("podman", "nowhere", 125, "no such directory to start in"),
+    ],
+)
+def test_a_program_that_cannot_be_started_says_what_it_lacks(
+    researcher, runner, name, status, says
+):
+    done = researcher.command("ces-run", runner, pulled(researcher, runner, name))
+    assert done.rc == status
+    assert says in done.err
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,29 @@ def test_directories_that_the_image_names_and_has_not_are_made():
     config = replace(
         CONFIG,
         cwd="/tmp/work",  # noqa: S108
-        volumes=("/data/deep", "/bin", "/safe_outputs/x", "/scratch", "/a,/etc"),
-        lacks=("/data/deep", "/safe_outputs/x", "/a,/etc"),
+        volumes=("/data/deep", "/bin", "/safe_outputs/x", "/scratch", "/a,/etc", "/proc/x"),
+        lacks=("/tmp/work", "/data/deep", "/safe_outputs/x", "/a,/etc", "/proc/x"),  # noqa: S108
     )
     argv = apptainer.run(replace(LAUNCH, config=config)).argv
-    made = [word for word in argv if word.startswith(("--scratch", "--cwd"))]
+    made = [word for word in argv if word.startswith(("--scratch", "--cwd", "--no-mount"))]
     assert made == ["--scratch=/tmp/work", "--scratch=/data/deep", "--cwd=/tmp/work"]
     unseen = apptainer.run(replace(LAUNCH, config=replace(CONFIG, cwd=""))).argv
     assert unseen == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, IMAGE, "app", "", "-a")
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        {"cwd": "/tmp/work"},  # noqa: S108
+        {"volumes": ("/var/tmp/data",)},  # noqa: S108
+        {"entrypoint": ("/tmp/start",)},  # noqa: S108
+    ],
+)
+def test_what_the_image_has_among_its_temporary_files_is_not_covered(there):
+    argv = apptainer.run(replace(LAUNCH, config=replace(CONFIG, **there))).argv
+    assert "--no-mount=tmp" in argv
+    assert not any(word.startswith("--scratch") for word in argv)
+    assert "--no-mount=tmp" not in apptainer.run(replace(LAUNCH, config=CONFIG)).argv
 
 
 def test_what_the_caller_says_counts_more_than_what_the_image_says():
@@ -145,6 +160,7 @@ def test_a_pull_has_its_credentials_by_file_or_environment():
 
 NOT_ON_PATH = '"x": executable file not found in $PATH'
 NO_LIBRARY = "exec /bin/x failed: a shared library is likely missing in the image"
+NO_INTERPRETER = "exec /bin/x failed: fork/exec /bin/x: no such file or directory"
 OTHER_PROCESSOR = "image targets 'arm64', cannot run on 'amd64'"
 
 
@@ -182,6 +198,7 @@ def test_root_converts_without_roots_rights_to_the_kernel():
         ((255, "", "FATAL:   permission denied"), (126, "permission denied")),
         ((255, "", "FATAL:   is a directory"), (126, "is a directory")),
         ((255, "", f"FATAL:   {NO_LIBRARY}"), (127, NO_LIBRARY)),
+        ((255, "", f"FATAL:   {NO_INTERPRETER}"), (127, NO_INTERPRETER)),
         ((255, "", f"FATAL:   {OTHER_PROCESSOR}"), (126, OTHER_PROCESSOR)),
         ((255, "", "FATAL:   open x: permission denied"), (125, "open x: permission denied")),
     ],
@@ -199,6 +216,9 @@ def test_what_failed_is_the_container_or_apptainer(answer, complaint):
         ('"x": executable file not found in $PATH', "no such program"),
         ("stat /x: no such file or directory", "no such program"),
         ("mount hook failure: could not mount /home/ada/s: not a directory", "a file where"),
+        (NO_LIBRARY, "lacks a library"),
+        ("no extractable OCI/Docker tar layers found in this image", "no container image"),
+        (NO_INTERPRETER, "a script's first line"),
         ("could not open image /x.sif: no such file or directory", ""),
     ],
 )

@@ -178,6 +178,13 @@ def test_an_images_volumes_are_directories_in_it(raw, volumes):
     assert (image.volumes, image.stop_signal) == (volumes, "INT")
 
 
+@pytest.mark.parametrize(
+    ("raw", "cwd"), [(None, "/"), ("", "/"), ("app/x", "/app/x"), ("//a/./b/", "/a/b")]
+)
+def test_an_images_working_directory_is_a_path_from_its_root(raw, cwd):
+    assert ImageConfig.from_image({"config": {"WorkingDir": raw}}).cwd == cwd
+
+
 def test_what_an_older_or_newer_version_has_kept_of_an_image_is_read():
     kept = IMAGE.as_dict()
     del kept["volumes"], kept["stop_signal"]
@@ -215,6 +222,9 @@ def test_a_place_that_an_overlay_cannot_name_is_refused():
         ((), ("--entrypoint=",), None),
         (("-c", "id"), ("--entrypoint=/bin/sh",), ["/bin/sh", "-c", "id"]),
         (("id",), ("--entrypoint=",), ["id"]),
+        (("x",), ('--entrypoint=["/bin/echo", ""]',), ["/bin/echo", "", "x"]),
+        (("x",), ("--entrypoint=[5]",), ["[5]", "x"]),
+        (("x",), ("--entrypoint=[/x",), ["[/x", "x"]),
     ],
 )
 def test_arguments_and_entry_point_are_as_podman_has_them(args, options, command):
@@ -340,6 +350,10 @@ def test_what_failed_is_the_container_or_crun(answer, complaint):
         ("write /x: no space left on device", "free some space"),
         ("executable file `x` not found in $PATH", "no such program"),
         ("mount `overlay` to `proc`: Invalid argument", "--read-only"),
+        ("(missing dynamic library?) `/x`: No such file or directory", "a script's first line"),
+        ("chdir to `/work`: Not a directory", "--workdir"),
+        ("the path `/x` exists but it is not executable", "chmod +x"),
+        ("config blob is not correct mediatype application/x: application/y", "no container image"),
         ("something new", ""),
     ],
 )

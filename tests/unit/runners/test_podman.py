@@ -122,8 +122,20 @@ def test_the_other_commands_are_exactly_these_words(command, words):
         ),
         ("OCI runtime error: crun: cannot open `/a/b`: Not a directory", "no such program"),
         ("crun: cannot find `x` in $PATH: a command that was not found", "--entrypoint"),
+        ("crun: chdir to `/work`: No such file: a command that was not found", "--workdir"),
+        ('workdir "/none" does not exist on container 1', "--workdir"),
+        ("crun: mkdir `/proc/v`: No such file: a command that was not found", ""),
+        ("unable to find group x: no matching entries in group file", "numbers"),
+        ("OCI runtime error: crun: cannot setresuid to `70000`: Invalid argument", "--user=0"),
+        ("invalid signal: NONE", "--stop-signal"),
+        ("registry.example.org/p/app:1: image not known", "run it again"),
+        ('does not match config\'s DiffID "sha256:1"', "push it again"),
         ("(missing dynamic library?) `/x`: No such file or directory", "library"),
+        ("(missing dynamic library?) `/x`: No such file or directory", "a script's first line"),
         ("exec container process `/x`: Exec format error", "processor"),
+        ("exec container process `/x`: Exec format error", "#!/bin/sh"),
+        ("crun: the path `/x` exists but it is not executable: OCI permission denied", "chmod +x"),
+        ('unsupported image-specific operation on artifact with type "x"', "no container image"),
         ('no image found in image index for architecture "amd64"', "no variant"),
         ("Unexpectedly received a manifest list instead of", "index in an index"),
         ('unsupported docker v2s2 media type: "x"', "OCI form"),
@@ -151,6 +163,7 @@ def test_an_unknown_runner_is_refused_with_those_there_are():
 NO_MOUNT = "OCI runtime error: crun: mount `/d` to `scratch`: Not a directory"
 OLD_NO_PLACE = "crun: openat2 `scratch`: No such file or directory"
 NO_PLACE = "crun: creating `/scratch`: openat2 `scratch`: No such file or directory"
+NO_START = "crun: chdir to `/work`: No such file or directory"
 FOREIGN = "exec container process `/bin/app`: Exec format error"
 NO_LIBRARY = (
     "exec container process (missing dynamic library?) `/bin/app`: No such file or directory"
@@ -168,6 +181,7 @@ NO_LIBRARY = (
         ((127, "", f"Error: {NO_PLACE}: not found"), (125, f"{NO_PLACE}: not found")),
         ((127, "", f"Error: {OLD_NO_PLACE}: not found"), (125, f"{OLD_NO_PLACE}: not found")),
         ((126, "", f"Error: {NO_MOUNT}"), (125, NO_MOUNT)),
+        ((127, "", f"Error: {NO_START}: not found"), (125, f"{NO_START}: not found")),
         ((1, "", f'own\n{{"msg":"{FOREIGN}"}}\n'), (126, FOREIGN)),
         ((1, "", f'own\n{{"msg":"{NO_LIBRARY}"}}\n'), (127, NO_LIBRARY)),
         ((1, "", f'{{"msg":"{FOREIGN}"}}\nown\n'), None),

@@ -36,6 +36,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
     Credentials,
+    Directories,
     PullSpec,
     RunSpec,
 )
@@ -154,6 +155,29 @@ def test_a_run_starts_where_the_image_says_if_that_can_be_seen(site):
     (argv,) = site.process.told(RUN)
     places = [word for word in argv if word.startswith(("--cwd", "--scratch"))]
     assert places == ["--scratch=/work", "--scratch=/a/data", "--cwd=/work"]
+
+
+def test_directories_below_new_outputs_and_scratch_are_made_there(site):
+    site.files = TREE
+    volumes = {"/scratch/v": {}, "/safe_outputs/../x": {}}
+    site.config |= {"WorkingDir": "/safe_outputs/a/b", "Volumes": volumes}
+    pull(site)
+    found = []
+
+    def look(command, _streams):
+        words = [word for word in command.argv if word.startswith("--mount=")]
+        places = {w.rpartition("dst=")[2]: w.partition("src=")[2].partition(",")[0] for w in words}
+        outputs, scratch = (Path(places[name]) for name in ("/safe_outputs", "/scratch"))
+        found.append(((outputs / "a/b").is_dir(), (scratch / "v").is_dir()))
+        return Finished(command.argv, 0)
+
+    site.process.then(RUN, look)
+    run_container(SPEC, site.system)
+    kept = Path(site.system.account.home, "kept")
+    (kept / "a").mkdir(parents=True)
+    site.process.then(RUN, look)
+    run_container(replace(SPEC, directories=Directories(outputs=str(kept))), site.system)
+    assert found == [(True, True), (False, True)]
 
 
 def test_the_signal_that_the_image_names_ends_it(site):

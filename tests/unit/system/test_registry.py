@@ -62,6 +62,45 @@ def test_a_registry_that_sends_no_digest_has_it_computed(trusted):
     assert registry(trusted).digest() == f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
+def test_a_registry_that_knows_no_head_is_asked_for_the_whole(trusted):
+    serve(trusted, 405)
+    serve(trusted, method="GET", body=b"{}", Docker_Content_Digest=DIGEST)
+    assert registry(trusted).digest() == DIGEST
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_image_that_is_at_another_place_is_found_there(trusted, status):
+    serve(trusted, status, Location="/elsewhere?a=b")
+    trusted.answers["HEAD", "/elsewhere"] = (200, {"Docker-Content-Digest": DIGEST}, b"")
+    assert registry(trusted, login=LOGIN).digest() == DIGEST
+    assert [(path, headers["authorization"]) for _method, path, headers in trusted.asked] == [
+        ("/v2/p/app/manifests/1", BASIC),
+        ("/elsewhere?a=b", BASIC),
+    ]
+
+
+def test_another_host_gets_no_login(trusted):
+    serve(trusted, 307, Location=f"https://127.0.0.1:{trusted.port}/elsewhere")
+    trusted.answers["HEAD", "/elsewhere"] = (200, {"Docker-Content-Digest": DIGEST}, b"")
+    assert registry(trusted, login=LOGIN).digest() == DIGEST
+    assert "authorization" not in trusted.asked[1][2]
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("http://localhost/x", "is no address of https"),
+        ("https://[", "is no address of https"),
+        ("", "from place to place"),
+        ("/v2/p/app/manifests/1", "from place to place"),
+    ],
+)
+def test_a_place_that_leads_nowhere_is_told(trusted, location, said):
+    serve(trusted, 307, Location=location)
+    with pytest.raises(CesError, match=said):
+        registry(trusted).digest()
+
+
 def test_a_login_is_sent_as_it_is_and_only_in_the_header(trusted):
     def answer(headers):
         good = headers.get("authorization") == BASIC

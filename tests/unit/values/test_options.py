@@ -10,6 +10,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     RefusedByPolicy,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer, podman
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import (
     Given,
@@ -23,7 +24,7 @@ TABLE = (
     Option("--mount", meaning="mount"),
     Option("--env", "-e", meaning="env"),
     Option("--user", "-u"),
-    Option("--mode", values=("a", "b")),
+    Option("--mode", values=("a", "b"), form="a, b"),
     Option("--init", flag=True),
     Option("--rm", flag=True, meaning="own"),
 )
@@ -201,6 +202,41 @@ def test_what_is_refused_is_said_with_what_to_write_instead(word, instead):
     with pytest.raises(RefusedByPolicy) as caught:
         _podman(word)
     assert instead in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("runner", "word", "instead"),
+    [
+        ("apptainer", "-v/a:/b", "write --bind instead; allowed:"),
+        ("apptainer", "--workdir=/x", "write --cwd instead; allowed:"),
+        ("apptainer", "--name=x", "write --name on the run; allowed:"),
+        ("apptainer", "-m512m", "write --memory on the run; allowed:"),
+        ("apptainer", "--rm", "leave it out: every container is removed at its end"),
+        ("podman", "--bind=/a:/b", "write --volume instead; allowed:"),
+        ("podman", "--scratch=/x", "write --tmpfs instead; allowed:"),
+        ("podman", "--nv", "write --gpu on the run"),
+        ("podman", "--none", "the administrator can change that in policy.json"),
+        ("oci", "--cwd=/x", "write --workdir instead; allowed:"),
+    ],
+)
+def test_an_option_of_another_engine_is_refused_with_the_one_of_this(runner, word, instead):
+    with pytest.raises(RefusedByPolicy) as caught:
+        read_options([word], allowed_options(RUNNERS[runner].options, (), ()), runner)
+    assert instead in caught.value.hint
+    assert ("policy.json" in caught.value.hint) is (runner != "oci")
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_the_values_that_an_option_may_have_are_told_in_words(runner):
+    for option in RUNNERS[runner].options:
+        assert bool(option.form) == bool(option.values)
+        assert "\\" not in option.form
+
+
+def test_memory_without_a_unit_is_bytes_and_too_little_is_said_as_it_was_written():
+    with pytest.raises(InvalidValue, match="without a unit it is bytes") as caught:
+        _podman("--memory=4")
+    assert "'4'" in str(caught.value)
 
 
 def test_what_a_site_opens_is_passed_on_and_no_word_of_the_run():

@@ -13,7 +13,16 @@ from ..values.mounts import Mount
 from ..values.options import Option
 from ..values.words import is_shell_name
 from . import own_files
-from .command import CGROUPS, FILE_IN_PLACE, IMAGE_ERRORS, Command, Launch, bind, words_of
+from .command import (
+    CGROUPS,
+    FILE_IN_PLACE,
+    IMAGE_ERRORS,
+    NO_INTERPRETER,
+    Command,
+    Launch,
+    bind,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
@@ -74,6 +83,8 @@ ERRORS = (
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
     ("connection refused", "the registry does not answer: try later, or tell the administrator"),
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
+    ("a shared library is likely missing", NO_INTERPRETER),
+    ("fork/exec ", NO_INTERPRETER),
     ("executable file not found", "the image has no such program: check the arguments"),
     ("stat /", "the image has no such program: check the arguments"),
     ("image targets ", "the image is for another processor architecture"),
@@ -95,6 +106,7 @@ _PROXIES = tuple(
     for spelled in (f"{kind}_proxy", f"{kind}_proxy".upper())
 )
 _COVERED = ("/tmp/", "/var/tmp/")  # noqa: S108  in the container
+_KERNELS_OWN = ("/proc/", "/sys/", "/dev/")
 _FAILED = 255
 _FATAL = "FATAL:   "
 _NO_NAMESPACE = "Failed to create user namespace"
@@ -102,6 +114,7 @@ _STATUS = (
     ("stat /", "", 127),
     ('"', ": executable file not found in $PATH", 127),
     ("exec ", ": a shared library is likely missing in the image", 127),
+    ("exec ", ": no such file or directory", 127),
     ("exec ", ": exec format error", 126),
     ("image targets ", "", 126),
     ("permission denied", "", 126),
@@ -237,14 +250,20 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
 def _places(launch: Launch, config: ImageConfig) -> list[str]:
     """Where the program starts; and the directories that podman would make for it.
 
-    Apptainer covers some of the image's directories with empty ones: what lies there is not there.
+    Apptainer covers the image's directories for temporary files with empty ones: not where the
+    image starts there, or has its program or data there.
     """
-    mounted = tuple(f"{mount.target}/" for mount in launch.mounts)
+    taken = (*(f"{mount.target}/" for mount in launch.mounts), *_KERNELS_OWN)
     named = dict.fromkeys((config.cwd, *config.volumes))
-    made = [path for path in named if path in config.lacks or path.startswith(_COVERED)]
     # a comma would be between two directories
-    made = [path for path in made if not f"{path}/".startswith(mounted) and "," not in path]
+    made = [
+        path
+        for path in named
+        if path in config.lacks and not f"{path}/".startswith(taken) and "," not in path
+    ]
+    used = (path for path in (*named, *_program(launch, config)[:1]) if path not in config.lacks)
     return [
+        *(["--no-mount=tmp"] if any(path.startswith(_COVERED) for path in used) else []),
         *(f"--scratch={path}" for path in made),
         *([f"--cwd={config.cwd}"] if config.cwd else []),
     ]

@@ -6,10 +6,13 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md
 
 from __future__ import annotations
 
+from ..blocks import suppress
 from ..errors import InvalidValue
+from ..json_text import loads
 from ..typed import Any, Iterator, Mapping
 from ..values.bundle import Ground, ImageConfig, Owner
 from ..values.containers_conf import PATH
+from ..values.image_config import are_texts
 from ..values.mounts import Mount
 from ..values.resources import Resources
 from .command import CGROUPS, Launch, words_of
@@ -90,10 +93,19 @@ def _command(launch: Launch, image: ImageConfig, wanted: Chosen) -> list[str]:
     if wanted.entrypoint is None:
         words = words_of(launch.image, image.entrypoint, launch.args or image.cmd)
     else:  # an empty one is none
-        words = words_of(launch.image, [*filter(None, [wanted.entrypoint])], launch.args)
+        words = words_of(launch.image, _entry_point(wanted.entrypoint), launch.args)
     for word in words:
         _check_text("an argument", word)
     return list(words)
+
+
+def _entry_point(text: str) -> list[str]:
+    """Its words, which podman takes as a list in JSON, too."""
+    with suppress(ValueError, RecursionError):
+        words = loads(text) if text.startswith("[") else None
+        if isinstance(words, list) and are_texts(words):
+            return words
+    return [*filter(None, [text])]
 
 
 def _environment(launch: Launch, image: ImageConfig, hostname: str) -> list[str]:

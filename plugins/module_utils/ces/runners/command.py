@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
+NO_WORKDIR = "the image has no such directory to start in: check --workdir, or ask its maker"
+NO_INTERPRETER = (
+    "the image lacks a library of its program, or what a script's first line names (lines that end"
+    " as on Windows name nothing): ask its maker"
+)
+"""What to do where the kernel finds a program, and not what it needs to be executed."""
 IMAGE_ERRORS = (
     ("no image found in", "the image has no variant for this processor: ask its maker for one"),
     (
@@ -22,7 +28,32 @@ IMAGE_ERRORS = (
     ),
     (
         "exec format error",
-        "the image is for another processor: ask its maker for a variant for this",
+        "the image is for another processor, or its program is a script without a first line like"
+        " #!/bin/sh: ask its maker",
+    ),
+    ("missing dynamic library", NO_INTERPRETER),
+    ("chdir to `", NO_WORKDIR),
+    (
+        "not executable",
+        "the program's file has no right to be executed: ask its maker (chmod +x), or name the"
+        " program that reads it",
+    ),
+    *(
+        (
+            part,
+            "what has that name is no container image but other files (a chart or a model, say):"
+            " check the name",
+        )
+        for part in (
+            "artifact with type",
+            "config blob is not correct mediatype",
+            "no extractable oci/docker tar layers",
+        )
+    ),
+    (
+        "diffid",
+        "the image's layers are not those that its configuration names: ask its maker to push it"
+        " again",
     ),
     (
         "unexpectedly received a manifest list",

@@ -24,10 +24,10 @@ OPTIONS = (
     Option("--mount", meaning="mount"),
     Option("--env", "-e", meaning="env"),
     Option("--workdir", "-w"),
-    Option("--user", "-u", values=(_ID,)),
+    Option("--user", "-u", values=(_ID,), form="numbers, 1000 or 1000:1000"),
     Option("--entrypoint"),
     Option("--hostname", "-h"),
-    Option("--shm-size", values=(r"\d{1,15}[bkmgBKMG]?",)),
+    Option("--shm-size", values=(r"\d{1,15}[bkmgBKMG]?",), form="an amount, 512m or 2g"),
     Option("--read-only", flag=True),
     Option("--rm", flag=True, meaning="own"),
     *podman.OWN_WORDS,
@@ -43,7 +43,6 @@ ERRORS = (
     ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
     ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
     *IMAGE_ERRORS,
     (
         "mount `overlay`",
@@ -67,7 +66,8 @@ ERRORS = (
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
     (
         "is rejected by policy",
-        "containers' policy.json forbids this registry; the role podman writes it",
+        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
+        " in ~/.config/containers counts instead",
     ),
 )
 """(part of the message in lower case, what to do next), looked through in this order."""

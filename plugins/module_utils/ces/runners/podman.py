@@ -8,7 +8,15 @@ from ..typed import Mapping
 from ..values.mounts import Mount
 from ..values.options import Option
 from . import own_files
-from .command import FILE_IN_PLACE, IMAGE_ERRORS, Command, Launch, bind, exec_refused
+from .command import (
+    FILE_IN_PLACE,
+    IMAGE_ERRORS,
+    NO_WORKDIR,
+    Command,
+    Launch,
+    bind,
+    exec_refused,
+)
 
 RUN_LABEL = "ces.run"
 STOP_GRACE = 10
@@ -40,7 +48,11 @@ OPTIONS = (
     Option("--tz"),
     Option("--umask"),
     Option("--cap-drop"),
-    Option("--userns", values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap")),
+    Option(
+        "--userns",
+        values=(r"keep-id(:[ug]id=\d+(,[ug]id=\d+)?)?", "host", "nomap"),
+        form="keep-id, keep-id:uid=NUMBER,gid=NUMBER, host, nomap",
+    ),
     Option("--init", flag=True),
     Option("--read-only", flag=True),
     Option("--http-proxy", flag=True),
@@ -53,8 +65,11 @@ contract: --privileged, --cap-add, --security-opt, --pid, --ipc, --uts, --cgroup
 
 _NO_PLACE = ("crun: creating `/", "crun: openat2 `")
 """What crun says of a place for a mount that is a link to nowhere, new and old (1.8)."""
-_NO_MOUNT = (*_NO_PLACE, "crun: mount `", "crun: mkdir `", "crun: error creating directory `")
-"""What crun says of any mount that fails; podman may take it for a program that is not there."""
+_NO_MOUNT = (
+    *_NO_PLACE,
+    *(f"crun: {doing} `" for doing in ("mount", "mkdir", "chdir to", "error creating directory")),
+)
+"""What crun says of directories and mounts; podman may take it for a program that is not there."""
 ERRORS = (
     *own_files.ERRORS,
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
@@ -97,12 +112,26 @@ ERRORS = (
     ),
     *((part, FILE_IN_PLACE) for part in ("`: not a directory", "exists and it is not a directory")),
     ("cannot find ``", "the image does not say what to run: give arguments"),
-    ("executable file", "the image has no such program: check the arguments and --entrypoint"),
-    (
-        "a command that was not found",
-        "the image has no such program: check the arguments and --entrypoint",
+    *(
+        (part, "the image has no such program: check the arguments and --entrypoint")
+        for part in ("executable file", "cannot find `")
     ),
-    ("missing dynamic library", "the image lacks a library of its program: ask its maker"),
+    ('workdir "', NO_WORKDIR),
+    (
+        "no matching entries in",
+        "the image's own lists of users and groups lack it: put numbers into an option file"
+        " (--user=0), or ask its maker",
+    ),
+    *(
+        (
+            part,
+            "that number is beyond your range of subordinate ids: put --user=0 into an option file,"
+            " or use the runner oci",
+        )
+        for part in ("cannot setresuid", "cannot setresgid")
+    ),
+    ("image not known", "the image is no more in your storage: run it again, and it is pulled"),
+    ("invalid signal", "it is none here: put --stop-signal=SIGTERM into an option file"),
     (
         "potentially insufficient uids or gids",
         "files of the image have owners beyond your range of subordinate ids: use the runner oci or"
@@ -137,7 +166,8 @@ ERRORS = (
     ),
     (
         "is rejected by policy",
-        "containers' policy.json forbids this registry; role podman writes it",
+        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
+        " in ~/.config/containers counts instead",
     ),
 )
 """(part of podman's message, what to do next), looked through in this order."""

@@ -37,7 +37,7 @@ from ..values.record import utc_second
 from ..values.spec import Credentials
 from .bundles import bundle_for_run
 from .by_digest import ByDigest, looked_at
-from .store import LocalImage
+from .store import LocalImage, make_named
 from .transfer import Transfer, transfer
 
 
@@ -121,6 +121,7 @@ class BundleStore:
             raise NotFound(f"run {launch.image}", said="it is not among the unpacked images")
         account = self._system.account
         config = config_in(image.file)
+        make_named(launch, config)
         with (
             _kept_from_removal(image.file, launch.image),
             transfer(private_directory(self._kept.own), account) as room,

@@ -29,7 +29,7 @@ from ..values.record import utc_second
 from ..values.spec import Credentials
 from .by_digest import ByDigest, base_of, looked_at
 from .conversion import conversion
-from .store import LocalImage
+from .store import LocalImage, make_named
 from .transfer import transfer
 
 _AUTHFILE_SINCE = (1, 4)
@@ -129,6 +129,8 @@ class SifStore:
 
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
         """A run needs no more than the file, which the kernel keeps while it is open."""
+        if launch.config is not None:
+            make_named(launch, launch.config)
         return nullcontext()
 
     def listing(self) -> list[LocalImage]:

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import os
+
 from ..dataclass import asdict, dataclass, replace
 from ..runners.command import Launch
+from ..system.files import explained
 from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Protocol, Sequence
 from ..values.image import ImageFile, ImageRef
+from ..values.mounts import SAFE_OUTPUTS, SCRATCH
 from ..values.spec import Credentials
 
 if TYPE_CHECKING:
@@ -104,3 +108,20 @@ class Store(Protocol):
 
     def remove(self, image: ImageRef) -> None:
         """Remove the image; NotFound if it is not here."""
+
+
+def make_named(launch: Launch, config: ImageConfig) -> None:
+    """Make the directories that an image names below new outputs and scratch, as podman does.
+
+    Where there is something already, a link of an earlier container could lead out of it.
+    """
+    for mount in launch.mounts:
+        if mount.target not in (SAFE_OUTPUTS, SCRATCH):
+            continue
+        named = [p for p in (config.cwd, *config.volumes) if p.startswith(f"{mount.target}/")]
+        with explained(f"make the directories of {mount.target} that the image names"):
+            if named and not os.listdir(mount.source):
+                for path in named:
+                    below = path[len(mount.target) :]
+                    if ".." not in below.split("/"):
+                        os.makedirs(f"{mount.source}{below}", exist_ok=True)

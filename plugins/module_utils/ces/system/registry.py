@@ -16,6 +16,7 @@ from ..values.registry_answer import (
     Challenge,
     TokenService,
     challenges_in,
+    place_elsewhere,
     seconds_to_wait,
     token_in,
     token_service,
@@ -37,6 +38,12 @@ _PAUSES_MAX = 5
 """How often we wait in all for a registry that is asked too often."""
 _SIZE_MAX = 2**63 - 1
 """Bytes that a manifest may say of a layer (OCI image specification: int64)."""
+_ELSEWHERE = (301, 302, 303, 307, 308)
+"""Statuses of an answer that is at another place."""
+_PLACES_MAX = 10
+"""Places that podman follows."""
+_NO_HEAD = (405, 501)
+"""Statuses by which a registry says that it answers no such question."""
 
 
 def _silent(_message: str) -> None:
@@ -128,6 +135,8 @@ class Registry:
         if answer.status == 401:
             self._sign_in(challenges_in(answer.challenges))
             answer = self._ask(self._host, method, path, self._authorization)
+        if answer.status in _NO_HEAD and method == "HEAD":
+            return self._manifest("GET", reference)
         if answer.status == 404:
             raise NotFound(
                 f"find image {self._image}",
@@ -144,6 +153,27 @@ class Registry:
         path: str,
         authorization: str | None,
         form: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """An answer, from where the registry says that it is; another host gets no secret."""
+        for _place in range(_PLACES_MAX):
+            answer = self._ask_there(host, method, path, authorization, form)
+            location = answer.headers.get("location")
+            if answer.status not in _ELSEWHERE or location is None or form is not None:
+                return answer
+            place = place_elsewhere(host, path, location)
+            if place is None:
+                raise self._error(f"it leads to {shown(location)!r}, which is no address of https")
+            authorization = authorization if place.host == host else None
+            host, path = place.host, f"{place.path}?{place.query}".rstrip("?")
+        raise self._error(f"it leads from place to place, more than {_PLACES_MAX} times")
+
+    def _ask_there(
+        self,
+        host: str,
+        method: str,
+        path: str,
+        authorization: str | None,
+        form: Mapping[str, str] | None,
     ) -> Answer:
         """An answer, after waiting where the registry asks for that."""
         headers = {"Accept": ", ".join(_MANIFESTS), "User-Agent": "tre.ces"}

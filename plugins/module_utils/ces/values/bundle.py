@@ -81,7 +81,7 @@ class ImageConfig:
             entrypoint=_words(config.get("Entrypoint")),
             cmd=_words(config.get("Cmd")),
             env=_words(config.get("Env")),
-            cwd=str(config.get("WorkingDir") or "/"),
+            cwd=(*_places([config.get("WorkingDir") or "/"]), "/")[0],
             uid=ids[0],
             gid=ids[1],
             home=ids[2],

@@ -12,8 +12,11 @@ from ..errors import InvalidValue, RefusedByPolicy
 from ..patterns import matches
 from ..typed import Any, Iterable, Mapping, Sequence
 from .mounts import Mount, parse_binds, parse_mount, parse_tmpfs, parse_volume
-from .own_words import INSTEAD, OWN_WORDS
+from .own_words import ALIKE, INSTEAD, OWN_WORDS
 from .words import check_env
+
+_CLOSED = ("oci",)
+"""Runners without an engine that could read more options than we know."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Option:
         argument), ``own`` (accepted and dropped, because we say it anyway), ``mount or tmpfs``, or
         one of OWN_WORDS.
     :param values: regular expressions of the only values allowed; empty for any.
+    :param form: what people are told of them.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Option:
     flag: bool = False
     meaning: str = "plain"
     values: tuple[str, ...] = ()
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: st
             raise InvalidValue("an option", word, "its value holds a NUL")
         if option.values and not any(matches(form, value or "") for form in option.values):
             raise RefusedByPolicy(
-                f"pass {name}={value} to {runner}", said=f"allowed here: {', '.join(option.values)}"
+                f"pass {name}={value} to {runner}", said=f"allowed here: {option.form}"
             )
         given = given.with_option(option, value or "")
     return given
@@ -137,12 +142,14 @@ def _refusal(word: str, name: str, allowed: Mapping[str, Option], runner: str) -
             "it does not start with a dash",
             "arguments go in --arg-file",
         )
-    instead = f"{INSTEAD[name]}; " if name in INSTEAD else ""
+    alike = (other for group in ALIKE if name in group for other in group if other in allowed)
+    instead = INSTEAD.get(name) or next((f"write {other} instead" for other in alike), "")
     offered = ", ".join(sorted(key for key in allowed if key.startswith("--")))
+    opened = () if runner in _CLOSED else ("the administrator can change that in policy.json",)
     return RefusedByPolicy(
         f"pass {name} to {runner}",
         said="the option is not allowed on this back-end",
-        hint=f"{instead}allowed: {offered}; the administrator can change that in policy.json",
+        hint="; ".join(filter(None, (instead, f"allowed: {offered}", *opened))),
     )
 
 

@@ -6,9 +6,10 @@ So the policy decides about them as about the words themselves, and the record t
 
 from __future__ import annotations
 
-from ..errors import RefusedByPolicy
+from ..errors import InvalidValue, RefusedByPolicy
 from ..patterns import matches
 from ..typed import Any, Callable, Mapping
+from .quantities import SMALLEST_MEMORY
 
 _GPU_CURE = "write --gpu on the run for all GPUs that it may have, or --gpus NUMBER for so many"
 
@@ -16,7 +17,16 @@ _GPU_CURE = "write --gpu on the run for all GPUs that it may have, or --gpus NUM
 def _memory(value: str) -> str:
     """An engine's amount: bytes, where no unit is written."""
     number = value.removesuffix("b").removesuffix("B")
-    return f"{int(number) // 1024}KiB" if matches("[0-9]{1,18}", number) else value
+    if not matches("[0-9]{1,18}", number):
+        return value
+    if int(number) < SMALLEST_MEMORY:
+        raise InvalidValue(
+            "memory",
+            value,
+            "that is less than 4 MiB: without a unit it is bytes",
+            "write 4g or 512m",
+        )
+    return f"{int(number) // 1024}KiB"
 
 
 def _gpus(value: str) -> Mapping[str, Any]:
@@ -72,7 +82,15 @@ INSTEAD = {
         ("--label", "-l", "--cidfile", "--log-driver", "--pidfile", "--runtime", "--replace"),
         "leave it out: each run has its own",
     ),
-    **dict.fromkeys(("--device", "--gpus", "--nvccli"), _GPU_CURE),
+    **dict.fromkeys(("--device", "--gpus", "--nvccli", "--nv", "--rocm"), _GPU_CURE),
+    **dict.fromkeys(("--name", "-n"), "write --name on the run"),
+    **dict.fromkeys(("--memory", "-m"), "write --memory on the run"),
+    "--cpus": "write --cores on the run",
+    "--timeout": "write --timeout on the run",
+    "--rm": "leave it out: every container is removed at its end",
+    **dict.fromkeys(
+        ("--platform", "--arch", "--os"), "leave it out: images are those for this processor"
+    ),
     "--net": "write --network=none instead",
     "--env-file": "write --env-file on the run",
     "--pull": "write --pull on the run",
@@ -80,3 +98,10 @@ INSTEAD = {
     "--home": "write --home on the run",
 }
 """By an option that is refused: what to do."""
+
+ALIKE = (
+    ("--volume", "-v", "--bind", "-B"),
+    ("--workdir", "-w", "--cwd", "--pwd"),
+    ("--tmpfs", "--scratch", "-S"),
+)
+"""What engines call the same thing: where one name is refused, another may be allowed."""

@@ -18,7 +18,7 @@ _WHOLE = r"([0-9]{1,9})"
 _DURATION = rf"(?:{_WHOLE}d)?(?:{_WHOLE}h)?(?:{_WHOLE}m)?(?:{_WHOLE}s?)?"
 # two numbers alone are minutes and seconds to Slurm, hours and minutes to others
 _CLOCK = rf"(?:{_WHOLE}-|(?=[0-9]+:[0-9]+:)){_WHOLE}:([0-9]{{2}})(?::([0-9]{{2}}))?"
-_SMALLEST_MEMORY = 4 * 1024**2
+SMALLEST_MEMORY = 4 * 1024**2
 """crun and runc need a few MiB to start anything at all."""
 _LARGEST_MEMORY = 1024**6
 _CPUS = (0.01, 100_000)
@@ -40,7 +40,7 @@ def memory_bytes(value: Amount, what: str = "memory") -> int | None:
             what, value, "it is no amount of memory", "write 4 (GiB), 4GiB or 512MiB"
         )
     amount = int(float(number) * unit)
-    if amount < _SMALLEST_MEMORY:
+    if amount < SMALLEST_MEMORY:
         raise InvalidValue(what, value, "that is less than 4 MiB")
     if amount > _LARGEST_MEMORY:
         raise InvalidValue(what, value, "no machine has that much")

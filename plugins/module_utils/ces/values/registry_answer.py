@@ -81,6 +81,16 @@ def token_service(realm: str) -> TokenService | None:
     return TokenService(parts.netloc, name, parts.path or "/", parts.query)
 
 
+def place_elsewhere(host: str, path: str, location: str) -> TokenService | None:
+    """Where the header ``Location`` of this question's answer leads; None if to no such address."""
+    from urllib.parse import urljoin
+
+    try:
+        return token_service(urljoin(f"https://{host}{path}", location))
+    except ValueError:
+        return None
+
+
 def token_in(answer: Mapping[str, object]) -> str | None:
     """The token of a service's answer; None if there is none that a header can carry."""
     for key in ("token", "access_token"):
