@@ -217,7 +217,7 @@ def test_what_failed_is_the_container_or_apptainer(answer, complaint):
         ("stat /x: no such file or directory", "no such program"),
         ("mount hook failure: could not mount /home/ada/s: not a directory", "a file where"),
         (NO_LIBRARY, "lacks a library"),
-        ("no extractable OCI/Docker tar layers found in this image", "no container image"),
+        ("no extractable OCI/Docker tar layers found in this image", "no files of an image"),
         (NO_INTERPRETER, "a script's first line"),
         ("could not open image /x.sif: no such file or directory", ""),
     ],

@@ -44,11 +44,12 @@ IMAGE_ERRORS = (
             "what has that name is no container image but other files (a chart or a model, say):"
             " check the name",
         )
-        for part in (
-            "artifact with type",
-            "config blob is not correct mediatype",
-            "no extractable oci/docker tar layers",
-        )
+        for part in ("artifact with type", "config blob is not correct mediatype")
+    ),
+    (
+        "no extractable oci/docker tar layers",
+        "it has no files of an image: it is a chart or a model, say, or an image without layers:"
+        " check the name",
     ),
     (
         "diffid",
