@@ -56,11 +56,21 @@ def missing(cluster: str, accounts: list[dict[str, Any]]) -> list[list[str]]:
     return words
 
 
+def add(words: list[str], cluster: str, accounts: list[dict[str, Any]]) -> None:
+    """Add what is missing. Slurm's controller, say, adds its cluster itself, at any moment."""
+    try:
+        sacctmgr("--immediate", "add", *words)
+    except Failed:
+        if words in missing(cluster, accounts):
+            raise
+
+
 def main(mode: str, cluster: str) -> None:
-    lacking = missing(cluster, json.load(sys.stdin))
+    accounts = json.load(sys.stdin)
+    lacking = missing(cluster, accounts)
     if mode == "add":
         for words in lacking:
-            sacctmgr("--immediate", "add", *words)
+            add(words, cluster, accounts)
     print(json.dumps(lacking))
 
 
