@@ -64,7 +64,8 @@ def wait_for_server(session: Session) -> Server:
     """Wait until the card has its button, which is there when connection.yml is."""
     path = shlex.quote(f"{session.directory}/connection.yml")
     done = session.user.run(
-        f"for i in $(seq 900); do cat {path} 2>/dev/null && exit; sleep 0.1; done; exit 1"
+        # the job makes the file, and then writes it
+        f"for i in $(seq 900); do test -s {path} && cat {path} && exit; sleep 0.1; done; exit 1"
     )
     assert done.rc == 0, session.log()
     said = yaml.safe_load(done.out)
