@@ -1,6 +1,6 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Give a program an end, however long what it reads is, or whoever steers it."""
+"""Let a program end in time, also if a user controls what the program reads."""
 
 from __future__ import annotations
 

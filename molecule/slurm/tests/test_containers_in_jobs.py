@@ -281,7 +281,7 @@ def test_a_process_that_left_its_job_ends_with_it(cluster: Cluster, bob: User) -
 
 
 def processes_of(user: User, node: str, words: str) -> str:
-    """The processes with these words, as whoever they run."""
+    """The processes with these words, of any user."""
     return user.cluster.nodes[node].run("root", f"pgrep --full --exact '{words}'").out
 
 
@@ -315,7 +315,7 @@ def test_a_process_that_does_not_name_its_job_ends_with_it(
 
 
 def test_it_ends_with_the_last_job_of_the_user_on_the_node(cluster: Cluster, bob: User) -> None:
-    """Which of two jobs it is from nobody knows: the other one may need it."""
+    """Nobody knows which of two jobs started it, and the other job may need it."""
     lasting = bob.sbatch(f"{AWAY} 2713 {QUIET}; echo up; sleep 300", "--nodelist=node1")
     wait_for_line(bob, lasting, "up")
     short = bob.sbatch(f"{AWAY} 2714 {QUIET}", "--nodelist=node1")

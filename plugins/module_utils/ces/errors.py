@@ -74,7 +74,7 @@ class NotFound(CesError):
 
 
 class Damaged(CesError):
-    """The thing named is there, and is not what it was made as."""
+    """The thing that is named is there, and its content is damaged."""
 
 
 class Busy(CesError):

@@ -126,7 +126,7 @@ _UNPACKING_ROOT = (
     "--add-caps=CAP_CHOWN,CAP_DAC_OVERRIDE,CAP_FOWNER,CAP_FSETID,CAP_MKNOD,CAP_SETFCAP",
     f"--mount={bind(Mount('/proc/sys', '/proc/sys', 'ro'))}",
 )
-"""Root without rights but those that unpacking takes."""
+"""For root: no capabilities but those that apptainer needs to unpack an image."""
 _NOTHING_TO_RUN = "There is no runscript defined for this container"
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 from ...dataclass import dataclass
@@ -56,5 +55,6 @@ def nearest_directory(path: str) -> str:
 
 
 def _unescaped(field: str) -> str:
-    """The kernel writes a space in a mount point as ``\\040``."""
-    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)
+    """The kernel writes a space in a mount point as ``\\040``, and a backslash likewise."""
+    first, *others = field.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:] for part in others)
