@@ -168,10 +168,11 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def result(spec: RunSpec, made: Made, copy: bool) -> dict[str, Any]:
     image = made.image
+    digest, image_id = (image.digest, image.id) if image else (None, None)
     found = {
         "changed": made.changed,
         "path": made.path,
-        "image": image_result(spec.image, image and image.digest, image and image.id),
+        "image": image_result(spec.image, digest, image_id),
         "diff": {"before": {"image": made.before}, "after": {"image": made.after}},
     }
     if image is not None:

@@ -39,7 +39,7 @@ def core(name: str) -> Any:
 def image() -> None:
     """An image with a shell and nvidia-smi, and the libraries that they are linked with."""
     sys.path.insert(0, str(TOP / "roles/podman/files"))
-    maker = importlib.import_module("verify_user")
+    maker: Any = importlib.import_module("verify_user")
     maker.PROGRAMS = ("sh", "ls", "nvidia-smi")
     run("podman", "import", "--quiet", "-", IMAGE, stdin=maker.root_file_system())
 

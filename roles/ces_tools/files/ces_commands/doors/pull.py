@@ -35,8 +35,8 @@ def main(parsed: Parsed) -> int:
         pulled = pull_image(spec, system, check_only=reuse or parsed.on("dry_run"))
     if reuse:
         _say_if_stale(link, pulled, system)
-    elif _is_a_file(spec, pulled) and not parsed.on("dry_run"):
-        link_here(pulled.image.file, link, parsed.on("force"))
+    elif (file := _file(spec, pulled)) and not parsed.on("dry_run"):
+        link_here(file, link, parsed.on("force"))
     if parsed.on("json"):
         print(json.dumps(_as_dict(spec, pulled)))
     else:
@@ -44,8 +44,9 @@ def main(parsed: Parsed) -> int:
     return 0
 
 
-def _is_a_file(spec: PullSpec, pulled: Pulled) -> bool:
-    return runner_named(spec.runner).files and pulled.image is not None
+def _file(spec: PullSpec, pulled: Pulled) -> str | None:
+    """The image's file, where images of this engine are files to be named."""
+    return pulled.image.file if pulled.image and runner_named(spec.runner).files else None
 
 
 def _say_if_stale(link: str, pulled: Pulled, system: System) -> None:
