@@ -12,7 +12,9 @@ from .ces.errors import CesError, InvalidValue
 from .ces.shown import shown
 from .ces.system.system import System
 from .ces.values.image import Image, ImageRef
-from .ces.values.spec import Credentials
+from .ces.values.quantities import gpu_count
+from .ces.values.runoptions import options_for
+from .ces.values.spec import Credentials, RunSpec
 
 RUNNER = {"runner": {"type": "str", "choices": ["podman", "apptainer", "oci"]}}
 CREDENTIALS: dict[str, dict[str, Any]] = {
@@ -29,6 +31,16 @@ CREDENTIALS_RULES: dict[str, Any] = {
 def credentials(params: dict[str, Any]) -> Credentials:
     """What the task gives to sign in with."""
     return Credentials(params["username"] or "", params["password"] or "", params["authfile"])
+
+
+def run_spec(image: Image, runner: str, params: dict[str, Any], bundle: bool = False) -> RunSpec:
+    """The run, or the bundle, that a task asks for."""
+    options = [option for option in options_for(bundle) if option.argument]
+    given = {option.field: params[option.key] for option in options}
+    if "gpu" in given:
+        given["gpu"], given["gpus"] = gpu_count(given["gpu"])
+    settled = {"image": image, "runner": runner, "credentials": credentials(params)}
+    return RunSpec.of({**given, **settled, "env": scalars(given["env"], "env")})
 
 
 def system_for(module: AnsibleModule) -> System:

@@ -366,39 +366,21 @@ from ..module_utils.ces.errors import InvalidValue
 from ..module_utils.ces.services.run import planned, run_container
 from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import Image, parse_image
-from ..module_utils.ces.values.policy import NETWORKS
-from ..module_utils.ces.values.quantities import gpu_count
 from ..module_utils.ces.values.record import RunRecord
-from ..module_utils.ces.values.spec import PULL_MODES, Directories, RunSpec
+from ..module_utils.ces.values.runoptions import arguments
+from ..module_utils.ces.values.spec import RunSpec
 from ..module_utils.door import (
     CREDENTIALS,
     CREDENTIALS_RULES,
     RUNNER,
     answer,
-    credentials,
     image_result,
-    scalars,
+    run_spec,
     system_for,
 )
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "image": {"type": "str", "required": True},
-    "args": {"type": "list", "elements": "str", "default": []},
-    "env": {"type": "dict", "default": {}},
-    "options": {"type": "list", "elements": "str", "default": []},
-    "cpus": {"type": "float"},
-    "memory": {"type": "str"},
-    "gpu": {"type": "raw", "default": False},
-    "home": {"type": "bool", "default": False},
-    "name": {"type": "str"},
-    "network": {"type": "str", "choices": list(NETWORKS)},
-    "project": {"type": "str"},
-    "read_only": {"type": "bool", "default": False},
-    "safe_data": {"type": "path"},
-    "outputs": {"type": "path"},
-    "scratch": {"type": "path"},
-    "timeout": {"type": "str"},
-    "pull": {"type": "str", "choices": list(PULL_MODES), "default": "missing"},
+    **arguments(),
     "scheduler": {"type": "str", "choices": ["none", "slurm"], "default": "none"},
     "partition": {"type": "str"},
     "account": {"type": "str"},
@@ -438,7 +420,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     image = parse_image(params["image"], "/")
     system = system_for(module)
-    spec = run_spec(image, params, params["runner"] or system.policy.default_runner)
+    spec = run_spec(image, params["runner"] or system.policy.default_runner, params)
     if params["scheduler"] == "slurm":
         return work_as_job(module, spec, system)
     for name in OF_A_JOB:
@@ -496,33 +478,6 @@ def of_array(runs: list[dict[str, Any]], tasks: list[int]) -> dict[str, Any]:
     if failed:
         whole["msg"] = f"{len(failed)} of {len(runs)} tasks failed; the first: {failed[0]['msg']}"
     return whole
-
-
-def run_spec(image: Image, params: dict[str, Any], runner: str) -> RunSpec:
-    gpu, gpus = gpu_count(params["gpu"])
-    return RunSpec(
-        image=image,
-        runner=runner,
-        args=params["args"],
-        env=scalars(params["env"], "env"),
-        options=params["options"],
-        cpus=params["cpus"],
-        memory=params["memory"],
-        gpu=gpu,
-        gpus=gpus,
-        home=params["home"],
-        name=params["name"],
-        network=params["network"],
-        directories=Directories(
-            **{
-                key: params[key]
-                for key in ("project", "read_only", "safe_data", "outputs", "scratch")
-            }
-        ),
-        timeout=params["timeout"],
-        pull=params["pull"],
-        credentials=credentials(params),
-    )
 
 
 def result(image: Image, record: RunRecord) -> dict[str, Any]:

@@ -72,9 +72,10 @@ options:
     type: path
   network:
     description:
-      - Network of the container, V(none) or V(host), if the policy allows it; by default the
-        policy's.
+      - Network of the container, if the policy allows it; by default the policy's. Bundles have
+        V(none) or V(host).
     type: str
+    choices: [none, pasta, slirp4netns, bridge, host]
 seealso:
   - module: tre.ces.ces_run
   - module: tre.ces.ces_pull
@@ -130,35 +131,21 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.ces.services.make_bundle import Made, make_bundle
 from ..module_utils.ces.system.signals import StopSignals
 from ..module_utils.ces.values.image import ImageRef
-from ..module_utils.ces.values.spec import Directories, RunSpec
+from ..module_utils.ces.values.runoptions import arguments
+from ..module_utils.ces.values.spec import RunSpec
 from ..module_utils.door import (
     CREDENTIALS,
     CREDENTIALS_RULES,
     answer,
-    credentials,
     image_result,
-    scalars,
+    run_spec,
     system_for,
 )
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    spec = RunSpec(
-        image=ImageRef.parse(params["image"]),
-        runner="oci",
-        args=params["args"],
-        env=scalars(params["env"], "a variable"),
-        network=params["network"],
-        directories=Directories(
-            project=params["project"],
-            read_only=params["read_only"],
-            outputs=params["outputs"],
-            scratch=params["scratch"],
-        ),
-        pull=params["pull"],
-        credentials=credentials(params),
-    )
+    spec = run_spec(ImageRef.parse(params["image"]), "oci", params, bundle=True)
     system = system_for(module)
     with StopSignals() as signals:
         system.process.signals = signals
@@ -183,21 +170,9 @@ def result(spec: RunSpec, made: Made, copy: bool) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "image": {"type": "str", "required": True},
+            **arguments(bundle=True),
             "path": {"type": "path", "required": True},
             "copy": {"type": "bool", "default": False},
-            "args": {"type": "list", "elements": "str", "default": []},
-            "env": {"type": "dict", "default": {}},
-            "project": {"type": "str"},
-            "read_only": {"type": "bool", "default": False},
-            "outputs": {"type": "path"},
-            "scratch": {"type": "path"},
-            "network": {"type": "str"},
-            "pull": {
-                "type": "str",
-                "choices": ["missing", "always", "never"],
-                "default": "missing",
-            },
             **CREDENTIALS,
         },
         supports_check_mode=True,

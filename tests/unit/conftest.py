@@ -30,7 +30,9 @@ def _make_importable() -> None:
             shutil.rmtree(link)
         link.unlink(missing_ok=True)
         link.symlink_to(ROOT)
-    for path in (str(COLLECTIONS), str(HERE)):
+    # the commands import the core by the name that it is installed under, as the launcher does
+    commands = (ROOT / "roles/ces_tools/files", ROOT / "plugins/module_utils")
+    for path in map(str, (COLLECTIONS, HERE, *commands)):
         if path not in sys.path:
             sys.path.insert(0, path)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib.util
 import json
 import re
 import textwrap
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ces_commands.verbs import VERBS
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import table
 from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
@@ -148,16 +148,7 @@ def test_the_page_for_administrators_has_the_defaults():
                 assert yaml.safe_load(documented[name]) == default, name
 
 
-def commands():
-    """The table of the commands."""
-    path = ROOT / "roles" / "ces_tools" / "files" / "ces_commands" / "verbs.py"
-    spec = importlib.util.spec_from_file_location("verbs_for_docs", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.VERBS
-
-
-@pytest.mark.parametrize("verb", commands())
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_page_for_researchers_has_every_command(verb):
     assert f"ces-{verb}" in RESEARCHER
 
@@ -166,7 +157,7 @@ def test_the_page_for_researchers_has_every_command(verb):
 def test_the_page_for_researchers_has_every_option(verb):
     section = RESEARCHER.split(f"## Options of ces-{verb}\n")[1].split("\n## ")[0]
     documented = set(re.findall(r"`(--?[a-z-]+)", section))
-    for option in commands()[verb].options:
+    for option in VERBS[verb].options:
         if option.names[-1] not in ("--help", "--version", "--verbose"):
             assert option.names[-1] in documented
 

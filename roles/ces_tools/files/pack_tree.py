@@ -10,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+# the commands' tables, and those of the core, by the names that they are installed under
+sys.path[:0] = [str(HERE), str(HERE.parents[2] / "plugins/module_utils")]
 from archive import Entry, packed, version
 from ces_commands.manual import generated
 

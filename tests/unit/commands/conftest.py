@@ -15,9 +15,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "roles" / "ces_tools" / "files"
 
-# so that ces_commands can be imported by itself, as the launcher does
-sys.path.insert(0, str(FILES))
-
 Command = Callable[..., "subprocess.Popen[str]"]
 
 

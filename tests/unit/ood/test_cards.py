@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from html import unescape
 from pathlib import Path
 
 import pytest
-from ood_support import APPS, FILES, ROOT
-
-sys.path.insert(0, str(ROOT / "roles/ces_tools/files"))
 from ces_commands.verbs import VERBS, spellings
+from ood_support import APPS, FILES, ROOT
 
 CORE = ROOT / "plugins/module_utils/ces"
 APP = "batch_container_app"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from ..dataclass import asdict, dataclass
+from ..dataclass import asdict, dataclass, fields
 from ..errors import CesError, InvalidValue
 from ..typed import Any, Sequence
 from .image import parse_image
@@ -25,6 +25,10 @@ OURS = (
 )
 """Options of sbatch that would change what is run, as whom, with what environment, or what we are
 answered."""
+
+
+_LOGIN = ("username", "password", "identity_token")
+"""Of the credentials, what travels: an auth file has been read by then."""
 
 
 @dataclass(frozen=True)
@@ -110,25 +114,14 @@ def _check_extra(word: str) -> None:
 
 def written(spec: RunSpec, extra_env: dict[str, str] | None = None) -> dict[str, Any]:
     """A run as plain data, for the private file that a job reads. It holds secrets."""
+    facts = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    login = facts.pop("credentials")
     return {
+        **facts,
         "image": str(spec.image),
-        "runner": spec.runner,
-        "args": list(spec.args),
         "env": {**spec.env, **(extra_env or {})},
-        "options": list(spec.options),
-        "cpus": spec.cpus,
-        "memory": spec.memory,
-        "gpu": spec.gpu,
-        "gpus": spec.gpus,
-        "home": spec.home,
-        "name": spec.name,
-        "network": spec.network,
         "directories": asdict(spec.directories),
-        "timeout": spec.timeout,
-        "pull": spec.pull,
-        "username": spec.credentials.username,
-        "password": spec.credentials.password,
-        "identity_token": spec.credentials.identity_token,
+        **{name: getattr(login, name) for name in _LOGIN},
     }
 
 
@@ -139,7 +132,7 @@ def read(raw: Any, origin: str) -> RunSpec:
     """
     try:
         facts = dict(raw)
-        login = {name: facts.pop(name) for name in ("username", "password", "identity_token")}
+        login = {name: facts.pop(name) for name in _LOGIN}
         return RunSpec(
             **{
                 **facts,

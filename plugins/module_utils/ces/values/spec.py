@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..dataclass import dataclass, field
 from ..errors import InvalidValue
 from ..patterns import matches
-from ..typed import Mapping, Sequence
+from ..typed import Any, Mapping, Sequence
 from .image import Image, ImageRef
 from .quantities import Amount, cpu_count, duration_seconds, memory_bytes
 from .words import check_env, encoded
@@ -137,3 +137,14 @@ class RunSpec:
         memory_bytes(self.memory)
         cpu_count(self.cpus)
         duration_seconds(self.timeout)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> RunSpec:
+        """A run by its options' fields, ``directories.project`` for example; None is not given."""
+        whole: dict[str, Any] = {}
+        chosen: dict[str, Any] = {}
+        for name, value in given.items():
+            owner, _dot, part = name.rpartition(".")
+            if value is not None:
+                (chosen if owner else whole)[part] = value
+        return cls(**whole, directories=Directories(**chosen))

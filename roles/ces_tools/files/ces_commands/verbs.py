@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one place that defines the commands: names, options, help. It imports nothing."""
+"""The one place that defines the commands: names, options, help.
+
+The options of a run are in the core's table, which the modules have too.
+"""
 
 from __future__ import annotations
+
+from ces.values.runoptions import options_for
 
 RUNNER_NAMES = ("podman", "apptainer", "oci")
 """Words that are taken for a runner: those of ces.runners.table, which a test compares. Whether one
@@ -81,39 +86,24 @@ _PULL = (
     Option("--dry-run", "", "say whether a pull is needed, and end"),
     _JSON,
 )
+
+
+def _of_a_run(bundle: bool = False) -> tuple[Option, ...]:
+    """Those of the core's options that are typed."""
+    return tuple(
+        Option(
+            option.names,
+            option.value,
+            option.bundle if bundle and isinstance(option.bundle, str) else option.help,
+            option.repeat,
+        )
+        for option in options_for(bundle)
+        if option.names
+    )
+
+
 _RUN = (
-    Option(
-        "-c --cores", "CORES", "number of CPUs, fractions allowed (default: the site's, else all)"
-    ),
-    Option(
-        "-m --memory", "GIB", "memory in GiB, or with a unit: 512MiB (default: the site's, else 4)"
-    ),
-    Option("-n --name", "NAME", "name of the container (default: ces-NUMBER)"),
-    Option(
-        "--gpu",
-        "",
-        "give the container the GPUs: the Slurm job's, else CUDA_VISIBLE_DEVICES, else all",
-    ),
-    Option("--gpus", "NUMBER", "give it that many of them"),
-    Option("--home", "", "give the container your home directory, if the site allows it"),
-    Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
-    Option(
-        "--expand-env",
-        "",
-        "expand ${NAME} in env files (HOME USER LOGNAME UID TMPDIR SLURM_JOB_ID CES_*)",
-    ),
-    Option(
-        "--opt-file", "FILE", "options for the runner, as a shell would split them", repeat=True
-    ),
-    Option("--arg-file", "FILE", "arguments for the container, put before ARGS", repeat=True),
-    Option("--project", "NAME", "the project whose data are mounted at /safe_data"),
-    Option("--read-only", "", "mount /safe_data read-only"),
-    Option("--outputs", "DIR", "directory for /safe_outputs (default: a new ~/outputs-NUMBER)"),
-    Option("--scratch", "DIR", "directory for /scratch (default: a new one, removed at the end)"),
-    Option("--network", "MODE", "network of the container (default: the site's)"),
-    Option("--timeout", "DURATION", "stop the container after that long: 90s, 5m, 1h30m, HH:MM:SS"),
-    Option("--pull", "WHEN", "fetch the image if it is missing (default), always or never"),
-    Option("--record-link", "LINK", "make LINK lead to the run's record, for programs"),
+    *_of_a_run(),
     Option("--dry-run", "", "check everything, print what would run, and end"),
     Option(
         "--json", "", "print the run's record as JSON; the container's output is in the log alone"
@@ -123,13 +113,7 @@ _RUN_USAGE = "IMAGE|SIF [ARGS...]"
 _BUNDLE = (
     Option("--to", "DIR", "the bundle's directory (default: ./NAME-TAG.bundle)"),
     Option("--copy", "", "with a copy of the image's files, where jobs do not see your storage"),
-    Option("--env-file", "FILE", "environment, one NAME=value a line", repeat=True),
-    Option("--project", "NAME", "the project whose data are mounted at /safe_data"),
-    Option("--read-only", "", "mount /safe_data read-only"),
-    Option("--outputs", "DIR", "directory for /safe_outputs (default: none is mounted)"),
-    Option("--scratch", "DIR", "directory for /scratch (default: none is mounted)"),
-    Option("--network", "MODE", "network of the container (default: the site's)"),
-    Option("--pull", "WHEN", "fetch the image if it is missing (default), always or never"),
+    *_of_a_run(bundle=True),
     Option("--dry-run", "", "say whether there is something to do, and end"),
     _JSON,
 )

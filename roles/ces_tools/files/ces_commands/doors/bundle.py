@@ -7,12 +7,10 @@ import json
 import os
 
 from ces.services.make_bundle import make_bundle
-from ces.system.files import read_text
 from ces.system.signals import StopSignals
 from ces.values.image import ImageRef
-from ces.values.spec import Directories, RunSpec
-from ces.values.words import parse_env
 
+from ces_commands.doors.asked import asked
 from ces_commands.doors.common import system_for
 from ces_commands.parse import Parsed
 
@@ -22,20 +20,7 @@ def main(parsed: Parsed) -> int:
     image = ImageRef.parse(parsed.operands[0])
     system = system_for(parsed)
     to = parsed.text("to") or f"{image.short_name.replace(':', '-')}.bundle"
-    spec = RunSpec(
-        image=image,
-        runner="oci",
-        args=parsed.operands[1:],
-        env=_env(parsed),
-        network=parsed.text("network"),
-        directories=Directories(
-            project=parsed.text("project"),
-            read_only=parsed.on("read_only"),
-            outputs=parsed.text("outputs"),
-            scratch=parsed.text("scratch"),
-        ),
-        pull=parsed.text("pull") or "missing",
-    )
+    spec = asked(parsed, image, "oci", system, bundle=True)
     with StopSignals() as signals:
         system.process.signals = signals
         made = make_bundle(
@@ -49,10 +34,3 @@ def main(parsed: Parsed) -> int:
     else:
         print(made.path)
     return 0
-
-
-def _env(parsed: Parsed) -> dict[str, str]:
-    env: dict[str, str] = {}
-    for path in parsed.texts("env_file"):
-        env.update(parse_env(read_text(path, "the env file"), None, f"the env file {path}"))
-    return env
