@@ -65,10 +65,11 @@ def main(wanted: list[str]) -> None:
         if wanted and part.__name__ not in wanted:
             continue
         say(part.__name__)
-        rows += part()
-        # what was measured is not lost if the next part fails
-        text = json.dumps([found.as_dict() for found in rows], indent=1)
-        (TOP / "build/bench.json").write_text(f"{text}\n")
+        for found in part():
+            rows.append(found)
+            # what was measured is not lost if the next row fails
+            text = json.dumps([each.as_dict() for each in rows], indent=1)
+            (TOP / "build/bench.json").write_text(f"{text}\n")
     print(f"\n{table(rows)}")
     missed = [found.name for found in rows if found.missed and not found.busy]
     if missed:
