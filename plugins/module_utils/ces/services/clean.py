@@ -123,9 +123,9 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
 
     for run, record in system.records.take_over_dead(mine):
         if record.scheduler != "none" and record.state == "PENDING":
-            from .jobs import let_go
+            from ..system.job_files import JobFiles
 
-            if let_go(run, record, system):
+            if JobFiles(system.account.state).let_go(run, record):
                 continue
         runner = RUNNERS.get(record.runner)
         if runner is not None:

@@ -121,23 +121,6 @@ def run_job(first: int, system: System) -> Ran:
             active.release()
 
 
-def let_go(run: ActiveRun, record: RunRecord, system: System) -> bool:
-    """See to a run whose submission was killed: Slurm has it, and it is left to the job.
-
-    Otherwise nobody will ever read what was written down for the job, secrets and all.
-
-    :returns: whether Slurm has it.
-    """
-    files = JobFiles(system.account.state)
-    job_id = files.job_of(run.run_id)
-    if job_id is None:
-        files.destroy(run.run_id)
-        return False
-    record.slurm_job_id, record.host = job_id, ""
-    run.hand_over(record)
-    return True
-
-
 # --- submitting ---
 
 

@@ -330,7 +330,7 @@ def _lock_file(path: str, mode: int) -> int:
 
 def _holder(descriptor: int) -> str:
     # most locks are free
-    from .proc import lock_holder
+    from .lock_holder import lock_holder
 
     return lock_holder(descriptor) or "somebody else"
 

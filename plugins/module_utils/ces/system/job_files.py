@@ -14,7 +14,7 @@ import json
 import os
 
 from ..errors import CesError, NotFound
-from ..typed import Any, Mapping
+from ..typed import TYPE_CHECKING, Any, Mapping
 from .files import (
     explained,
     private_directory,
@@ -24,6 +24,10 @@ from .files import (
     remove_quietly,
     write_atomic,
 )
+
+if TYPE_CHECKING:
+    from ..values.record import RunRecord
+    from .records import ActiveRun
 
 
 class JobFiles:
@@ -57,6 +61,22 @@ class JobFiles:
     def destroy(self, number: int) -> None:
         """Remove the run as it was written down: nobody will take it."""
         remove_quietly(f"{self.directory(number)}/job.json")
+
+    def let_go(self, run: ActiveRun, record: RunRecord) -> bool:
+        """See to a run whose submission was killed: Slurm has it, and it is left to the job.
+
+        Otherwise nobody will ever read what was written down for the job, secrets and all.
+
+        :param run: that run, for which this process answers now; ``record``: its record.
+        :returns: whether Slurm has it.
+        """
+        job_id = self.job_of(run.run_id)
+        if job_id is None:
+            self.destroy(run.run_id)
+            return False
+        record.slurm_job_id, record.host = job_id, ""
+        run.hand_over(record)
+        return True
 
     def number_tasks(self, first: int, numbers: Mapping[int, int]) -> None:
         """Say which run each task of an array is."""
