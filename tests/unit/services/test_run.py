@@ -287,9 +287,9 @@ def test_what_was_known_of_images_is_forgotten_when_podman_knows_better(ready, r
 
 @pytest.mark.parametrize("kind", ["auth", "ca"])
 def test_a_sweep_removes_the_secrets_of_who_was_killed(ready, kind):
-    left = Path(ready.system.account.runtime, f"{kind}-0123456789abcdef")
+    left = Path(ready.system.account.make_runtime(), f"{kind}-0123456789abcdef")
     left.write_text("s3cret")
-    other = Path(ready.system.account.runtime, "images.json")
+    other = Path(ready.system.account.make_runtime(), "images.json")
     other.write_text("{}")
     sweep(ready.system)
     assert (left.exists(), other.exists()) == (False, True)

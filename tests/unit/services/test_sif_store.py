@@ -83,6 +83,12 @@ def pull(site):
     return pull_image(PullSpec(IMAGE, "apptainer"), site.system)
 
 
+def test_planning_a_run_makes_nothing_at_all(site):
+    before = sorted(site.place.rglob("*"))
+    planned(SPEC, site.system)
+    assert sorted(site.place.rglob("*")) == before
+
+
 def test_an_image_that_is_closed_to_its_owner_is_opened(site):
     closed = "FATAL: packer failed: open /tmp/x/rootfs/etc/hosts: permission denied"
     site.steps["pull"] = lambda command, _streams: Finished(command.argv, 255, stderr=closed)

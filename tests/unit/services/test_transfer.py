@@ -68,7 +68,7 @@ def test_a_directory_of_another_host_is_named_with_its_variable(account, variabl
         pass
     assert "could not keep temporary files in /nowhere/job.7" in str(error.value)
     assert f"{variable} names it: unset that" in error.value.hint
-    assert os.listdir(account.runtime) == []
+    assert not os.path.exists(account.runtime)
 
 
 def test_a_missing_directory_that_nobody_named_is_the_administrators(account):

@@ -58,8 +58,24 @@ def test_state_is_where_the_base_directory_specification_says(environ, state):
 def test_the_runtime_directory_is_private_whatever_it_was(tmp_path):
     ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path))
     (tmp_path / "ces").mkdir(mode=0o777)
-    assert ada.runtime == f"{tmp_path}/ces"
+    assert ada.make_runtime() == ada.runtime == f"{tmp_path}/ces"
     assert stat.S_IMODE((tmp_path / "ces").stat().st_mode) == 0o700
+
+
+def test_the_runtime_directory_is_made_by_who_says_so_and_not_by_who_reads_its_name(tmp_path):
+    ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path))
+    assert (ada.runtime, ada.private_for(7)) == (f"{tmp_path}/ces", f"{tmp_path}/ces/run-7")
+    assert os.listdir(tmp_path) == []
+    ada.make_runtime()
+    assert os.listdir(tmp_path) == ["ces"]
+
+
+def test_a_runtime_directory_that_another_user_made_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "ces").mkdir()
+    ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: ada.uid + 1)
+    with pytest.raises(CesError, match="it belongs to uid"):
+        ada.make_runtime()
 
 
 @pytest.mark.parametrize("named", ["", "relative", "/nonexistent", "/etc/passwd"])

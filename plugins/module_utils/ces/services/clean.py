@@ -25,11 +25,6 @@ _PATIENCE = 5.0
 """Seconds for which a dead run's engine may go on making the container."""
 
 
-def private_path(run_id: int, system: System) -> str:
-    """A run's own directory: in memory, gone with the run."""
-    return f"{system.account.runtime}/run-{run_id}"
-
-
 def state_when_stopped(system: System) -> str:
     """Slurm says by one and the same signal that a job is cancelled and that its time is over."""
     job = system.allocation
@@ -114,7 +109,7 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
         run of it that died when its time was over ended so, and any other dead run was cancelled.
     :returns: the records of the runs that were swept.
     """
-    remove_abandoned(system.account.runtime, ("auth", "ca"))
+    remove_abandoned(system.account.make_runtime(), ("auth", "ca"))
     swept = []
 
     def mine(record: RunRecord) -> bool:
@@ -129,7 +124,7 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
                 continue
         runner = RUNNERS.get(record.runner)
         if runner is not None:
-            clear_away(record, private_path(run.run_id, system), runner, system)
+            clear_away(record, system.account.private_for(run.run_id), runner, system)
         if record.state in LIVE:
             record.ended = utc_now()
             record.state, record.reason = "CANCELLED", _DIED

@@ -77,7 +77,8 @@ class PodmanStore:
 
     def lock_file(self, image: ImageRef, digest: str) -> str:
         """Whoever fetches the image holds this."""
-        return f"{self._system.account.runtime}/pull-{digest.rpartition(':')[2][:32]}.lock"
+        runtime = self._system.account.make_runtime()
+        return f"{runtime}/pull-{digest.rpartition(':')[2][:32]}.lock"
 
     def plan_fetch(self, image: ImageRef, source: ImageRef, digest: str) -> Sequence[str]:
         """What :meth:`fetch` would run."""
@@ -210,7 +211,7 @@ class _Answers:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        self._path = f"{system.account.runtime}/images.json"
+        self._path = f"{system.account.make_runtime()}/images.json"
         self._kept: dict[str, Any] = self._read()
 
     def _read(self) -> dict[str, Any]:

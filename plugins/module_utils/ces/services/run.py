@@ -31,7 +31,7 @@ from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
-from .clean import TIME_OVER, clear_away, private_path, state_when_stopped, sweep_others
+from .clean import TIME_OVER, clear_away, state_when_stopped, sweep_others
 from .images import store_of
 from .plan import Plan, plan_run, with_image
 from .store import LocalImage
@@ -75,8 +75,7 @@ def planned(spec: RunSpec, system: System) -> RunRecord:
     """
     plan = plan_run(spec, system)
     number = system.records.expected_number()
-    # not private_path(), which would make the directory above it
-    private = f"{system.account.runtime_base}/ces/run-{number}"
+    private = system.account.private_for(number)
     here = _in_storage(spec, system)
     if here is not None:
         plan = with_image(plan, store_of(spec.runner, system).config(here))
@@ -183,7 +182,7 @@ def _run(
     home = system.account.home
     active = claimed or system.records.open(lambda number: is_free(plan, number, home))
     try:
-        private = private_path(active.run_id, system)
+        private = system.account.private_for(active.run_id)
         launch = plan.launch(active.run_id, home, private, image.file or str(plan.spec.image))
         record = _record(plan, launch, image, system)
         if before is not None:
@@ -196,6 +195,7 @@ def _run(
         with _clearing_away(plan, launch, record, active, system):
             if plan.spec.record_link is not None:
                 link_to(active.directory, plan.spec.record_link)
+            system.account.make_runtime()
             _make_directories(plan, launch)
             with store_of(plan.spec.runner, system).lend(image, launch):
                 finished = _follow(plan, launch, record, active, system)

@@ -230,7 +230,7 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
         yield {}
         return
     text = "\n".join(read_text(path, "the certificate") for path in files)
-    with passing_file(account.runtime, "ca", text) as bundle:
+    with passing_file(account.make_runtime(), "ca", text) as bundle:
         yield {"SSL_CERT_FILE": bundle}
 
 

@@ -101,7 +101,7 @@ def passing_place(base: str, account: Account) -> Iterator[tuple[str, str]]:
     """A path in a directory, and a ``pid_file``: what is there when the block ends is removed."""
     place = f"{base}/ces-{account.uid}-{random_name()}"
     # the note says what is to be removed when we are killed
-    with passing_file(account.runtime, _KIND, place) as note:
+    with passing_file(account.make_runtime(), _KIND, place) as note:
         try:
             yield place, _pid_file(note)
         finally:
@@ -149,7 +149,7 @@ def _have_base(base: str, account: Account) -> None:
 
 def sweep_transfers(account: Account) -> None:
     """End the transfers whose pull was killed, and remove what they had fetched."""
-    remove_abandoned(account.runtime, (_KIND,), _clear)
+    remove_abandoned(account.make_runtime(), (_KIND,), _clear)
 
 
 def _pid_file(note: str) -> str:

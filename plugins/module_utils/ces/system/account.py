@@ -86,8 +86,25 @@ class Account:
 
     @property
     def runtime(self) -> str:
-        """Directory (0700, in memory) of what must not outlive a run: secrets, ids, locks."""
-        return private_directory(f"{self.runtime_base}/ces")
+        """Directory (0700, in memory) of what must not outlive a run: secrets, ids, locks.
+
+        It may not be there yet: who writes in it, or believes what it says, calls
+        :meth:`make_runtime`.
+
+        :raises CesError: the user has no session here.
+        """
+        return f"{self.runtime_base}/ces"
+
+    def make_runtime(self) -> str:
+        """Make the directory :attr:`runtime` if it is missing; returns its path.
+
+        :raises CesError: it belongs to another user, or the user has no session here.
+        """
+        return private_directory(self.runtime)
+
+    def private_for(self, run_id: int) -> str:
+        """A run's own directory, which the run makes and removes."""
+        return f"{self.runtime}/run-{run_id}"
 
     @property
     def engine_environ(self) -> dict[str, str]:

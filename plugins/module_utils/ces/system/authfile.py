@@ -50,7 +50,7 @@ def auth_file(
     if credentials.identity_token:
         entry["identitytoken"] = credentials.identity_token
     auths = {image.registry: entry for image in images}
-    with passing_file(account.runtime, PASSING, json.dumps({"auths": auths})) as path:
+    with passing_file(account.make_runtime(), PASSING, json.dumps({"auths": auths})) as path:
         yield path
 
 
