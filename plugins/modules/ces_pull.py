@@ -114,7 +114,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.services.pull import Pulled, pull_image
-from ..module_utils.ces.system.signals import StopSignals
+from ..module_utils.ces.services.session import session
 from ..module_utils.ces.values.image import ImageRef
 from ..module_utils.ces.values.spec import PullSpec
 from ..module_utils.door import (
@@ -134,8 +134,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     system = system_for(module)
     runner = params["runner"] or system.policy.default_runner
     spec = PullSpec(image, runner, credentials(params), params["force"])
-    with StopSignals() as signals:
-        system.process.signals = signals
+    with session(system, change=not module.check_mode):
         pulled = pull_image(spec, system, check_only=module.check_mode)
     return result(image, pulled)
 

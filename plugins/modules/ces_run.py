@@ -364,6 +364,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.errors import InvalidValue
 from ..module_utils.ces.services.run import planned, run_container
+from ..module_utils.ces.services.session import session
 from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import Image, parse_image
 from ..module_utils.ces.values.record import RunRecord
@@ -432,12 +433,13 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             module.warn(warning)
         # so that conditions on the outcome can be evaluated; a prediction of success
         return {"changed": True, **result(image, record), "rc": 0, "stdout": "", "stderr": ""}
-    run = run_container(spec, system)
+    with session(system):
+        run = run_container(spec, system)
     return finished(image, run.record, run.stdout, run.stderr)
 
 
 def work_as_job(module: AnsibleModule, spec: RunSpec, system: System) -> dict[str, Any]:
-    from ..module_utils.ces.services.job_follow import follow
+    from ..module_utils.ces.services.job_follow import follow, refuse_what_never_starts
     from ..module_utils.ces.services.jobs import planned_job, submit_run
     from ..module_utils.ces.values.job import JobSpec
 
@@ -450,7 +452,9 @@ def work_as_job(module: AnsibleModule, spec: RunSpec, system: System) -> dict[st
         facts = {"job_id": "", "state": "PENDING", "start_estimate": start}
         ended = {"changed": True, **result(image, record), "rc": 0, "stdout": "", "stderr": ""}
         return {**ended, "cmd": list(argv), "slurm": facts}
-    submitted = submit_run(spec, job, system)
+    with session(system):
+        submitted = submit_run(spec, job, system)
+    refuse_what_never_starts(submitted, system)
     tasks = job.tasks()
     if not params["wait"]:
         queued = [

@@ -129,7 +129,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.services.make_bundle import Made, make_bundle
-from ..module_utils.ces.system.signals import StopSignals
+from ..module_utils.ces.services.session import session
 from ..module_utils.ces.values.image import ImageRef
 from ..module_utils.ces.values.runoptions import arguments
 from ..module_utils.ces.values.spec import RunSpec
@@ -147,8 +147,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     spec = run_spec(ImageRef.parse(params["image"]), "oci", params, bundle=True)
     system = system_for(module)
-    with StopSignals() as signals:
-        system.process.signals = signals
+    with session(system, change=not module.check_mode):
         made = make_bundle(spec, params["path"], system, params["copy"], module.check_mode)
     return result(spec, made, params["copy"])
 

@@ -11,7 +11,7 @@ from recording import DIGEST, REGISTRY, OneImageRegistry
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import jobs, pull
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs, pull
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import list_runs
@@ -46,7 +46,7 @@ def site(backend, monkeypatch):
     backend.process.answer("squeue", stdout="40|PENDING|Priority|\n")
     backend.process.answer("sacct", 1)
     monkeypatch.setattr(pull, "Registry", OneImageRegistry)
-    monkeypatch.setattr(jobs, "_CONSIDERING", (0,))
+    monkeypatch.setattr(job_follow, "_CONSIDERING", (0,))
     return backend
 
 
@@ -142,8 +142,9 @@ def test_each_task_that_slurm_refuses_has_a_line(site, lines):
 
 def test_a_job_that_would_wait_for_ever_has_a_line(site, lines):
     site.process.answer("squeue", stdout="40|PENDING|PartitionTimeLimit|\n")
+    submitted = jobs.submit_run(RUN, JobSpec(), site.system)
     with pytest.raises(CesError):
-        jobs.submit_run(RUN, JobSpec(), site.system)
+        job_follow.refuse_what_never_starts(submitted, site.system)
     assert ends(lines) == [("FAILED", 125)]
 
 

@@ -26,6 +26,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     look_up,
     stop_run,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
@@ -49,7 +50,7 @@ FAST = 0.001
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(jobs, "_CONSIDERING", (0,))
+    monkeypatch.setattr(job_follow, "_CONSIDERING", (0,))
     monkeypatch.setattr(job_follow, "_LOOK", FAST)
     monkeypatch.setattr(job_follow, "_LOOK_SLOWLY", FAST)
     monkeypatch.setattr(jobs, "_CLAIM", 0.1)
@@ -98,6 +99,13 @@ def with_gpus(backend, **variables):
     environ = {**account.environ, "CONTAINERS_CONF": str(conf), **variables}
     system = replace(backend.system, account=replace(account, environ=environ))
     return BackEnd(backend.place, system, backend.process, backend.said)
+
+
+def submit_and_consider(backend):
+    """What a playbook's task does."""
+    submitted = jobs.submit_run(SPEC, JOB, backend.system)
+    job_follow.refuse_what_never_starts(submitted, backend.system)
+    return submitted
 
 
 def state_of(backend):
@@ -230,7 +238,7 @@ def test_an_array_of_which_a_record_cannot_be_written_leaves_nothing_to_slurm(re
 
 def test_a_controller_that_is_away_after_a_submission_is_no_reason_to_give_up(ready):
     ready.process.answer("squeue", 1, stderr=DOWN)
-    assert jobs.submit_run(SPEC, JOB, ready.system).job_id == "40"
+    assert submit_and_consider(ready).job_id == "40"
     assert ready.process.told("scancel") == []
     assert ready.system.records.load(1).state == "PENDING"
 
@@ -238,16 +246,16 @@ def test_a_controller_that_is_away_after_a_submission_is_no_reason_to_give_up(re
 def test_slurm_gets_a_moment_to_say_why_a_job_has_not_started(ready, monkeypatch):
     said = ["40|PENDING|PartitionTimeLimit|\n", "40|PENDING|None|\n"]
     ready.process.then("squeue", lambda command, _s: Finished(command.argv, 0, said.pop()))
-    monkeypatch.setattr(jobs, "_CONSIDERING", (0, 0, 0))
+    monkeypatch.setattr(job_follow, "_CONSIDERING", (0, 0, 0))
     with pytest.raises(CesError, match=r"longer than the partition allows"):
-        jobs.submit_run(SPEC, JOB, ready.system)
+        submit_and_consider(ready)
     assert said == []
 
 
 def test_a_job_that_would_wait_for_ever_is_cancelled_at_once(ready):
     queue(ready, "40|PENDING|PartitionTimeLimit|")
     with pytest.raises(CesError, match=r"longer than the partition allows"):
-        jobs.submit_run(SPEC, JOB, ready.system)
+        submit_and_consider(ready)
     assert ready.process.told("scancel") == [("scancel", "40")]
     record = ready.system.records.load(1)
     assert (record.state, record.rc) == ("FAILED", 125)
@@ -279,6 +287,21 @@ def test_a_submission_that_died_when_slurm_had_it_is_left_to_the_job(ready, monk
     assert jobs.run_job(1, on_node(ready)).record.state == "COMPLETED"
 
 
+def test_a_job_sweeps_away_no_submission_that_died_before_it_wrote_the_job_down(ready, monkeypatch):
+    """Slurm has the job, which may start on this very host before anybody else looks."""
+
+    def die(*_words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs.JobFiles, "expect", die)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.submit_run(SPEC, JOB, ready.system)
+    monkeypatch.undo()
+    node = replace(on_node(ready), host=ready.system.host)
+    with session(node):
+        assert jobs.run_job(1, node).record.state == "COMPLETED"
+
+
 def test_a_run_that_is_queued_is_nothing_that_a_sweep_takes_for_dead(ready):
     jobs.submit_run(SPEC, JOB, ready.system)
     assert sweep(ready.system) == []
@@ -290,7 +313,8 @@ def test_who_submits_a_job_clears_away_after_who_died_here(ready):
     dead = ready.system.records.open()
     dead.save(RunRecord(dead.run_id, state="RUNNING", runner="podman", host="host"))
     dead.release()
-    jobs.submit_run(SPEC, JOB, ready.system)
+    with session(ready.system):
+        jobs.submit_run(SPEC, JOB, ready.system)
     assert ready.system.records.load(dead.run_id).state == "CANCELLED"
 
 
@@ -554,7 +578,9 @@ def test_a_job_clears_away_after_who_died_on_its_node(ready):
     dead.release()
     jobs.submit_run(SPEC, JOB, ready.system)
     assert ready.system.records.load(1).state == "RUNNING"
-    jobs.run_job(2, on_node(ready))
+    node = on_node(ready)
+    with session(node):
+        jobs.run_job(2, node)
     assert ready.system.records.load(1).state == "CANCELLED"
 
 
@@ -626,7 +652,8 @@ def test_an_engine_that_slurm_stopped_before_us_is_stopped_too(ready):
 
     ready.process.then("podman run", killed)
     jobs.submit_run(SPEC, JOB, ready.system)
-    record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
+    with session(ready.system):
+        record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
     assert (record.state, record.rc) == ("CANCELLED", 143)
     assert len(ready.process.told("podman stop")) == 1
 
@@ -654,7 +681,8 @@ def test_an_engine_that_failed_in_a_job_may_have_heard_a_signal_before_us(
     monkeypatch.setattr(run, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
     ready.process.then("podman run", end)
     jobs.submit_run(SPEC, JOB, ready.system)
-    record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
+    with session(ready.system):
+        record = jobs.run_job(1, on_node(ready, end=time.time() + 3600)).record
     assert (record.state, record.rc) == (state, status)
     assert len(ready.process.told("podman stop")) == stops
 

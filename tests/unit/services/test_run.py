@@ -33,6 +33,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     stop_left_by_task,
     stop_run,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import ActiveRun
@@ -558,7 +559,8 @@ def test_a_dead_run_that_has_written_down_its_end_keeps_it(dead):
 
 
 def test_the_next_run_clears_away_after_a_dead_one(dead):
-    assert run_container(SPEC, dead.system).record.run_id == 2
+    with session(dead.system):
+        assert run_container(SPEC, dead.system).record.run_id == 2
     (removed,) = dead.process.told("podman rm")
     assert removed[-1] == f"--cidfile={dead.place}/run/ces/run-1/cid"
     assert not (dead.home / "scratch-1").exists()
@@ -598,7 +600,8 @@ def test_a_dead_run_of_another_host_is_left_to_it(dead):
 
 def test_what_cannot_be_removed_is_a_warning_and_no_obstacle(dead):
     dead.process.answer("podman rm", 125, stderr="Error: device busy\n")
-    assert run_container(SPEC, dead.system).record.state == "COMPLETED"
+    with session(dead.system):
+        assert run_container(SPEC, dead.system).record.state == "COMPLETED"
     assert any("device busy" in text for text in dead.system.records.load(1).warnings)
 
 
@@ -655,9 +658,9 @@ def test_a_slurm_task_that_has_ended_has_its_own_runs_stopped(ready):
 
 
 def test_runs_are_listed_the_newest_first_and_by_state(dead):
-    run_container(SPEC, dead.system)
-    ran = replace(SPEC, name="other")
-    run_container(ran, dead.system)
+    with session(dead.system):
+        for name in (None, "other"):
+            run_container(replace(SPEC, name=name), dead.system)
     assert [record.run_id for record in list_runs(dead.system)] == [3, 2, 1]
     assert [record.run_id for record in list_runs(dead.system, limit=1)] == [3]
     assert [record.run_id for record in list_runs(dead.system, state="CANCELLED")] == [1]

@@ -92,14 +92,6 @@ def _remove(path: str, runner: Runner, system: System) -> None:
         remove_tree(path, delete and (lambda left: system.process.run(delete(left))))
 
 
-def sweep_others(system: System) -> None:
-    """Sweep on the way to something else, which it must not stop when it fails."""
-    try:
-        sweep(system)
-    except CesError as error:
-        system.tell(f"warning: an earlier run is not cleared away: {error}")
-
-
 def sweep(system: System, job: str | None = None) -> list[RunRecord]:
     """Clear away after this user's runs and pulls on this host whose process died.
 
@@ -118,6 +110,9 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
 
     for run, record in system.records.take_over_dead(mine):
         if record.scheduler != "none" and record.state == "PENDING":
+            if system.allocation is not None:
+                # its submission was killed, and this job may be the run's own: it claims the run
+                continue
             from ..system.job_files import JobFiles
 
             if JobFiles(system.account.state).let_go(run, record):

@@ -17,18 +17,20 @@ from ..system.audit import audit_run
 from ..system.files import regular, remove_tree
 from ..system.job_files import JobFiles
 from ..system.process import TAIL
-from ..system.slurm import Job, NoAnswer, Slurm
+from ..system.slurm import PARTITIONS, Job, NoAnswer, Slurm
 from ..system.system import System
 from ..typed import Any, Mapping
 from ..values.record import LIVE, RunRecord, utc_now
 from .clean import TIME_OVER
-from .jobs import TASK, Submitted, close_queued, never_starts
+from .jobs import TASK, Submitted, close_queued
 from .run import TIMEOUT_STATUS, Ran
 
 POLL_INTERVAL = 5.0
 """Seconds between two questions to Slurm while we wait; the record is looked at more often."""
 _LOOK = 0.1
 _LOOK_SLOWLY = 1.0
+_CONSIDERING = (0.1, 0.1, 0.2, 0.2, 0.4, 0.4)
+"""Seconds that Slurm gets to say why a new job has not started."""
 _SETTLING = 10.0
 """Seconds that a job and its record may take to agree that the run is over."""
 _STOPPING = 90.0
@@ -66,6 +68,36 @@ class JobEnd:
 
     ran: Ran
     facts: dict[str, Any]
+
+
+def refuse_what_never_starts(submitted: Submitted, system: System) -> None:
+    """Slurm takes on what no partition can run, and lets it wait for ever: say so now.
+
+    :raises CesError: it has been cancelled again, and why.
+    """
+    slurm = Slurm(system.process)
+    for pause in _CONSIDERING:
+        try:
+            job = next(iter(slurm.queue([submitted.job_id]).values()), None)
+        except NoAnswer:
+            return
+        if job is None or job.state != "PENDING" or job.reason:
+            break
+        time.sleep(pause)
+    if job is None or not job.hopeless:
+        return
+    slurm.cancel(submitted.job_id)
+    error = _never_starts(submitted.records[0], job)
+    close_queued(submitted.records, error, system)
+    raise error
+
+
+def _never_starts(record: RunRecord, job: Job) -> CesError:
+    return CesError(
+        f"run {record.image} as job {job.id}",
+        said=f"{job.hopeless} (Slurm: {job.reason})",
+        hint=f"ask for less, or for another partition: {PARTITIONS}",
+    )
 
 
 def follow(
@@ -140,7 +172,7 @@ def _give_up_hopeless(
     for number, job in living.items():
         if job.hopeless:
             Slurm(system.process).cancel(job.id)
-            close_queued([waiting[number]], never_starts(waiting[number], job), system)
+            close_queued([waiting[number]], _never_starts(waiting[number], job), system)
 
 
 def settle(system: System, only: Mapping[int, object] | None = None) -> dict[int, Job]:

@@ -16,22 +16,18 @@ from ..system.audit import audit_run
 from ..system.authfile import login_for
 from ..system.job_files import JobFiles
 from ..system.records import ActiveRun
-from ..system.signals import StopSignals
-from ..system.slurm import HOPELESS, PARTITIONS, Job, NoAnswer, Request, Slurm
+from ..system.slurm import HOPELESS, PARTITIONS, Request, Slurm
 from ..system.system import System
 from ..typed import Sequence
 from ..values.image import ImageFile
 from ..values.job import JobSpec, read, written
 from ..values.record import LIVE, RunRecord, utc_now
 from ..values.spec import Credentials, RunSpec
-from .clean import sweep_others
 from .plan import Plan, plan_run
 from .run import Ran, is_free, run_claimed
 
 _CLAIM = 60.0
 """Seconds that whoever submitted a run may take to let go of it."""
-_CONSIDERING = (0.1, 0.1, 0.2, 0.2, 0.4, 0.4)
-"""Seconds that Slurm gets to say why a new job has not started."""
 _MIB = 1024**2
 
 
@@ -74,20 +70,18 @@ def planned_job(
 def submit_run(spec: RunSpec, job: JobSpec, system: System) -> Submitted:
     """Have Slurm run a container as soon as it can.
 
+    It may take on what can never start: see job_follow.refuse_what_never_starts.
+
     :raises CesError: it was refused, by us or by Slurm; the record says so too.
     """
-    with StopSignals() as signals:
-        system.process.signals = signals
-        spec, plan = _settled(spec, job, system)
-        sweep_others(system)
-        login = _login(spec, plan, system)
-        runs, records = _open(replace(spec, credentials=login), plan, job, system)
-        try:
-            job_id = _submit(plan, job, runs, records, system)
-        finally:
-            for run in runs:
-                run.release()
-    _refuse_what_never_starts(job_id, records, system)
+    spec, plan = _settled(spec, job, system)
+    login = _login(spec, plan, system)
+    runs, records = _open(replace(spec, credentials=login), plan, job, system)
+    try:
+        job_id = _submit(plan, job, runs, records, system)
+    finally:
+        for run in runs:
+            run.release()
     return Submitted(job_id, records, _log(job, runs[0].run_id, system))
 
 
@@ -104,21 +98,19 @@ def run_job(first: int, system: System) -> Ran:
             hint="ces-run IMAGE runs a container; --job is for the scripts of tre.ces.ces_run",
         )
     files = JobFiles(system.account.state)
-    with StopSignals() as signals:
-        system.process.signals = signals
-        number = files.number_of_task(first, job.task) if job.task else first
-        active = _claimed(number, system)
-        try:
-            record = system.records.load(number)
-            if record.state != "PENDING" or record.scheduler != "slurm":
-                raise CesError(f"be the job of run {number}", said=f"it is {record.state} already")
-            record.state, record.started, record.host = "RUNNING", utc_now(), system.host
-            record.slurm_job_id, record.pid = job.job_id, os.getpid()
-            record.slurm_raw_id = job.raw_id if job.raw_id != job.job_id else None
-            active.save(record, durable=False)
-            return _as_written(number, files, active, record, system)
-        finally:
-            active.release()
+    number = files.number_of_task(first, job.task) if job.task else first
+    active = _claimed(number, system)
+    try:
+        record = system.records.load(number)
+        if record.state != "PENDING" or record.scheduler != "slurm":
+            raise CesError(f"be the job of run {number}", said=f"it is {record.state} already")
+        record.state, record.started, record.host = "RUNNING", utc_now(), system.host
+        record.slurm_job_id, record.pid = job.job_id, os.getpid()
+        record.slurm_raw_id = job.raw_id if job.raw_id != job.job_id else None
+        active.save(record, durable=False)
+        return _as_written(number, files, active, record, system)
+    finally:
+        active.release()
 
 
 # --- submitting ---
@@ -266,36 +258,6 @@ def _give_up(
     for run in runs:
         files.settled(run.run_id)
         run.finish()
-
-
-def _refuse_what_never_starts(job_id: str, records: Sequence[RunRecord], system: System) -> None:
-    """Slurm takes on what no partition can run, and lets it wait for ever: say so now.
-
-    :raises CesError: it has been cancelled again, and why.
-    """
-    slurm = Slurm(system.process)
-    for pause in _CONSIDERING:
-        try:
-            job = next(iter(slurm.queue([job_id]).values()), None)
-        except NoAnswer:
-            return
-        if job is None or job.state != "PENDING" or job.reason:
-            break
-        time.sleep(pause)
-    if job is None or not job.hopeless:
-        return
-    slurm.cancel(job_id)
-    error = never_starts(records[0], job)
-    close_queued(records, error, system)
-    raise error
-
-
-def never_starts(record: RunRecord, job: Job) -> CesError:
-    return CesError(
-        f"run {record.image} as job {job.id}",
-        said=f"{job.hopeless} (Slurm: {job.reason})",
-        hint=f"ask for less, or for another partition: {PARTITIONS}",
-    )
 
 
 def close_queued(records: Sequence[RunRecord], error: CesError, system: System) -> None:

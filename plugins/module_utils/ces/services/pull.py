@@ -13,7 +13,6 @@ from ..system.system import System
 from ..typed import Sequence
 from ..values.image import ImageRef
 from ..values.spec import PullSpec
-from .clean import sweep_others
 from .images import store_of
 from .plan import usable_runner
 from .store import LocalImage, Store
@@ -69,7 +68,6 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
     registry.check_size(system.policy.image_size_limit)
     if check_only:
         return Pulled(True, here, remote, previous, store.plan_fetch(image, source, remote))
-    sweep_others(system)
     return _fetch_once(spec, source, Pulled(True, here, remote, previous), store, system)
 
 

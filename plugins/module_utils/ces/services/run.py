@@ -24,14 +24,14 @@ from ..system.files import (
 )
 from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
-from ..system.signals import StopSignals, exit_status, stop_signal
+from ..system.signals import exit_status, stop_signal
 from ..system.system import System
 from ..typed import Callable, Iterator
 from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
-from .clean import TIME_OVER, clear_away, state_when_stopped, sweep_others
+from .clean import TIME_OVER, clear_away, state_when_stopped
 from .images import store_of
 from .plan import Plan, plan_run, with_image
 from .store import LocalImage
@@ -62,10 +62,8 @@ def run_container(spec: RunSpec, system: System) -> Ran:
 
     :raises CesError: it was refused, or could not be started.
     """
-    with StopSignals() as signals:
-        system.process.signals = signals
-        plan, image = _ready(spec, system)
-        return _run(plan, image, system)
+    plan, image = _ready(spec, system)
+    return _run(plan, image, system)
 
 
 def planned(spec: RunSpec, system: System) -> RunRecord:
@@ -95,7 +93,6 @@ def _ready(
     if record is not None:
         record.warnings = plan.warnings
     _warn(plan.warnings, system)
-    sweep_others(system)
     image = ensure_image(spec, system)
     ready = with_image(plan, store_of(spec.runner, system).config(image))
     _warn(ready.warnings[len(plan.warnings) :], system)

@@ -7,7 +7,7 @@ import json
 import os
 
 from ces.services.make_bundle import make_bundle
-from ces.system.signals import StopSignals
+from ces.services.session import session
 from ces.values.image import ImageRef
 
 from ces_commands.doors.asked import asked
@@ -21,15 +21,13 @@ def main(parsed: Parsed) -> int:
     system = system_for(parsed)
     to = parsed.text("to") or f"{image.short_name.replace(':', '-')}.bundle"
     spec = asked(parsed, image, "oci", system, bundle=True)
-    with StopSignals() as signals:
-        system.process.signals = signals
-        made = make_bundle(
-            spec, os.path.abspath(to), system, parsed.on("copy"), parsed.on("dry_run")
-        )
+    dry_run = parsed.on("dry_run")
+    with session(system, change=not dry_run):
+        made = make_bundle(spec, os.path.abspath(to), system, parsed.on("copy"), dry_run)
     if parsed.on("json"):
         digest = made.image.digest if made.image else None
         print(json.dumps({"changed": made.changed, "path": made.path, "digest": digest}))
-    elif parsed.on("dry_run"):
+    elif dry_run:
         print(f"{made.path}: {'would be made' if made.changed else 'unchanged'}")
     else:
         print(made.path)

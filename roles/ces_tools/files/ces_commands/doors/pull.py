@@ -9,8 +9,8 @@ import sys
 
 from ces.runners.table import runner_named
 from ces.services.pull import Pulled, pull_image
+from ces.services.session import session
 from ces.services.sif_store import digest_of_file, link_here
-from ces.system.signals import StopSignals
 from ces.system.system import System
 from ces.values.image import ImageRef
 from ces.values.spec import Credentials, PullSpec
@@ -30,9 +30,9 @@ def main(parsed: Parsed) -> int:
     spec = PullSpec(image, runner_for(parsed, system), credentials, parsed.on("force"))
     link = f"{os.getcwd()}/{image.short_name}.sif"
     reuse = parsed.on("reuse_sif") and os.path.lexists(link)
-    with StopSignals() as signals:
-        system.process.signals = signals
-        pulled = pull_image(spec, system, check_only=reuse or parsed.on("dry_run"))
+    look_only = reuse or parsed.on("dry_run")
+    with session(system, change=not look_only):
+        pulled = pull_image(spec, system, check_only=look_only)
     if reuse:
         _say_if_stale(link, pulled, system)
     elif (file := _file(spec, pulled)) and not parsed.on("dry_run"):

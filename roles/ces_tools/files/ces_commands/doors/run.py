@@ -7,6 +7,7 @@ import os
 
 from ces.json_text import dumps_lines
 from ces.services.run import planned, run_container
+from ces.services.session import session
 from ces.shown import shown
 from ces.system.system import System
 from ces.values.image import parse_image
@@ -29,7 +30,8 @@ def main(parsed: Parsed) -> int:
         return 0
     if parsed.on("verbose"):
         system.tell(f"running: {spell(planned(spec, system).command)}")
-    record = run_container(spec, system).record
+    with session(system):
+        record = run_container(spec, system).record
     if parsed.on("json"):
         print(dumps_lines(record.as_dict()), end="")
     return _status(record, system)
@@ -41,8 +43,11 @@ def _job(parsed: Parsed) -> int:
 
     from ces_commands.doors.runs import whole_number
 
+    number = whole_number(parsed.text("job") or "", "--job")
     system = system_for(parsed)
-    return _status(run_job(whole_number(parsed.text("job") or "", "--job"), system).record, system)
+    with session(system):
+        record = run_job(number, system).record
+    return _status(record, system)
 
 
 def _status(record: RunRecord, system: System) -> int:
