@@ -15,32 +15,11 @@ from ..system.proc import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
 from .transfer import sweep_transfers
+from .verdict import TIME_OVER, is_over
 
-TIME_OVER = "the time that Slurm gave the job was over"
 _DIED = "the process that ran it was killed, or the host went down"
-_AT_ITS_END = 5.0
-"""Seconds before the end of its time at which Slurm may tell a job to stop (OverTimeLimit is later,
-and clocks differ)."""
 _PATIENCE = 5.0
 """Seconds for which a dead run's engine may go on making the container."""
-
-
-def state_when_stopped(system: System) -> str:
-    """Slurm says by one and the same signal that a job is cancelled and that its time is over."""
-    job = system.allocation
-    if job is None:
-        return "CANCELLED"
-    if job.end is None:  # Slurm before 23.02 does not say
-        from ..system.slurm import Slurm
-
-        left = Slurm(system.process).time_left(job.raw_id)
-        return "TIMEOUT" if left is not None and left <= 1 else "CANCELLED"
-    return "TIMEOUT" if is_over(job.end) else "CANCELLED"
-
-
-def is_over(end: float) -> bool:
-    """Whether a job whose time ends then has used it up, so that this is why it was stopped."""
-    return time.time() >= end - _AT_ITS_END
 
 
 def clear_away(record: RunRecord, private: str, runner: Runner, system: System) -> None:

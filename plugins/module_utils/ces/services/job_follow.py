@@ -21,9 +21,9 @@ from ..system.slurm import PARTITIONS, Job, NoAnswer, Slurm
 from ..system.system import System
 from ..typed import Any, Mapping
 from ..values.record import LIVE, RunRecord, utc_now
-from .clean import TIME_OVER
 from .jobs import TASK, Submitted, close_queued
-from .run import TIMEOUT_STATUS, Ran
+from .run import Ran
+from .verdict import TIME_OVER, TIMEOUT_STATUS
 
 POLL_INTERVAL = 5.0
 """Seconds between two questions to Slurm while we wait; the record is looked at more often."""

@@ -8,9 +8,8 @@ import time
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass, replace
-from ..errors import EXIT_OURS, Interrupted, NotFound
+from ..errors import EXIT_OURS, NotFound
 from ..runners.command import Command, Launch
-from ..runners.table import Runner
 from ..system.audit import audit_run
 from ..system.cgroup import oom_kills
 from ..system.files import (
@@ -24,21 +23,18 @@ from ..system.files import (
 )
 from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
-from ..system.signals import exit_status, stop_signal
+from ..system.signals import stop_signal
 from ..system.system import System
 from ..typed import Callable, Iterator
 from ..values.image import Image, ImageFile
-from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 from ..values.spec import PullSpec, RunSpec
-from .clean import TIME_OVER, clear_away, state_when_stopped
+from .clean import clear_away
 from .images import store_of
 from .plan import Plan, plan_run, with_image
 from .store import LocalImage
+from .verdict import break_off, complaint_of, conclude
 
-TIMEOUT_STATUS = 124
-"""Exit status of a run that was ended by its timeout, as timeout(1) has it."""
-_KILLED = 128 + 9
 _BESIDE = 0.2
 """Seconds within which a signal to a whole job has reached all of it."""
 _NOT_KNOWN = "image not known"
@@ -151,7 +147,7 @@ def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRec
     try:
         plan, image = _ready(spec, system, record)
     except BaseException as error:
-        _close(record, error, system)
+        break_off(record, error, system)
         active.save_last(record)
         active.finish()
         audit_run(system.policy, record)
@@ -209,7 +205,7 @@ def _clearing_away(
     try:
         yield
     except BaseException as error:
-        _close(record, error, system)
+        break_off(record, error, system)
         raise
     finally:
         record.ended = record.ended or utc_now()
@@ -217,15 +213,6 @@ def _clearing_away(
         active.save_last(record)
         active.finish()
         audit_run(system.policy, record)
-
-
-def _close(record: RunRecord, error: BaseException, system: System) -> None:
-    """Say in the record that this ended the run."""
-    record.state = "FAILED"
-    if isinstance(error, Interrupted):
-        record.state = state_when_stopped(system)
-    record.rc, record.reason = EXIT_OURS, str(error) or type(error).__name__
-    record.ended = utc_now()
 
 
 def _follow(
@@ -251,8 +238,8 @@ def _follow(
     if plan.in_job:
         finished = _stopped_beside_us(finished, streams, system)
     record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
-    complaint = _complaint(finished, plan.runner, launch)
-    _judge(record, finished, complaint, plan, system, _oom_kills(system) > kills_before)
+    complaint = complaint_of(finished, plan.runner, launch)
+    conclude(record, finished, complaint, plan, system, _oom_kills(system) > kills_before)
     if finished.rc < EXIT_OURS and not finished.stopped_by:
         # the engine ended by itself and left nothing; to ask podman for it again would cost 40 ms
         remove_quietly(launch.cid_file)
@@ -288,59 +275,6 @@ def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> 
 def _oom_kills(system: System) -> int:
     job = system.allocation
     return oom_kills(system.account.uid) if job is None else job.oom_kills()
-
-
-def _complaint(finished: Finished, runner: Runner, launch: Launch) -> tuple[int, str] | None:
-    """Exit status and words of the engine; None if it was the container that failed."""
-    early = not os.path.exists(launch.monitor_file)
-    if runner.early and early and 0 < finished.rc <= EXIT_OURS:
-        return EXIT_OURS, runner.early(finished.stderr) or f"it exited with {finished.rc}"
-    return runner.complaint(finished.rc, finished.stdout, finished.stderr)
-
-
-def _judge(
-    record: RunRecord,
-    finished: Finished,
-    complaint: tuple[int, str] | None,
-    plan: Plan,
-    system: System,
-    oom: bool,
-) -> None:
-    """State, reason and exit status, from how the engine ended.
-
-    :param complaint: exit status and words of the engine, if it was the engine that failed.
-    :param oom: the kernel killed one of the user's processes for lack of memory meanwhile.
-    """
-    if finished.log_error:
-        record.warnings = (*record.warnings, finished.log_error)
-    record.state, record.rc, record.reason = _verdict(finished, complaint, plan, oom)
-    if record.state == "CANCELLED" and state_when_stopped(system) == "TIMEOUT":
-        record.state, record.rc = "TIMEOUT", TIMEOUT_STATUS
-        record.reason = TIME_OVER
-
-
-def _verdict(
-    finished: Finished, complaint: tuple[int, str] | None, plan: Plan, oom: bool
-) -> tuple[str, int, str]:
-    if finished.stopped_by == "timeout":
-        reason = f"it ran longer than the timeout of {plan.timeout:g} s"
-        return "TIMEOUT", TIMEOUT_STATUS, reason
-    if finished.stopped_by:
-        status = exit_status(finished.stopped_by)
-        return "CANCELLED", status, f"stopped by {finished.stopped_by}"
-    if complaint is not None:
-        status, said = complaint
-        hint = plan.runner.hint(said)
-        reason = f"{plan.runner.engine}: {said.rstrip('.')}" + (f". {hint}" if hint else "")
-        return "FAILED", status, reason
-    if finished.ok:
-        return "COMPLETED", 0, ""
-    if finished.rc == _KILLED and oom:
-        limit = plan.enforced.memory
-        reason = f" (its limit was {spell_bytes(limit)})" if limit else ""
-        return "OUT_OF_MEMORY", _KILLED, f"the kernel killed it for lack of memory{reason}"
-    killed = " (SIGKILL)" if finished.rc == _KILLED else ""
-    return "FAILED", finished.rc, f"the container exited with {finished.rc}{killed}"
 
 
 def _make_directories(plan: Plan, launch: Launch) -> None:
