@@ -18,7 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import job_follow, jobs, run
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import engine, job_follow, jobs
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.clean import sweep
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
@@ -678,7 +678,7 @@ def test_an_engine_that_failed_in_a_job_may_have_heard_a_signal_before_us(
     def end(command, _streams):
         return Finished(command.argv, rc, stopped_by=stopped_by)
 
-    monkeypatch.setattr(run, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
+    monkeypatch.setattr(engine, "time", SimpleNamespace(sleep=wait, monotonic=time.monotonic))
     ready.process.then("podman run", end)
     jobs.submit_run(SPEC, JOB, ready.system)
     with session(ready.system):

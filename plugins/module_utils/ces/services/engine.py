@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine that runs one container: it is followed to its end, and stopped when we are told so."""
+
+from __future__ import annotations
+
+import time
+
+from ..dataclass import replace
+from ..errors import EXIT_OURS
+from ..runners.command import Command, Launch
+from ..system.cgroup import oom_kills
+from ..system.files import read_if_there, remove_quietly
+from ..system.process import Finished, Streams
+from ..system.signals import stop_signal
+from ..system.system import System
+from ..typed import Callable
+from ..values.record import RunRecord, utc_now
+from .images import store_of
+from .plan import Plan
+from .verdict import complaint_of, conclude
+
+_BESIDE = 0.2
+"""Seconds within which a signal to a whole job has reached all of it."""
+_NOT_KNOWN = "image not known"
+
+
+def run_engine(plan: Plan, launch: Launch, record: RunRecord, system: System) -> Finished:
+    """Run the engine to its end, and say in the record how it went."""
+    streams = Streams(
+        log=record.log,
+        stop_signal=stop_signal(plan.config.stop_signal if plan.config else ""),
+        echo=system.echo,
+        timeout=plan.timeout,
+        interruptible=True,
+        stop=plan.runner.stop and plan.runner.stop(launch.cid_file),
+        kill=_kill(plan, launch),
+        pid_file=launch.pid_file,
+    )
+    system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
+    kills_before = _oom_kills(system)
+    begun = time.monotonic()
+    finished = system.process.run(plan.runner.run(launch), streams)
+    if plan.runner.aside:
+        finished = replace(finished, stderr=finished.stderr + read_if_there(launch.aside_file))
+    if plan.in_job:
+        finished = _stopped_beside_us(finished, streams, system)
+    record.ended, record.duration = utc_now(), round(time.monotonic() - begun, 3)
+    complaint = complaint_of(finished, plan.runner, launch)
+    conclude(record, finished, complaint, plan, system, _oom_kills(system) > kills_before)
+    if finished.rc < EXIT_OURS and not finished.stopped_by:
+        # the engine ended by itself and left nothing; to ask podman for it again would cost 40 ms
+        remove_quietly(launch.cid_file)
+    for path in (launch.pid_file, launch.env_file):
+        remove_quietly(path)
+    if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
+        store_of(plan.spec.runner, system).forget()
+    return finished
+
+
+def _kill(plan: Plan, launch: Launch) -> Callable[[int], Command] | None:
+    kill = plan.runner.kill
+    return None if kill is None else lambda number: kill(launch.cid_file, number)
+
+
+def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> Finished:
+    """What Slurm tells us to stop it tells the engine too, which may end before we have heard.
+
+    Then its container is still to be stopped, gently.
+    """
+    if finished.stopped_by:
+        return finished
+    if not finished.ok:
+        time.sleep(_BESIDE)
+    told = system.process.told_to_stop()
+    if not told:
+        return finished
+    if streams.stop is not None:
+        system.process.run(streams.stop)
+    return replace(finished, stopped_by=told)
+
+
+def _oom_kills(system: System) -> int:
+    job = system.allocation
+    return oom_kills(system.account.uid) if job is None else job.oom_kills()
