@@ -15,8 +15,8 @@ from ..system.signals import stop_signal
 from ..system.system import System
 from ..typed import Callable
 from ..values.record import RunRecord, utc_now
-from .images import store_of
 from .plan import Plan
+from .ready import Ready
 from .verdict import complaint_of, conclude
 
 _BESIDE = 0.2
@@ -24,8 +24,14 @@ _BESIDE = 0.2
 _NOT_KNOWN = "image not known"
 
 
-def run_engine(plan: Plan, launch: Launch, record: RunRecord, system: System) -> Finished:
-    """Run the engine to its end, and say in the record how it went."""
+def run_engine(
+    ready: Ready, launch: Launch, command: Command, record: RunRecord, system: System
+) -> Finished:
+    """Run the engine to its end, and say in the record how it went.
+
+    :param command: what the engine is told for this launch.
+    """
+    plan = ready.plan
     streams = Streams(
         log=record.log,
         stop_signal=stop_signal(plan.config.stop_signal if plan.config else ""),
@@ -39,7 +45,7 @@ def run_engine(plan: Plan, launch: Launch, record: RunRecord, system: System) ->
     system.tell(f"run {record.run_id}: outputs in {record.outputs}, log in {record.log}")
     kills_before = _oom_kills(system)
     begun = time.monotonic()
-    finished = system.process.run(plan.runner.run(launch), streams)
+    finished = system.process.run(command, streams)
     if plan.runner.aside:
         finished = replace(finished, stderr=finished.stderr + read_if_there(launch.aside_file))
     if plan.in_job:
@@ -53,7 +59,7 @@ def run_engine(plan: Plan, launch: Launch, record: RunRecord, system: System) ->
     for path in (launch.pid_file, launch.env_file):
         remove_quietly(path)
     if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
-        store_of(plan.spec.runner, system).forget()
+        ready.store.forget()
     return finished
 
 

@@ -24,7 +24,7 @@ from ..values.job import JobSpec, read, written
 from ..values.record import LIVE, RunRecord, utc_now
 from ..values.spec import Credentials, RunSpec
 from .plan import Plan, plan_run
-from .run import Ran, is_free, run_claimed
+from .run import Ran, run_claimed
 
 _CLAIM = 60.0
 """Seconds that whoever submitted a run may take to let go of it."""
@@ -142,9 +142,11 @@ def _settled(spec: RunSpec, job: JobSpec, system: System) -> tuple[RunSpec, Plan
 def _login(spec: RunSpec, plan: Plan, system: System) -> Credentials:
     """The credentials as user and secret: a file may not be on the node, or hold others' too."""
     given = spec.credentials
-    if isinstance(spec.image, ImageFile) or not (given.given or given.authfile):
+    if isinstance(spec.image, ImageFile) or plan.registry is None:
         return Credentials()
-    source = system.policy.registry_for(spec.image).source(spec.image)
+    if not (given.given or given.authfile):
+        return Credentials()
+    source = plan.registry.source(spec.image)
     return login_for(source, given, system.account, system.process)
 
 
@@ -206,7 +208,7 @@ def _open(
     records: list[RunRecord] = []
     try:
         for task in tasks:
-            run = system.records.open(lambda number: is_free(plan, number, home))
+            run = system.records.open(lambda number: plan.is_free(number, home))
             runs.append(run)
             record = _pending(plan, run.run_id, system)
             record.log = run.log

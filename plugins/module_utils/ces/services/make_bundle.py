@@ -26,7 +26,7 @@ from .bundle_store import config_in
 from .bundles import configuration, lay_out, survey
 from .images import store_of
 from .plan import Plan, plan_run
-from .run import ensure_image
+from .ready import fetched_image
 from .store import LocalImage
 
 _NOTE = "tre.ces.image"
@@ -67,11 +67,12 @@ def make_bundle(
         raise InvalidValue("an image", str(image), "it is a file", "name it by its registry")
     plan = plan_run(spec, system)
     before = _text_of(path)
+    store = store_of(plan.spec.runner, system)
     if check_only:
-        found = store_of(spec.runner, system).find(image)
+        found = store.find(image)
         same = found is not None and before == _settle(plan, found, path, copy, system)[1]
         return Made(not same, path, found, _image_of(before))
-    local = ensure_image(spec, system)
+    local = fetched_image(plan, store, system)
     for mount in _mounts(plan)[1:]:
         with explained(f"make {mount.source} for {mount.target}"):
             os.makedirs(mount.source, mode=0o700, exist_ok=True)

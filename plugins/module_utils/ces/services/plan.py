@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue, RefusedByPolicy
 from ..runners.command import Launch, words_of
@@ -22,7 +24,7 @@ from ..values.containers_conf import breaking, overriding
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
-from ..values.policy import OptionChanges, Policy
+from ..values.policy import AllowedRegistry, OptionChanges, Policy
 from ..values.quantities import cpu_count, duration_seconds, memory_bytes, spell_bytes
 from ..values.resources import Resources
 from ..values.spec import RunSpec
@@ -53,6 +55,7 @@ class Plan:
     :param override: the text of the engine's configuration that is read last, or nothing.
     :param config: what the image says of itself, for engines that are told it.
     :param gpus: the GPUs that the container gets; None for none, or if another host will know.
+    :param registry: what the policy says of the image's registry; None for an image file.
     """
 
     spec: RunSpec
@@ -73,6 +76,7 @@ class Plan:
     override: str = ""
     config: ImageConfig | None = None
     gpus: Gpus | None = None
+    registry: AllowedRegistry | None = None
 
     def outputs_for(self, run_id: int, home: str) -> str:
         """Where outputs go."""
@@ -81,6 +85,12 @@ class Plan:
     def scratch_for(self, run_id: int, home: str) -> str:
         """Where scratch is."""
         return self.scratch or f"{home}/scratch-{run_id}"
+
+    def is_free(self, number: int, home: str) -> bool:
+        """Whether no directory of an older, forgotten run has this number."""
+        mine = [] if self.outputs else [self.outputs_for(number, home)]
+        mine += [] if self.scratch else [self.scratch_for(number, home)]
+        return not any(os.path.lexists(path) for path in mine)
 
     def launch(self, run_id: int, home: str, private: str, image: str) -> Launch:
         """What the engine is told for a run of this number.
@@ -138,8 +148,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     runner = usable_runner(spec.runner, system, elsewhere)
     given = _options(spec, runner, policy)
     spec = _with_own_words(spec, given)
-    if isinstance(spec.image, ImageRef):
-        policy.registry_for(spec.image)
+    registry = policy.registry_for(spec.image) if isinstance(spec.image, ImageRef) else None
     if spec.home:
         policy.check_home()
         # $HOME may be any directory of the user's
@@ -194,6 +203,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         limitable=elsewhere or bool(system.limiting.controllers),
         gpus=gpus,
         override=override,
+        registry=registry,
     )
 
 

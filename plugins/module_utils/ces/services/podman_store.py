@@ -13,7 +13,7 @@ from ..runners.command import Command, Launch
 from ..system.files import read_json, regular, write_atomic
 from ..system.process import Finished, Streams
 from ..system.system import System
-from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Sequence
+from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_form
 from ..values.spec import Credentials
@@ -31,29 +31,37 @@ class PodmanStore:
     """What this user's podman has.
 
     Asking podman costs as much as starting a container, so answers are kept until the storage
-    changes.
+    changes: images that are there for all processes, in a file, and images that are not there for
+    this store alone.
     """
 
     lock_mode = 0o600
 
     def __init__(self, system: System) -> None:
         self._system = system
+        self._list: str | None = None
+        self._absent: dict[str, Sequence[object]] = {}
+        """Images that podman did not have, and the state of its storage then."""
 
     def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
         """The image in storage, or None.
 
         :param fresh: ask podman in any case.
         """
-        answers = _Answers(self._system)
-        kept = None if fresh else answers.get(str(image))
+        answers, name = self._answers(), str(image)
+        kept = None if fresh else answers.get(name)
         if kept is not None:
             return kept
         # before asking: a change meanwhile must not go unseen
-        noted = answers.note()
-        found = self._inspect(str(image))
-        if found is not None:
-            found = _digests(noted).apply(found, image)
-            answers.put(str(image), found, noted)
+        noted, state = answers.note(), answers.state()
+        if state and not fresh and self._absent.get(name) == state:
+            return None
+        found = self._inspect(name)
+        if found is None:
+            self._absent[name] = state
+            return None
+        found = _digests(noted).apply(found, image)
+        answers.put(name, found, noted)
         return found
 
     def open_file(self, image: ImageFile) -> LocalImage:
@@ -67,13 +75,13 @@ class PodmanStore:
 
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Keep the image's digest beside podman's images: podman does not know it."""
-        answers = _Answers(self._system)
+        answers = self._answers()
         if _digests(answers.note()).keep(image, digest):
             answers.forget()
 
     def forget(self) -> None:
         """Ask podman anew from now on."""
-        _Answers(self._system).forget()
+        self._answers().forget()
 
     def lock_file(self, image: ImageRef, digest: str) -> str:
         """Whoever fetches the image holds this."""
@@ -111,7 +119,7 @@ class PodmanStore:
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""
         finished = ask(self._system, podman.image_list(), "for its images")
-        digests = _digests(_Answers(self._system).note())
+        digests = _digests(self._answers().note())
         named = [raw for raw in loads(finished.stdout or "[]") if raw.get("Names")]
         return [image for raw in named for image in digests.apart(_from_listing(raw))]
 
@@ -130,7 +138,17 @@ class PodmanStore:
         self._system.process.run(podman.image_remove(str(image))).check(
             f"remove image {image}", hint="a run may be using it: ces-runs lists them"
         )
-        _digests(_Answers(self._system).note()).keep(image, None)
+        _digests(self._answers().note()).keep(image, None)
+
+    def _answers(self) -> _Answers:
+        return _Answers(self._system.account.make_runtime(), self._locate)
+
+    def _locate(self) -> str:
+        """Where podman keeps its list of images."""
+        if self._list is None:
+            asked = ask(self._system, podman.storage(), "where it keeps images")
+            self._list = asked.stdout.strip()
+        return self._list
 
     def _temporary(self) -> str:
         """Where podman unpacks what it fetches: the administrator chose a disk with room."""
@@ -209,9 +227,13 @@ class _Answers:
     same. Kept in the runtime directory, so a reboot forgets them.
     """
 
-    def __init__(self, system: System) -> None:
-        self._system = system
-        self._path = f"{system.account.make_runtime()}/images.json"
+    def __init__(self, directory: str, locate: Callable[[], str]) -> None:
+        """
+        :param directory: where the answers are kept.
+        :param locate: asks podman where its list is.
+        """
+        self._locate = locate
+        self._path = f"{directory}/images.json"
         self._kept: dict[str, Any] = self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -246,12 +268,21 @@ class _Answers:
 
     def note(self) -> dict[str, Any]:
         """The state of the storage now; empty when it has no list yet."""
-        path = self._kept.get("list", "")
+        path = self._place()
         stamp = _stamp_of(path)
-        if not stamp:
-            path = self._locate()
-            stamp = _stamp_of(path)
         return {"list": path, "stamp": stamp, "content": _content_of(path)} if stamp else {}
+
+    def state(self) -> Sequence[object]:
+        """What changes with podman's list of images, which may not be there yet.
+
+        Nothing if it cannot be said where the list will be.
+        """
+        path = self._place()
+        return [path, *_stamp_of(path)] if os.path.isdir(os.path.dirname(path)) else []
+
+    def _place(self) -> str:
+        path: str = self._kept.get("list", "")
+        return path if _stamp_of(path) else self._locate()
 
     def put(self, name: str, image: LocalImage, noted: dict[str, Any]) -> None:
         if not noted:
@@ -266,9 +297,6 @@ class _Answers:
     def _keep(self, kept: dict[str, Any]) -> None:
         self._kept = kept
         write_atomic(self._path, dumps(kept), durable=False)
-
-    def _locate(self) -> str:
-        return ask(self._system, podman.storage(), "where it keeps images").stdout.strip()
 
 
 def _stamp_of(path: str) -> Sequence[int]:

@@ -12,6 +12,7 @@ from ..system.registry import Registry
 from ..system.system import System
 from ..typed import Sequence
 from ..values.image import ImageRef
+from ..values.policy import AllowedRegistry
 from ..values.spec import PullSpec
 from .images import store_of
 from .plan import usable_runner
@@ -44,11 +45,24 @@ def pull_image(spec: PullSpec, system: System, check_only: bool = False) -> Pull
     :param check_only: find out what would happen, change nothing.
     :raises CesError: the policy, the registry or the engine refuses.
     """
-    image = spec.image
     usable_runner(spec.runner, system)
     store = store_of(spec.runner, system)
-    allowed = system.policy.registry_for(image)
-    source = allowed.source(image)
+    return fetch_image(spec, system.policy.registry_for(spec.image), store, system, check_only)
+
+
+def fetch_image(
+    spec: PullSpec,
+    allowed: AllowedRegistry,
+    store: Store,
+    system: System,
+    check_only: bool = False,
+) -> Pulled:
+    """As :func:`pull_image`, for a caller that has settled the rest.
+
+    :param allowed: what the policy says of the image's registry.
+    :param store: the images of the engine, which this host has and the site allows.
+    """
+    image, source = spec.image, allowed.source(spec.image)
     login = login_for(source, spec.credentials, system.account, system.process)
     registry = Registry(
         source,
@@ -94,7 +108,9 @@ def _fetch_once(
     told_to_stop = system.process.told_to_stop
     lock = store.lock_file(image, remote)
     with locked(lock, waiting, _PATIENCE, store.lock_mode, told_to_stop):
-        here = _whole(image, store) if waited else None
+        # Somebody may have fetched it since we looked. A caller with --force wants it fetched all
+        # the same, unless we have just waited for somebody who did.
+        here = _whole(image, store) if waited or not spec.force else None
         if here is None or here.digest_of(image, remote) != remote:
             argv = store.fetch(image, source, remote, spec.credentials)
             here = store.find(image, fresh=True)

@@ -7,8 +7,7 @@ import os
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass
-from ..errors import NotFound
-from ..runners.command import Launch
+from ..runners.command import Command, Launch
 from ..system.audit import audit_run
 from ..system.files import (
     explained,
@@ -22,11 +21,12 @@ from ..system.system import System
 from ..typed import Iterator
 from ..values.image import Image, ImageFile
 from ..values.record import RunRecord, utc_now
-from ..values.spec import PullSpec, RunSpec
+from ..values.spec import RunSpec
 from .clean import clear_away
 from .engine import run_engine
 from .images import store_of
 from .plan import Plan, plan_run, with_image
+from .ready import Ready, make_ready, stored_image
 from .store import LocalImage
 from .verdict import break_off
 
@@ -49,8 +49,7 @@ def run_container(spec: RunSpec, system: System) -> Ran:
 
     :raises CesError: it was refused, or could not be started.
     """
-    plan, image = _ready(spec, system)
-    return _run(plan, image, system)
+    return _run(make_ready(spec, system), system)
 
 
 def planned(spec: RunSpec, system: System) -> RunRecord:
@@ -59,73 +58,12 @@ def planned(spec: RunSpec, system: System) -> RunRecord:
     :raises CesError: it would be refused.
     """
     plan = plan_run(spec, system)
-    number = system.records.expected_number()
-    private = system.account.private_for(number)
-    here = _in_storage(spec, system)
-    if here is not None:
-        plan = with_image(plan, store_of(spec.runner, system).config(here))
-    image = (here and here.file) or str(spec.image)
-    return _record(plan, plan.launch(number, system.account.home, private, image), here, system)
-
-
-def _ready(
-    spec: RunSpec, system: System, record: RunRecord | None = None
-) -> tuple[Plan, LocalImage]:
-    """A run of which nothing is left to be refused, and its image.
-
-    :param record: the run's, if it has one already: it gets the warnings.
-    :raises CesError: it was refused, or its image cannot be had.
-    """
-    plan = plan_run(spec, system)
-    if record is not None:
-        record.warnings = plan.warnings
-    _warn(plan.warnings, system)
-    image = ensure_image(spec, system)
-    ready = with_image(plan, store_of(spec.runner, system).config(image))
-    _warn(ready.warnings[len(plan.warnings) :], system)
-    return ready, image
-
-
-def _warn(warnings: tuple[str, ...], system: System) -> None:
-    for warning in warnings:
-        system.tell(f"warning: {warning}")
-
-
-def _in_storage(spec: RunSpec, system: System) -> LocalImage | None:
-    """The image, without fetching it.
-
-    :raises NotFound: it is not there and must not be pulled.
-    """
-    store = store_of(spec.runner, system)
-    if isinstance(spec.image, ImageFile):
-        return store.open_file(spec.image)
-    here = store.find(spec.image)
-    if here is None and spec.pull == "never":
-        raise NotFound(
-            f"run {spec.image}",
-            said="the image is not in your storage",
-            hint=f"pull it first: ces-pull {spec.runner} {spec.image}",
-        )
-    return here
-
-
-def ensure_image(spec: RunSpec, system: System) -> LocalImage:
-    """The image in storage, pulled first if the caller wants that.
-
-    :raises NotFound: it is not there and must not be pulled.
-    """
-    here = _in_storage(spec, system)
-    if here is not None and (isinstance(spec.image, ImageFile) or spec.pull != "always"):
-        return here
-    if isinstance(spec.image, ImageFile):
-        raise NotFound(f"run {spec.image}", said="there is no such image file")
-    # only a run that pulls pays for loading TLS and HTTP (20 ms)
-    from .pull import pull_image
-
-    pulled = pull_image(PullSpec(spec.image, spec.runner, spec.credentials), system)
-    if pulled.image is None:
-        raise NotFound(f"run {spec.image}", said="the image is not in your storage")
-    return pulled.image
+    store = store_of(plan.spec.runner, system)
+    image = stored_image(plan, store)
+    if image is not None:
+        plan = with_image(plan, store.config(image))
+    launch = _launch(plan, image, system.records.expected_number(), system)
+    return _record(plan, launch, plan.runner.run(launch), image, system)
 
 
 def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRecord) -> Ran:
@@ -136,26 +74,18 @@ def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRec
     :raises CesError: it was refused, or could not be started.
     """
     try:
-        plan, image = _ready(spec, system, record)
+        ready = make_ready(spec, system, record)
     except BaseException as error:
         break_off(record, error, system)
         active.save_last(record)
         active.finish()
         audit_run(system.policy, record)
         raise
-    return _run(plan, image, system, active, record)
-
-
-def is_free(plan: Plan, number: int, home: str) -> bool:
-    """Whether no directory of an older, forgotten run has this number."""
-    mine = [] if plan.outputs else [plan.outputs_for(number, home)]
-    mine += [] if plan.scratch else [plan.scratch_for(number, home)]
-    return not any(os.path.lexists(path) for path in mine)
+    return _run(ready, system, active, record)
 
 
 def _run(
-    plan: Plan,
-    image: LocalImage,
+    ready: Ready,
     system: System,
     claimed: ActiveRun | None = None,
     before: RunRecord | None = None,
@@ -163,12 +93,12 @@ def _run(
     """
     :param claimed: the run, if it has its number already; ``before``: its record.
     """
-    home = system.account.home
-    active = claimed or system.records.open(lambda number: is_free(plan, number, home))
+    plan, home = ready.plan, system.account.home
+    active = claimed or system.records.open(lambda number: plan.is_free(number, home))
     try:
-        private = system.account.private_for(active.run_id)
-        launch = plan.launch(active.run_id, home, private, image.file or str(plan.spec.image))
-        record = _record(plan, launch, image, system)
+        launch = _launch(plan, ready.image, active.run_id, system)
+        command = plan.runner.run(launch)
+        record = _record(plan, launch, command, ready.image, system)
         if before is not None:
             record.scheduler = before.scheduler
         record.log, record.pid = active.log, os.getpid()
@@ -181,8 +111,8 @@ def _run(
                 link_to(active.directory, plan.spec.record_link)
             system.account.make_runtime()
             _make_directories(plan, launch)
-            with store_of(plan.spec.runner, system).lend(image, launch):
-                finished = run_engine(plan, launch, record, system)
+            with ready.store.lend(ready.image, launch):
+                finished = run_engine(ready, launch, command, record, system)
     finally:
         active.release()  # unless it is finished, the next sweep finds it
     return Ran(record, finished.stdout, finished.stderr)
@@ -228,6 +158,13 @@ def _make_directories(plan: Plan, launch: Launch) -> None:
                 os.mkdir(mount.source, 0o700)
 
 
+def _launch(plan: Plan, image: LocalImage | None, number: int, system: System) -> Launch:
+    """What the engine is told for a run of this number."""
+    account = system.account
+    name = (image and image.file) or str(plan.spec.image)
+    return plan.launch(number, account.home, account.private_for(number), name)
+
+
 def _digest(named: Image, image: LocalImage | None) -> str | None:
     """The digest by which the image's registry knows it, as far as that is known."""
     if isinstance(named, ImageFile):
@@ -235,7 +172,9 @@ def _digest(named: Image, image: LocalImage | None) -> str | None:
     return (image.digest_of(named) or image.digest) if image else named.digest
 
 
-def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System) -> RunRecord:
+def _record(
+    plan: Plan, launch: Launch, command: Command, image: LocalImage | None, system: System
+) -> RunRecord:
     spec, home, job = plan.spec, system.account.home, system.allocation
     return RunRecord(
         run_id=launch.run_id,
@@ -244,7 +183,7 @@ def _record(plan: Plan, launch: Launch, image: LocalImage | None, system: System
         image_id=(image.id or None) if image else None,
         runner=spec.runner,
         name=launch.name,
-        command=plan.runner.run(launch).argv,
+        command=command.argv,
         mounts=[mount.as_dict() for mount in launch.mounts],
         resources=plan.resources_record(),
         network=plan.network,

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run costs beside its container: which programs start, how often a thing is settled.
+
+No engine runs: see RecordingProcess. Each number here was larger once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from recording import DIGEST, REGISTRY, OneImageRegistry
+from support import make_sif
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners import table
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import images, plan, pull
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import session as sessions
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import PullSpec, RunSpec
+
+NAME = f"{REGISTRY}/app:1"
+IMAGE = ImageRef.parse(NAME)
+MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+CONVERSION = "apptainer --silent exec --containall --no-eval --no-mount"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.fixture
+def site(backend, monkeypatch):
+    """A back-end with all engines, which fetch what the registry has; no image is here yet."""
+    monkeypatch.setattr(pull, "Registry", OneImageRegistry)
+    engines = ("podman", "apptainer", "oci")
+    backend.system.policy = replace(backend.system.policy, runners=engines)
+    backend.listing = backend.place / "storage/overlay-images/images.json"
+    write(backend.listing, "[]")
+    process = backend.process
+    process.answer("podman info --format {{.Store.GraphRoot", stdout=f"{backend.listing}\n")
+
+    def fetch(command, _streams):
+        backend.listing.write_text("[{}]")
+        backend.has_image(NAME)
+        return Finished(command.argv, 0)
+
+    def convert(command, _streams):
+        make_sif(Path(command.argv[-2]), {"Entrypoint": ["app"]})
+        return Finished(command.argv, 0)
+
+    def copy(command, _streams):
+        layout = Path(command.argv[-1].split(":")[1])
+        said = {"architecture": MACHINE, "os": "linux", "config": {"Entrypoint": ["/bin/app"]}}
+        write(layout / "blobs/sha256/c", json.dumps(said))
+        write(layout / "blobs/sha256/m", json.dumps({"config": {"digest": "sha256:c"}}))
+        write(layout / "index.json", json.dumps({"manifests": [{"digest": "sha256:m"}]}))
+        return Finished(command.argv, 0)
+
+    def unpack(command, _streams):
+        write(Path(command.argv[-1]) / "bin/app", "program")
+        return Finished(command.argv, 0)
+
+    process.then("podman pull", fetch)
+    process.then(CONVERSION, convert)
+    process.then("skopeo", copy)
+    process.then("umoci", unpack)
+    return backend
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """How often each thing is settled."""
+    found = Counter()
+
+    def counted(name, function):
+        def count(*words, **named):
+            found[name] += 1
+            return function(*words, **named)
+
+        return count
+
+    stores = {name: counted("store", make) for name, make in images.STORES.items()}
+    monkeypatch.setattr(images, "STORES", stores)
+    runners = {
+        name: replace(runner, run=counted("command", runner.run))
+        for name, runner in table.RUNNERS.items()
+    }
+    monkeypatch.setattr(table, "RUNNERS", runners)
+    monkeypatch.setattr(Policy, "registry_for", counted("registry", Policy.registry_for))
+    usable_runner = counted("engine", plan.usable_runner)
+    for module in (plan, pull):
+        monkeypatch.setattr(module, "usable_runner", usable_runner)
+    monkeypatch.setattr(sessions, "sweep", counted("sweep", sessions.sweep))
+    return found
+
+
+def started(site):
+    """The programs that were started, podman's with what they were for."""
+    names = []
+    for command in site.process.commands:
+        words = command.argv
+        if words[0] == "podman":
+            names.append(" ".join(words[: 3 if words[1] == "image" else 2]))
+        else:
+            names.append(words[0])
+    site.process.commands.clear()
+    return names
+
+
+FIRST = {
+    "podman": [
+        *("podman info", "podman image inspect"),
+        *("podman info", "podman pull", "podman image inspect"),
+        "podman run",
+    ],
+    "apptainer": ["apptainer", "apptainer"],
+    "oci": ["skopeo", "umoci", "crun"],
+}
+REPEATED = {"podman": ["podman run"], "apptainer": ["apptainer"], "oci": ["crun"]}
+
+
+@pytest.mark.parametrize("engine", sorted(FIRST))
+def test_a_run_settles_each_thing_once(site, counts, engine):
+    spec = RunSpec(IMAGE, engine)
+    for programs in (FIRST[engine], REPEATED[engine]):
+        counts.clear()
+        with session(site.system):
+            assert run_container(spec, site.system).record.state == "COMPLETED"
+        assert started(site) == programs
+        things = ("engine", "registry", "store", "command", "sweep")
+        assert dict(counts) == dict.fromkeys(things, 1)
+
+
+def test_a_repeated_pull_by_podman_starts_no_program(site, counts):
+    spec = PullSpec(IMAGE, "podman")
+    first = pull.pull_image(spec, site.system)
+    assert first.changed
+    counts.clear()
+    started(site)
+    assert not pull.pull_image(spec, site.system).changed
+    assert started(site) == []
+    assert dict(counts) == dict.fromkeys(("engine", "registry", "store"), 1)
+
+
+def test_what_podman_did_not_have_is_asked_again_when_its_storage_changes(site):
+    store = images.store_of("podman", site.system)
+    for _again in range(2):
+        assert store.find(IMAGE) is None
+    assert started(site) == ["podman info", "podman image inspect"]
+    # another process has pulled it
+    site.listing.write_text("[{}, {}]")
+    site.has_image(NAME)
+    assert store.find(IMAGE).digest == DIGEST
+    assert started(site) == ["podman image inspect"]
+
+
+def test_where_podmans_list_will_be_is_not_known_podman_is_always_asked(site):
+    site.process.answer("podman info --format {{.Store.GraphRoot", stdout="\n")
+    store = images.store_of("podman", site.system)
+    for _again in range(2):
+        assert store.find(IMAGE) is None
+    assert started(site).count("podman image inspect") == 2
+
+
+def test_what_somebody_fetched_since_we_looked_is_not_fetched_again(site, monkeypatch):
+    class Slow(OneImageRegistry):
+        def check_size(self, _limit):
+            site.listing.write_text("[{}, {}]")
+            site.has_image(NAME)
+
+    monkeypatch.setattr(pull, "Registry", Slow)
+    pulled = pull.pull_image(PullSpec(IMAGE, "podman"), site.system)
+    assert (pulled.changed, pulled.digest, pulled.cmd) == (True, DIGEST, ())
+    assert site.process.told("podman pull") == []
