@@ -53,9 +53,16 @@ class BundleStore:
         data = account.engine_environ.get("XDG_DATA_HOME", "")
         own = data if data.startswith("/") else f"{account.home}/.local/share"
         self._kept = ByDigest(f"{own}/ces/bundles", system.policy.bundle_dir)
+        self._configs: dict[str, ImageConfig] = {}
+        """What images say of themselves, by their directories: it is read once."""
 
     def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
-        """The unpacked image, or None; there is nothing to be kept, so it is always fresh."""
+        """The unpacked image, or None.
+
+        :param fresh: read anew what it says of itself.
+        """
+        if fresh:
+            self._configs.clear()
         directory = self._kept.find(image)
         return None if directory is None else self._local(directory, image)
 
@@ -65,7 +72,7 @@ class BundleStore:
 
     def config(self, image: LocalImage) -> ImageConfig | None:
         """What the image says of itself, kept beside its files."""
-        return None if image.file is None else config_in(image.file)
+        return None if image.file is None else self._config(image.file)
 
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Images are kept by it."""
@@ -120,7 +127,7 @@ class BundleStore:
         if image.file is None:
             raise NotFound(f"run {launch.image}", said="it is not among the unpacked images")
         account = self._system.account
-        config = config_in(image.file)
+        config = self._config(image.file)
         make_named(launch, config)
         with (
             _kept_from_removal(image.file, launch.image),
@@ -196,9 +203,14 @@ class BundleStore:
                 stack.enter_context(_unused(place, f"pull image {image} again"))
             self._kept.put(whole, store, digest, self._system)
 
+    def _config(self, directory: str) -> ImageConfig:
+        if directory not in self._configs:
+            self._configs[directory] = config_in(directory)
+        return self._configs[directory]
+
     def _local(self, directory: str, image: ImageRef) -> LocalImage:
         with looked_at(directory):
-            config, status = config_in(directory), os.stat(directory)
+            config, status = self._config(directory), os.stat(directory)
         digest = self._kept.digest_in(directory)
         return LocalImage(
             runner="oci",
