@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 from pathlib import Path
@@ -121,3 +122,33 @@ def test_no_other_service_sets_signals_up_and_only_those_that_are_for_it_sweep()
     sweeping = {name for name, text in others.items() if " sweep(" in text}
     # ces-clean, each session, ces-stop
     assert sweeping == {"clean.py", "session.py", "runs.py"}
+
+
+ROOT = Path(__file__).parents[3]
+DOORS = [
+    *ROOT.glob("plugins/modules/*.py"),
+    *ROOT.glob("roles/ces_tools/files/ces_commands/doors/*.py"),
+]
+INSIDE = {"run_container", "run_job", "submit_run", "pull_image", "make_bundle"}
+
+
+def calls(tree):
+    """The calls of services that belong into a session."""
+    names = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [name for name in names if isinstance(name, ast.Name) and name.id in INSIDE]
+
+
+def test_doors_call_what_belongs_into_a_session_in_one():
+    found = set()
+    for door in DOORS:
+        tree = ast.parse(door.read_text())
+        blocks = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.With)
+            and ast.unparse(node.items[0].context_expr).startswith("session(")
+        ]
+        inside = {id(name) for block in blocks for name in calls(block)}
+        assert [name.id for name in calls(tree) if id(name) not in inside] == [], door
+        found |= {name.id for name in calls(tree)}
+    assert found == INSIDE
