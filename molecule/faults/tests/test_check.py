@@ -161,6 +161,27 @@ def test_what_is_predicted_comes_true(researcher, name):
         researcher.run(f"rm -f check-{name}:1.0.sif")
 
 
+def test_a_user_who_is_not_you_may_not_write(researcher, push_images):
+    """What the warning about an image's user says, and that its cure is one."""
+    script = ["/bin/sh", "-c", "touch /safe_outputs/x /scratch/x && echo runs"]
+    push_images([{"name": "tre/check-writes:1.0", **saying(Entrypoint=script, User="1000")}])
+    image = named("writes")
+    said = predicted(researcher, image)["runners"]
+    try:
+        for runner in RUNNERS:
+            warned = said[runner]["verdict"] == "works with warnings"
+            assert warned is (runner == "podman")
+            researcher.command("ces-pull", runner, image).ok()
+            done = researcher.command("ces-run", runner, image)
+            assert ("runs" in done.out) is not warned, done.said
+        line = shlex.join(["ces-run", "podman", "--opt-file", "/dev/stdin", image])
+        assert "--user=0" in said["podman"]["reason"]
+        assert researcher.run(line, stdin="--user=0").ok().out == "runs\n"
+    finally:
+        researcher.command("ces-rm", image)
+        researcher.run("rm -f check-writes:1.0.sif")
+
+
 def test_nothing_is_fetched_or_changed(researcher):
     looks = ("podman images --quiet", "ces-images", "ls -A ~", "ls -A /var/tmp", "podman ps -aq")
     line = "; ".join(looks)

@@ -265,6 +265,8 @@ def test_an_image_that_is_here_is_not_measured_again():
     large, limited = layered("text/plain", form=DOCKER), replace(HOST, size_limit=1)
     here = engine("podman", here=DIGEST, spaces=full)
     assert worst(image_findings(large, limited, here)) == "ok"
+    (present,) = found("present", large, limited, here)
+    assert present.said == "podman has it already: nothing is fetched"
     other = engine("podman", here=OTHER, spaces=full)
     levels = {one.check: one.level for one in image_findings(large, limited, other)}
     assert levels["present"] == "note"

@@ -31,7 +31,7 @@ ROWS = (
     Row("engine", "the site allows it, and it is installed", source.look_at_engine),
     Row("policy", "the site allows it", source.look_at_policy),
     Row("registry", "its registry has it", source.look_at_registry),
-    Row("present", "no other image of that name is here", source.look_at_present),
+    Row("present", "no image of that name is here", source.look_at_present),
     Row("artifact", "it is a container image", source.look_at_artifact, "manifest"),
     Row("config", "its configuration can be read", config.look_at_config, "manifest"),
     Row("index", "the engine finds the part for this host", source.look_at_index, "manifest"),

@@ -14,7 +14,7 @@ from .facts import Engine, Host, Image
 from .grammar import is_heard, is_port, is_signal
 from .row import MAKER, Told
 from .secrets import looks_secret
-from .ways import ANY, PASSED_OVER
+from .ways import PASSED_OVER, RANGE
 
 _ENTRY = "name another program (--entrypoint in an option file)"
 _START = f"name another directory (--workdir or --cwd in an option file), or {MAKER}"
@@ -31,26 +31,27 @@ def look_at_config(image: Image, _host: Host, _engine: Engine) -> Iterator[Told]
 def look_at_user(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
     """Whether the user can be had here, and what that user may write."""
     text = str(image.said.get("User") or "")
-    user, _colon, group = text.partition(":")
-    if not text or engine.ways.user == PASSED_OVER:
-        if text:
-            yield Told("note", f"{engine.name} passes its user {text!r:.80} over: you are yourself")
-        return
-    names = [name for name in (user, group) if name and id_in(name) is None]
-    beyond = [name for name in names if name.isascii() and name.isdigit()]
-    if beyond:
+    if text and engine.ways.user == PASSED_OVER:
+        yield Told("note", f"{engine.name} passes its user {text!r:.80} over: you are yourself")
+    elif text:
+        user, _colon, group = text.partition(":")
+        faults = [*_no_ids(text, (user, group), engine), *_beyond(user, group, host, engine)]
+        yield from faults
+        if not faults:
+            yield from _strangers(text, (user, group), engine)
+
+
+def _no_ids(text: str, names: tuple[str, str], engine: Engine) -> Iterator[Told]:
+    if any(name.isascii() and name.isdigit() and id_in(name) is None for name in names):
         yield Told(
             "fault",
             f"its user {text!r:.80} is a number that no system knows",
             engine.runner.hint("cannot setresuid") or f"{MAKER} for another one",
         )
-    elif names:
-        yield Told(
-            "note",
-            f"its user {text!r:.80} is a name: whether the image's own lists of users and groups"
-            " have it is in its files",
-        )
-    if engine.ways.user == ANY:
+
+
+def _beyond(user: str, group: str, host: Host, engine: Engine) -> Iterator[Told]:
+    if engine.ways.user != RANGE:
         return
     for kind, name, most in (("user", user, host.uids), ("group", group, host.gids)):
         number = id_in(name)
@@ -61,7 +62,17 @@ def look_at_user(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
                 engine.runner.hint("cannot setresuid"),
                 "subid",
             )
-    if id_in(user) != 0 and user not in ("", "root"):
+
+
+def _strangers(text: str, names: tuple[str, str], engine: Engine) -> Iterator[Told]:
+    if any(name and id_in(name) is None for name in names):
+        yield Told(
+            "note",
+            f"its user {text!r:.80} is a name: whether the image's own lists of users and groups"
+            " have it is in its files",
+        )
+    user = names[0]
+    if engine.ways.user == RANGE and id_in(user) != 0 and user not in ("", "root"):
         yield Told(
             "warning",
             f"it runs as the user {user!r:.40}, who is not you: it may not write to /safe_outputs"

@@ -50,6 +50,8 @@ def look_at_present(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
             f"another image of that name is here ({engine.here}): a run takes that one",
             "ces-pull fetches the new one",
         )
+    elif engine.here is not None and image.manifest is not None:
+        yield Told("ok", f"{engine.name} has it already: nothing is fetched")
 
 
 def _pinned(image: Image) -> str:
