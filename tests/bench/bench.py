@@ -129,6 +129,11 @@ def commands() -> Iterator[Row]:
         "podman pull": ["podman", "pull", "--quiet", IMAGE],
     }
     yield from compared(pulls, ("repeat ces-pull", "podman pull"))
+    looks = {
+        "ces-check": ["ces-check", "podman", IMAGE],
+        "skopeo inspect": ["skopeo", "inspect", f"docker://{IMAGE}"],
+    }
+    yield from compared(looks, ("ces-check", "skopeo inspect"))
     large = {
         "repeat ces-pull apptainer": ["ces-pull", "apptainer", LARGE],
         "apptainer pull --force (64 MB)": apptainer_pull(),

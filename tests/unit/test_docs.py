@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ces_commands.verbs import VERBS
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.image import ROWS
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners import table
 from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
 
@@ -160,6 +161,12 @@ def test_the_page_for_researchers_has_every_option(verb):
     for option in VERBS[verb].options:
         if option.names[-1] not in ("--help", "--version", "--verbose"):
             assert option.names[-1] in documented
+
+
+def test_the_page_for_researchers_has_every_check_of_an_image():
+    section = RESEARCHER.split("## Will an image work\n")[1].split("\n## ")[0]
+    documented = {name for cell in first_cells(section) for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == {row.name for row in ROWS}
 
 
 def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do():

@@ -73,6 +73,10 @@ class NotFound(CesError):
     """The thing named is not there."""
 
 
+class NoVariant(NotFound):
+    """The image is there, and has no variant for this machine."""
+
+
 class Damaged(CesError):
     """The thing that is named is there, and its content is damaged."""
 

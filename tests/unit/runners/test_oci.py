@@ -354,6 +354,11 @@ def test_what_failed_is_the_container_or_crun(answer, complaint):
         ("chdir to `/work`: Not a directory", "--workdir"),
         ("the path `/x` exists but it is not executable", "chmod +x"),
         ("config blob is not correct mediatype application/x: application/y", "no container image"),
+        (
+            "config blob is not correct mediatype application/vnd.oci.image.config.v1+json:"
+            " application/vnd.docker.container.image.v1+json",
+            "in one form",
+        ),
         ("something new", ""),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     NotFound,
+    NoVariant,
     RefusedByPolicy,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import https
@@ -490,3 +491,117 @@ def test_a_registry_whose_name_is_unknown_is_said_so():
     unknown = Registry(ImageRef.parse("registry.invalid/p/app:1"), ANONYMOUS, {})
     with pytest.raises(CesError, match=r"registry\.invalid does not answer"):
         unknown.digest()
+
+
+# --- manifest and configuration ---
+
+OCI = "application/vnd.oci.image"
+
+
+def digest_of(body):
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def keep(host, raw, name=None, kind="manifests", **headers):
+    """Let the server have it by its digest, and by a name; answers the digest."""
+    body = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+    for reference in filter(None, (digest_of(body), name)):
+        headers = {key.replace("_", "-"): value for key, value in headers.items()}
+        host.answers["GET", f"/v2/p/app/{kind}/{reference}"] = (200, headers, body)
+    return digest_of(body)
+
+
+def manifest(config=DIGEST, **more):
+    named = {"digest": config, "mediaType": f"{OCI}.config.v1+json", "size": 2}
+    return {"config": named, "layers": [{"size": 9, "mediaType": "a/tar"}], **more}
+
+
+def test_an_image_is_described_by_one_question(trusted):
+    digest = keep(trusted, manifest(), "1", Content_Type=f"{OCI}.manifest.v1+json; charset=x")
+    found = registry(trusted).described()
+    assert (found.digest, found.form, found.size) == (digest, f"{OCI}.manifest.v1+json", 9)
+    assert (found.config, found.indexes) == (DIGEST, 0)
+    assert [method for method, _path, _headers in trusted.asked] == ["GET"]
+
+
+@pytest.mark.parametrize("indexes", [1, 2, 4])
+def test_an_image_in_indexes_is_described_by_its_own_manifest(trusted, indexes):
+    inner = keep(trusted, manifest())
+    for left in reversed(range(indexes)):
+        entry = {"digest": inner, "platform": {}}
+        inner = keep(trusted, {"manifests": [entry]}, "1" if left == 0 else None)
+    found = registry(trusted).described()
+    assert (found.digest, found.indexes, found.size) == (inner, indexes, 9)
+
+
+def test_indexes_without_an_end_are_no_image(trusted):
+    inner = keep(trusted, manifest())
+    for _index in range(5):
+        inner = keep(trusted, {"manifests": [{"digest": inner}]}, "1")
+    with pytest.raises(CesError, match="not of a known form"):
+        registry(trusted).described()
+
+
+def test_an_image_without_a_variant_for_this_machine_is_told_apart(trusted):
+    keep(trusted, {"manifests": [{"digest": DIGEST, "platform": {"os": "plan9"}}]}, "1")
+    with pytest.raises(NoVariant, match="it has no variant for linux/"):
+        registry(trusted).described()
+
+
+@pytest.mark.parametrize(
+    "raw", [{}, {"layers": []}, {"config": [], "layers": []}, {"manifests": 5}, {"manifests": [5]}]
+)
+def test_what_is_no_manifest_is_told(trusted, raw):
+    keep(trusted, raw, "1")
+    with pytest.raises(CesError, match="not of a known form"):
+        registry(trusted).described()
+
+
+def test_a_manifest_that_is_not_what_was_asked_for_is_refused(trusted):
+    trusted.answers["GET", f"/v2/p/app/manifests/{DIGEST}"] = (200, {}, b"{}")
+    with pytest.raises(CesError, match=f"what it sends is not {DIGEST}"):
+        registry(trusted, f"p/app@{DIGEST}").described()
+    keep(trusted, {"manifests": [{"digest": DIGEST}]}, "1")
+    with pytest.raises(CesError, match=f"what it sends is not {DIGEST}"):
+        registry(trusted).compressed_size()
+
+
+def test_a_configuration_is_a_blob(trusted):
+    digest = keep(trusted, b"{}", kind="blobs")
+    assert registry(trusted).blob(digest) == b"{}"
+
+
+def test_a_blob_is_verified_and_may_be_at_another_place(trusted):
+    digest = digest_of(b"{}")
+    place = f"/v2/p/app/blobs/{digest}"
+    trusted.answers["GET", place] = (307, {"Location": "/elsewhere"}, b"")
+    trusted.answers["GET", "/elsewhere"] = (200, {}, b"{}")
+    assert registry(trusted, login=LOGIN).blob(digest) == b"{}"
+    trusted.answers["GET", "/elsewhere"] = (200, {}, b"{ }")
+    with pytest.raises(CesError, match="what it sends is not"):
+        registry(trusted).blob(digest)
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:1", "../../token", "md5:" + "1" * 32])
+def test_what_is_no_digest_is_not_asked_for(trusted, digest):
+    with pytest.raises(CesError, match="which is no digest"):
+        registry(trusted).blob(digest)
+    assert trusted.asked == []
+
+
+def test_a_blob_is_asked_for_with_the_token(trusted):
+    digest = digest_of(b"{}")
+
+    def answer(headers):
+        if headers.get("authorization") == "Bearer t0ken":
+            return 200, {}, b"{}"
+        challenge = f'Bearer realm="https://{trusted.name}/token"'
+        return 401, {"WWW-Authenticate": challenge}, b""
+
+    trusted.answers["GET", f"/v2/p/app/blobs/{digest}"] = answer
+    trusted.answers["GET", "/token"] = (200, {}, b'{"token": "t0ken"}')
+    asked = registry(trusted)
+    assert asked.blob(digest) == asked.blob(digest) == b"{}"
+    assert [path.partition("?")[0] for _method, path, _headers in trusted.asked].count(
+        "/token"
+    ) == 1

@@ -39,6 +39,7 @@ def test_a_number_that_is_no_users_is_none(user):
         ("User", 5),
         ("User", "9" * 5000),
         ("Volumes", ["/a"]),
+        ("ExposedPorts", ["80"]),
         ("StopSignal", 9),
     ],
 )
@@ -101,3 +102,12 @@ def test_no_configuration_is_too_odd():
         assert ImageConfig.from_dict(made.as_dict(), "it") == made
         taken += 1
     assert taken > 100
+
+
+@pytest.mark.parametrize(
+    ("said", "entrypoint"), [([""], ()), (["", "x"], ("", "x")), (["x", ""], ("x", "")), ([], ())]
+)
+def test_an_entry_point_that_is_one_empty_word_is_none(said, entrypoint):
+    """As podman has it (seen with 5.4): it runs the image's CMD then."""
+    made = ImageConfig.from_image({"config": {"Entrypoint": said, "Cmd": ["a"]}})
+    assert (made.entrypoint, made.cmd) == (entrypoint, ("a",))

@@ -20,6 +20,10 @@ NO_INTERPRETER = (
     " as on Windows name nothing): ask its maker"
 )
 """What to do where the kernel finds a program, and not what it needs to be executed."""
+_MIXED = (
+    "the image has an OCI manifest and Docker's configuration, which apptainer alone takes: ask its"
+    " maker to push it in one form"
+)
 IMAGE_ERRORS = (
     ("no image found in", "the image has no variant for this processor: ask its maker for one"),
     (
@@ -37,6 +41,12 @@ IMAGE_ERRORS = (
         "not executable",
         "the program's file has no right to be executed: ask its maker (chmod +x), or name the"
         " program that reads it",
+    ),
+    ("invalid mixed oci image", _MIXED),
+    ("v1+json: application/vnd.docker.container.image.v1+json", _MIXED),
+    (
+        "cannot unmarshal",
+        "a field of the image's configuration is of another kind than it must be: ask its maker",
     ),
     *(
         (

@@ -128,10 +128,21 @@ ERRORS = (
             "that number is beyond your range of subordinate ids: put --user=0 into an option file,"
             " or use the runner oci",
         )
-        for part in ("cannot setresuid", "cannot setresgid")
+        for part in ("cannot setresuid", "cannot setresgid", "uids and gids must be in range")
     ),
     ("image not known", "the image is no more in your storage: run it again, and it is pulled"),
-    ("invalid signal", "it is none here: put --stop-signal=SIGTERM into an option file"),
+    *(
+        (part, "it is none here: put --stop-signal=SIGTERM into an option file")
+        for part in ("invalid signal", "stop signal cannot be")
+    ),
+    (
+        "convert image expose",
+        "a port that the image exposes is none: use the runner oci or apptainer, or ask its maker",
+    ),
+    (
+        "env fields from image",
+        "a variable of the image has no name: use the runner oci or apptainer, or ask its maker",
+    ),
     (
         "potentially insufficient uids or gids",
         "files of the image have owners beyond your range of subordinate ids: use the runner oci or"

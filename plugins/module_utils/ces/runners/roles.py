@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-_PROGRAMS = {
+PROGRAMS = {
     "podman": ("podman",),
     "apptainer": ("apptainer",),
     "oci": ("crun", "skopeo", "umoci"),
     "gpu": ("nvidia-smi", "nvidia-ctk"),
     "slurm": ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct"),
 }
-ROLE_OF = {program: role for role, programs in _PROGRAMS.items() for program in programs}
+"""By a role's name."""
+ROLE_OF = {program: role for role, programs in PROGRAMS.items() for program in programs}
 
 
 def cure_without(program: str) -> str:

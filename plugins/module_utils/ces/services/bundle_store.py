@@ -37,7 +37,7 @@ from ..values.record import utc_second
 from ..values.spec import Credentials
 from .bundles import bundle_for_run
 from .by_digest import ByDigest, looked_at
-from .store import LocalImage, make_named
+from .store import LocalImage, Room, make_named
 from .transfer import Transfer, transfer
 
 
@@ -145,6 +145,10 @@ class BundleStore:
                 remove(f"{launch.private}/root")
                 for name in ("config.json", "hosts", "aside"):
                     remove_quietly(f"{launch.private}/{name}")
+
+    def rooms(self) -> Sequence[Room]:
+        """Layers as they arrive and unpacked, beside each other."""
+        return (Room(self._kept.writable(), 4),)
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""

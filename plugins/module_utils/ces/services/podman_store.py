@@ -17,7 +17,7 @@ from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequen
 from ..values.image import ImageFile, ImageRef
 from ..values.record import utc_form
 from ..values.spec import Credentials
-from .store import LocalImage
+from .store import LocalImage, Room
 from .transfer import transfer
 
 if TYPE_CHECKING:
@@ -115,6 +115,14 @@ class PodmanStore:
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
         """podman itself keeps an image that a container is made of."""
         return nullcontext()
+
+    def rooms(self) -> Sequence[Room]:
+        """Layers as they arrive, and unpacked in storage."""
+        # only who looks at free space pays for loading it
+        from ..system.podman_places import podman_storage, podman_temporary
+
+        account = self._system.account
+        return Room(podman_temporary(account), 1), Room(podman_storage(account), 3)
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""

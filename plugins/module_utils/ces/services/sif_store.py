@@ -29,7 +29,7 @@ from ..values.record import utc_second
 from ..values.spec import Credentials
 from .by_digest import ByDigest, base_of, looked_at
 from .conversion import conversion
-from .store import LocalImage, make_named
+from .store import LocalImage, Room, make_named
 from .transfer import transfer
 
 _AUTHFILE_SINCE = (1, 4)
@@ -133,6 +133,10 @@ class SifStore:
             make_named(launch, launch.config)
         return nullcontext()
 
+    def rooms(self) -> Sequence[Room]:
+        """Layers as they arrive and unpacked, beside each other; and the file."""
+        return Room(self._temporary(), 4), Room(self._kept.writable(), 1)
+
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
         return self._kept.listing(self._named, self._system.tell)
@@ -157,9 +161,8 @@ class SifStore:
         account = self._system.account
         # apptainer looks for stored credentials in a place of its own: it is handed what we found
         login = login_for(parsed, credentials, account, self._system.process)
-        base = account.engine_environ.get("APPTAINER_TMPDIR", _TEMPORARY)
         with (
-            transfer(base, account) as room,
+            transfer(self._temporary(), account) as room,
             auth_file(login, (parsed,), account) as authfile,
             _trust(parsed, account) as trust,
         ):
@@ -178,6 +181,9 @@ class SifStore:
             command = apptainer.pull_opened(file, source, authfile, env)
             command = inside.enclose(command, authfile)
             return room.run(command, image, apptainer.hint, self._system)
+
+    def _temporary(self) -> str:
+        return self._system.account.engine_environ.get("APPTAINER_TMPDIR", _TEMPORARY)
 
     def _warn_if_idle(self, file: str, image: ImageRef) -> None:
         config = _config_in(file)

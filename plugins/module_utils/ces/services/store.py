@@ -63,6 +63,17 @@ class LocalImage:
         return cls(**{**raw, "digests": tuple(raw["digests"]), "names": tuple(raw["names"])})
 
 
+@dataclass(frozen=True)
+class Room:
+    """A directory that a fetch fills.
+
+    :param usual: how often the size of the image's layers usually comes to lie there.
+    """
+
+    path: str
+    usual: int
+
+
 class Store(Protocol):
     """The images of one engine, as one user has them.
 
@@ -102,6 +113,9 @@ class Store(Protocol):
 
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
         """While in the block the image stays, and the engine finds what it needs of it."""
+
+    def rooms(self) -> Sequence[Room]:
+        """Where a fetch needs space."""
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""

@@ -8,10 +8,12 @@ import os
 import time
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..errors import CesError, NotFound, RefusedByPolicy
+from ..errors import CesError, NotFound, NoVariant, RefusedByPolicy
 from ..shown import shown
 from ..typed import Any, Callable, Mapping, Sequence
 from ..values.image import ImageRef, is_digest
+from ..values.manifest import DOCKER, INDEXES, OCI, Manifest, layer_size
+from ..values.platform import architecture_of
 from ..values.registry_answer import (
     Challenge,
     TokenService,
@@ -25,25 +27,18 @@ from ..values.spec import Credentials
 from .https import Answer, Https, basic
 from .signals import StopSignals
 
-_MANIFESTS = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
+_MANIFESTS = (INDEXES[0], OCI, INDEXES[1], DOCKER)
 _PLATFORM = ("os", "architecture")
 _INDEXES_MAX = 4
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
 _PAUSES_MAX = 5
 """How often we wait in all for a registry that is asked too often."""
-_SIZE_MAX = 2**63 - 1
-"""Bytes that a manifest may say of a layer (OCI image specification: int64)."""
 _ELSEWHERE = (301, 302, 303, 307, 308)
 """Statuses of an answer that is at another place."""
 _PLACES_MAX = 10
 """Places that podman follows."""
 _NO_HEAD = (405, 501)
 """Statuses by which a registry says that it answers no such question."""
+_UNKNOWN_FORM = "its manifest is not of a known form"
 
 
 def _silent(_message: str) -> None:
@@ -84,34 +79,78 @@ class Registry:
         answer = self._manifest("HEAD", self._image.reference)
         digest = answer.headers.get("docker-content-digest", "")
         if not is_digest(digest):  # a few registries send it with the body alone
-            # costs 3 ms
-            import hashlib
-
-            body = self._manifest("GET", self._image.reference).body
-            digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+            digest = _sha256(self._manifest("GET", self._image.reference).body)
         return digest
 
     def compressed_size(self) -> int:
         """Bytes that a pull on this machine transfers: the sum of the layers' sizes."""
         try:
-            manifest = self._json(self._manifest("GET", self._image.reference))
-            for _index in range(_INDEXES_MAX):  # an index may be in an index
-                if "manifests" not in manifest:
-                    break
-                manifest = self._json(self._manifest("GET", self._fitting(manifest)))
-            return sum(_size(layer) for layer in manifest["layers"])
+            manifest, _answers = self._for_this_machine()
+            return sum(map(layer_size, manifest["layers"]))
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise self._error("its manifest is not of a known form") from None
+            raise self._error(_UNKNOWN_FORM) from None
+
+    def described(self) -> Manifest:
+        """The image's manifest for this machine; its layers stay where they are.
+
+        :raises NoVariant: there is none for this machine.
+        :raises NotFound: there is no such image or tag.
+        :raises CesError: the registry does not answer, refuses, or answers nonsense.
+        """
+        try:
+            raw, answers = self._for_this_machine()
+            form = answers[-1].headers.get("content-type", "").partition(";")[0].strip()
+            digest = answers[0].headers.get("docker-content-digest", "")
+            if self._image.digest or not is_digest(digest):
+                digest = self._image.digest or _sha256(answers[0].body)
+            return Manifest.from_dict(raw, digest, form, indexes=len(answers) - 1)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise self._error(_UNKNOWN_FORM) from None
+
+    def blob(self, digest: str) -> bytes:
+        """A part of the image that is small, its configuration.
+
+        :raises CesError: the registry does not answer, refuses, or answers something else.
+        """
+        if not is_digest(digest):
+            raise self._error(f"it names {shown(digest)[:80]!r} as a part, which is no digest")
+        answer = self._signed_in("GET", f"/v2/{self._image.path}/blobs/{digest}")
+        self._check(answer)
+        return self._verified(answer, digest).body
+
+    def _for_this_machine(self) -> tuple[dict[str, Any], list[Answer]]:
+        """The manifest, and the answers that led to it: those of indexes first."""
+        reference, answers = self._image.reference, []
+        for _index in range(_INDEXES_MAX + 1):  # an index may be in an index
+            answer = self._manifest("GET", reference)
+            answers.append(self._verified(answer, reference) if is_digest(reference) else answer)
+            manifest = self._json(answer)
+            if "manifests" not in manifest:
+                return manifest, answers
+            reference = self._fitting(manifest)
+        raise ValueError("there are too many indexes")
+
+    def _verified(self, answer: Answer, digest: str) -> Answer:
+        """The answer, if it is the content of that digest."""
+        # costs 3 ms
+        import hashlib
+
+        algorithm, _colon, value = digest.partition(":")
+        if hashlib.new(algorithm, answer.body).hexdigest() != value:
+            raise self._error(
+                f"what it sends is not {digest}", "tell the administrator of the registry"
+            )
+        return answer
 
     def _fitting(self, index: dict[str, Any]) -> str:
         """The digest of an index's manifest for this machine; engines also take one for any."""
-        wanted = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+        wanted = architecture_of(os.uname().machine)
         platforms = [entry.get("platform") or {} for entry in index["manifests"]]
         for fits in ({"os": "linux", "architecture": wanted}, {}):
             for entry, platform in zip(index["manifests"], platforms):
                 if {key: platform[key] for key in _PLATFORM if key in platform} == fits:
                     return str(entry["digest"])
-        raise NotFound(
+        raise NoVariant(
             f"use image {self._image}",
             said=f"it has no variant for linux/{wanted}",
             hint=f"ask its maker for one, or use a tag that has one for linux/{wanted}",
@@ -130,11 +169,7 @@ class Registry:
             )
 
     def _manifest(self, method: str, reference: str) -> Answer:
-        path = f"/v2/{self._image.path}/manifests/{reference}"
-        answer = self._ask(self._host, method, path, self._authorization)
-        if answer.status == 401:
-            self._sign_in(challenges_in(answer.challenges))
-            answer = self._ask(self._host, method, path, self._authorization)
+        answer = self._signed_in(method, f"/v2/{self._image.path}/manifests/{reference}")
         if answer.status in _NO_HEAD and method == "HEAD":
             return self._manifest("GET", reference)
         if answer.status == 404:
@@ -144,6 +179,14 @@ class Registry:
                 hint="check the image's name and tag",
             )
         self._check(answer)
+        return answer
+
+    def _signed_in(self, method: str, path: str) -> Answer:
+        """The registry's answer, after signing in where it asks for that."""
+        answer = self._ask(self._host, method, path, self._authorization)
+        if answer.status == 401:
+            self._sign_in(challenges_in(answer.challenges))
+            answer = self._ask(self._host, method, path, self._authorization)
         return answer
 
     def _ask(
@@ -305,9 +348,8 @@ _REFUSALS = {
 }
 
 
-def _size(layer: Mapping[str, Any]) -> int:
-    """What a manifest says of a layer; what arrives is counted too (transfer.py)."""
-    size = layer["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _SIZE_MAX:
-        raise ValueError(size)
-    return size
+def _sha256(body: bytes) -> str:
+    # costs 3 ms
+    import hashlib
+
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"

@@ -15,6 +15,7 @@ from ..errors import CesError
 from ..json_text import loads
 from ..typed import TYPE_CHECKING, Any, Iterator, Sequence
 from ..values.image_config import check_image
+from ..values.platform import architecture_of, unlike
 from .files import explained, regular
 from .squashfs import Squashfs, UnknownForm
 
@@ -36,7 +37,6 @@ _ARCHITECTURES = {
     b"11": "s390x",
     b"12": "riscv64",
 }
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _TOTAL_AT, _DESCRIPTORS_AT = 88, 96
 _DESCRIPTOR = 585
 _USED_AT, _OFFSET_AT, _SIZE_AT, _NAME_AT, _EXTRA_AT = 4, 17, 25, 73, 201
@@ -124,11 +124,6 @@ def check_architecture(tried: str, architecture: str) -> None:
     :param tried: what is refused then.
     :raises CesError: it is for another one.
     """
-    machine = os.uname().machine
-    here = _MACHINES.get(machine, machine)
-    if architecture and architecture != here:
-        raise CesError(
-            tried,
-            said=f"it is for {architecture}, and this host is {here}",
-            hint=f"ask for a variant of the image for linux/{here}",
-        )
+    wrong = unlike(architecture, architecture_of(os.uname().machine))
+    if wrong is not None:
+        raise CesError(tried, said=wrong[0], hint=wrong[1])

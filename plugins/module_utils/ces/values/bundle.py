@@ -77,8 +77,10 @@ class ImageConfig:
         :param ids: the user and group that its ``User`` stands for, and the user's home.
         """
         config = raw.get("config") or {}
+        entrypoint = _words(config.get("Entrypoint"))
         return cls(
-            entrypoint=_words(config.get("Entrypoint")),
+            # an empty one is none, as podman has it
+            entrypoint=() if entrypoint == ("",) else entrypoint,
             cmd=_words(config.get("Cmd")),
             env=_words(config.get("Env")),
             cwd=(*_places([config.get("WorkingDir") or "/"]), "/")[0],

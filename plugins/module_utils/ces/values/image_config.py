@@ -76,6 +76,7 @@ _CONFIG: _Fields = {
     "WorkingDir": is_text,
     "User": _is_name,
     "Volumes": _are_names,
+    "ExposedPorts": _are_names,
     "StopSignal": _is_name,
 }
 """What is used of a configuration; null is as good as nothing."""

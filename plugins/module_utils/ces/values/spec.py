@@ -69,6 +69,18 @@ class PullSpec:
 
 
 @dataclass(frozen=True)
+class CheckSpec:
+    """Say whether an image will work here.
+
+    :param runner: the engine that counts; None for the site's default, beside all others.
+    """
+
+    image: Image
+    runner: str | None = None
+    credentials: Credentials = Credentials()
+
+
+@dataclass(frozen=True)
 class Directories:
     """The directories a caller chose; None leaves the choice to the rules.
 

@@ -11,7 +11,7 @@ from ces_commands.verbs import OLD_NAMES, VERBS, overview, usage
 
 FAILED = 125
 """Exit status of every failure that is ours, as ces.errors.EXIT_OURS has it."""
-_WITH_PATHS = ("run", "pull", "bundle")
+_WITH_PATHS = ("run", "pull", "bundle", "check")
 """Doors that are given paths."""
 
 

@@ -8,13 +8,6 @@ from ces_commands.verbs import OLD_NAMES, RUNNER_NAMES, VERBS, Option, Verb
 _FILES = ("--env-file", "--opt-file", "--arg-file", "--authfile")
 _DIRECTORIES = ("--outputs", "--scratch")
 
-EXIT_STATUS = (
-    ("0 to 123", "the container's own"),
-    ("124", "the container ran longer than --timeout"),
-    ("125", "ces failed, or the engine did; the message says what was tried and what to do"),
-    ("126, 127", "the container's program cannot be executed, or is not there"),
-    ("128+N", "signal N ended the container, or told ces to stop it"),
-)
 FILES = (
     ("/etc/ces/policy.json", "what this site allows"),
     ("~/.local/state/ces/runs/NUMBER/run.json", "the record of a run"),
@@ -50,8 +43,8 @@ def man_page(verb: Verb, version: str) -> str:
     ]
     for option in verb.options:
         lines += [".TP", _tag(option), _plain(_sentence(option.help))]
-    if verb.takes_rest:
-        lines += _list("EXIT STATUS", EXIT_STATUS)
+    if verb.statuses:
+        lines += _list("EXIT STATUS", verb.statuses)
     lines += [*_list("FILES", FILES), ".SH SEE ALSO", _see_also(verb)]
     return "\n".join(lines) + "\n"
 
@@ -116,7 +109,7 @@ _ces() {{
         return
     fi
     case $verb in
-        run|gpu-run|rm)
+        run|gpu-run|check|rm)
             # a colon would split the image's name into words
             type __ltrim_colon_completions >/dev/null 2>&1 && _get_comp_words_by_ref -n : cur
             runners="$runners $(ces-images 2>/dev/null | tail -n +2 | cut -d ' ' -f 1)"

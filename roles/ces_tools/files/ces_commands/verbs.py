@@ -43,6 +43,7 @@ class Verb:
         included.
     :param operands: smallest and largest number of words.
     :param alone: an option that takes the place of the words, for programs: no help lists it.
+    :param statuses: its exit statuses, where they say more than whether it failed.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Verb:
         takes_rest: bool = False,
         operands: tuple[int, int] = (0, 0),
         alone: Option | None = None,
+        statuses: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.name = name
         self.usage = usage
@@ -66,6 +68,7 @@ class Verb:
         self.takes_rest = takes_rest
         self.operands = operands
         self.alone = alone
+        self.statuses = statuses
 
 
 COMMON = (
@@ -75,12 +78,15 @@ COMMON = (
 )
 _JSON = Option("--json", "", "print JSON instead of text")
 
-_PULL = (
+_CREDENTIALS = (
     Option("--username", "USER", "user name at the registry"),
     Option("--password-stdin", "", "read the password or token from standard input"),
     Option(
         "--authfile", "FILE", "take the credentials from this file (see containers-auth.json(5))"
     ),
+)
+_PULL = (
+    *_CREDENTIALS,
     Option("--force", "", "pull even if storage has what the registry has"),
     Option("--reuse-sif", "", "keep NAME:TAG.sif if it is there, and say when it is stale"),
     Option("--dry-run", "", "say whether a pull is needed, and end"),
@@ -120,6 +126,14 @@ _BUNDLE = (
 _JOB = Option("--job", "RUN", "be the Slurm job of that run")
 _LEFT_BY_TASK = Option("--left-by-task", "", "the runs of the Slurm task whose epilog calls this")
 
+_RUN_STATUSES = (
+    ("0 to 123", "the container's own"),
+    ("124", "the container ran longer than --timeout"),
+    ("125", "ces failed, or the engine did; the message says what was tried and what to do"),
+    ("126, 127", "the container's program cannot be executed, or is not there"),
+    ("128+N", "signal N ended the container, or told ces to stop it"),
+)
+
 VERBS = {
     verb.name: verb
     for verb in (
@@ -142,6 +156,7 @@ VERBS = {
             takes_rest=True,
             operands=(1, 1_000_000),
             alone=_JOB,
+            statuses=_RUN_STATUSES,
         ),
         Verb(
             "gpu-run",
@@ -152,6 +167,7 @@ VERBS = {
             takes_runner=True,
             takes_rest=True,
             operands=(1, 1_000_000),
+            statuses=_RUN_STATUSES,
         ),
         Verb(
             "bundle",
@@ -161,6 +177,20 @@ VERBS = {
             _BUNDLE,
             takes_rest=True,
             operands=(1, 1_000_000),
+        ),
+        Verb(
+            "check",
+            "IMAGE|SIF",
+            "Say whether an image will work here, without fetching it.",
+            "check",
+            (*_CREDENTIALS, _JSON),
+            takes_runner=True,
+            operands=(1, 1),
+            statuses=(
+                ("0", "it works under the runner that was named, or the site's default"),
+                ("1", "it will not work under that one; others may be named as working"),
+                ("125", "it could not be looked at; the message says why and what to do"),
+            ),
         ),
         Verb("images", "", "List the images in your storage.", "images", (_JSON,)),
         Verb(

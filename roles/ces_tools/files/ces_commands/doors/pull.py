@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 
 from ces.runners.table import runner_named
 from ces.services.pull import Pulled, pull_image
@@ -13,21 +12,19 @@ from ces.services.session import session
 from ces.services.sif_store import digest_of_file, link_here
 from ces.system.system import System
 from ces.values.image import ImageRef
-from ces.values.spec import Credentials, PullSpec
-from ces.values.token import TOKEN_MAX, token_from
+from ces.values.spec import PullSpec
 
 from ces_commands.doors.common import runner_for, system_for
+from ces_commands.doors.credentials import credentials
 from ces_commands.parse import Parsed
-
-_ANONYMOUS = ("", "anonymous")
 
 
 def main(parsed: Parsed) -> int:
     """Pull an image; 0 when storage has what the registry has."""
     image = ImageRef.parse(parsed.operands[0])
-    credentials = _credentials(parsed)
+    given = credentials(parsed)
     system = system_for(parsed, echo=not parsed.on("json"))
-    spec = PullSpec(image, runner_for(parsed, system), credentials, parsed.on("force"))
+    spec = PullSpec(image, runner_for(parsed, system), given, parsed.on("force"))
     link = f"{os.getcwd()}/{image.short_name}.sif"
     reuse = parsed.on("reuse_sif") and os.path.lexists(link)
     look_only = reuse or parsed.on("dry_run")
@@ -54,16 +51,6 @@ def _say_if_stale(link: str, pulled: Pulled, system: System) -> None:
         system.tell(f"{link} is what the registry has")
     else:
         system.tell(f"warning: {link} is stale: the registry has {pulled.digest}")
-
-
-def _credentials(parsed: Parsed) -> Credentials:
-    username = parsed.text("username") or ""
-    password = parsed.token or ""
-    if parsed.on("password_stdin"):
-        password = token_from(sys.stdin.buffer.read(TOKEN_MAX + 1))
-    if username in _ANONYMOUS and not password:
-        username = ""
-    return Credentials(username, password, parsed.text("authfile"))
 
 
 def _sentence(spec: PullSpec, pulled: Pulled, dry_run: bool) -> str:

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What checks of an image look at: the image as its registry has it, the host, an engine."""
+
+from __future__ import annotations
+
+from ..dataclass import dataclass
+from ..errors import CesError
+from ..runners.table import Runner
+from ..typed import Any, Mapping
+from ..values.bundle import ImageConfig
+from ..values.image_config import check_image
+from ..values.manifest import Manifest
+from .ways import Ways
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is known of an image without its files.
+
+    :param name: as it was asked for.
+    :param refusal: why nothing is known of it; ``refused_by``: the check that found that.
+    :param unnamed: it has to be named by its digest here, and was not.
+    :param asked: how the registry is reached, where that is not as the name says.
+    :param manifest: None for an image file.
+    :param raw: its configuration, whatever that is.
+    """
+
+    name: str
+    refusal: CesError | None = None
+    refused_by: str = ""
+    unnamed: str = ""
+    asked: tuple[str, ...] = ()
+    manifest: Manifest | None = None
+    raw: object = None
+
+    @property
+    def misread(self) -> str:
+        """Why its configuration cannot be read; empty if it can be."""
+        try:
+            config = check_image(self.raw).get("config") or {}
+        except ValueError as error:
+            return str(error)
+        # engines refuse these, which other builders' configurations have had
+        texts = [name for name in ("Entrypoint", "Cmd") if isinstance(config.get(name), str)]
+        return f"config.{texts[0]} is a text, and no list of words" if texts else ""
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """Its configuration; nothing where that cannot be read."""
+        return {} if self.misread or not isinstance(self.raw, dict) else self.raw
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What stands under ``config`` there."""
+        return self.parts.get("config") or {}
+
+    @property
+    def config(self) -> ImageConfig:
+        """The same as a run has it; a user's name is not looked up."""
+        return ImageConfig.from_image(self.parts)
+
+
+@dataclass(frozen=True)
+class Host:
+    """What is known of the host and its user.
+
+    :param architecture: as registries spell it.
+    :param size_limit: bytes that the site allows an image.
+    :param network: what a run gets that asks for none; ``networks``: all that the site allows.
+    :param uids: how many user ids a container can have beside the user's own, where an engine uses
+        subordinate ids; None where that is not known. Likewise ``gids``.
+    """
+
+    architecture: str
+    size_limit: int | None = None
+    network: str = "none"
+    networks: tuple[str, ...] = ("none",)
+    uids: int | None = None
+    gids: int | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """A directory that a pull fills.
+
+    :param free: bytes.
+    :param usual: how often the size of the image's layers usually comes to lie there.
+    :param disk: the number of its file system.
+    """
+
+    path: str
+    free: int
+    usual: int
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is known of one engine here.
+
+    :param refusal: why it cannot be used.
+    :param spaces: what a pull fills.
+    :param here: the digest of the image of that name that it has; None if it has none.
+    :param damaged: what is wrong with the image that it has.
+    """
+
+    name: str
+    runner: Runner
+    ways: Ways
+    refusal: CesError | None = None
+    spaces: tuple[Space, ...] = ()
+    here: str | None = None
+    damaged: str = ""

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Will an image work here? A table of what is looked at and what that means for one engine.
+
+No I/O. What an engine says of an image that it cannot have, and what to do then, is in the engine's
+own table (``ERRORS`` in runners/): cures are taken from there, by the engine's message.
+"""
+
+from __future__ import annotations
+
+from ..values.finding import Finding
+from . import image_config as config
+from . import image_source as source
+from .facts import Engine, Host, Image
+from .row import Row, Told
+
+
+def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, ...]:
+    """What all checks find of an image for one engine."""
+    known = {"": True, "manifest": image.manifest is not None, "config": bool(image.parts)}
+    if engine.refusal is not None:
+        known = {"": True}
+    found: list[Finding] = []
+    for row in ROWS:
+        if known.get(row.needs):
+            told = list(row.look(image, host, engine)) or [Told("ok", row.fine)]
+            found += [Finding(row.name, one.level, one.said, one.cure, one.role) for one in told]
+    return tuple(found)
+
+
+ROWS = (
+    Row("engine", "the site allows it, and it is installed", source.look_at_engine),
+    Row("policy", "the site allows it", source.look_at_policy),
+    Row("registry", "its registry has it", source.look_at_registry),
+    Row("present", "no image of that name is here", source.look_at_present),
+    Row("artifact", "it is a container image", source.look_at_artifact, "manifest"),
+    Row("config", "its configuration can be read", config.look_at_config, "manifest"),
+    Row("index", "the engine finds the part for this host", source.look_at_index, "manifest"),
+    Row("layers", "the engine can unpack its layers", source.look_at_layers, "manifest"),
+    Row("diff_ids", "its configuration names its layers", source.look_at_diff_ids, "config"),
+    Row("platform", "it is for this host's processor", source.look_at_platform, "config"),
+    Row("size", "it is not larger than the site allows", source.look_at_size, "manifest"),
+    Row("space", "there is room for it", source.look_at_space, "manifest"),
+    Row("program", "it says what to run", config.look_at_program, "config"),
+    Row("user", "it runs as root, which is you", config.look_at_user, "config"),
+    Row("workdir", "it starts in a directory of its own", config.look_at_workdir, "config"),
+    Row(
+        "volumes",
+        "no volume of its is where your directories are",
+        config.look_at_volumes,
+        "config",
+    ),
+    Row("network", "the engine knows the site's network", config.look_at_network),
+    Row("ports", "it serves nothing to others", config.look_at_ports, "config"),
+    Row("stop_signal", "its stop signal is one", config.look_at_stop_signal, "config"),
+    Row("variables", "the engine passes its variables on", config.look_at_variables, "config"),
+    Row("secrets", "no variable of its looks like a secret", config.look_at_secrets, "config"),
+)
+"""In the order in which causes come before their effects. A new check is a new row."""

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""May an image be used here, and can an engine fetch it? Rows of the table in image.py."""
+
+from __future__ import annotations
+
+from ..typed import Iterator, Sequence
+from ..values.manifest import CONFIGURATIONS, DOCKER
+from ..values.platform import unlike
+from ..values.quantities import spell_bytes
+from .facts import Engine, Host, Image, Space
+from .row import MAKER, Told, is_fetched
+from .ways import WAYS
+
+
+def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether the site allows the engine and the host has it."""
+    if engine.refusal is not None:
+        yield Told("fault", engine.refusal.said, engine.refusal.hint, engine.runner.role)
+
+
+def look_at_policy(image: Image, _host: Host, _engine: Engine) -> Iterator[Told]:
+    """Whether the site allows the image, and how its registry is reached."""
+    refusal = image.refusal
+    if refusal is not None and image.refused_by == "policy":
+        yield Told("fault", refusal.said, refusal.hint, "ces_tools")
+    elif image.unnamed:
+        yield Told("fault", image.unnamed, f"write {_pinned(image)}")
+    for sentence in image.asked:
+        yield Told("note", sentence)
+
+
+def look_at_registry(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether its registry has the image, for this processor."""
+    refusal = image.refusal
+    if refusal is None or image.refused_by != "registry":
+        return
+    if engine.here is None:
+        yield Told("fault", refusal.said, refusal.hint)
+    else:
+        yield Told("warning", f"{refusal.said}: a run takes the image that is here", refusal.hint)
+
+
+def look_at_present(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether another image of that name is here."""
+    if engine.damaged:
+        yield Told("warning", engine.damaged, "pull the image again (ces-pull)")
+    elif engine.here is not None and is_fetched(image, engine):
+        yield Told(
+            "note",
+            f"another image of that name is here ({engine.here}): a run takes that one",
+            "ces-pull fetches the new one",
+        )
+    elif engine.here is not None and image.manifest is not None:
+        yield Told("ok", f"{engine.name} has it already: nothing is fetched")
+
+
+def _pinned(image: Image) -> str:
+    name = image.name.rpartition(":")[0]
+    return f"{name}@{image.manifest.digest if image.manifest else 'sha256:...'}"
+
+
+def look_at_platform(image: Image, host: Host, _engine: Engine) -> Iterator[Told]:
+    """Whether its configuration names this processor and system."""
+    parts = image.parts
+    wrong = unlike(str(parts.get("architecture") or ""), host.architecture)
+    system = str(parts.get("os") or "linux")
+    if wrong is not None:
+        yield Told("fault", wrong[0], wrong[1])
+    if system != "linux":
+        yield Told(
+            "fault",
+            f"it is for {system!r:.40}, and this host is linux",
+            f"ask for a variant of the image for linux/{host.architecture}",
+        )
+
+
+def look_at_artifact(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether it is a container image, in one of the two forms."""
+    manifest = image.manifest
+    if manifest is None:
+        return
+    form, hint = manifest.config_form, engine.runner.hint
+    if manifest.form != DOCKER and engine.ways.one_form and form != CONFIGURATIONS[0]:
+        mixed = form in CONFIGURATIONS
+        said = "is Docker's, in a manifest of the OCI" if mixed else f"is {form!r}, no image's"
+        yield Told(
+            "fault",
+            f"the form of its configuration {said}",
+            hint("invalid mixed oci image" if mixed else "artifact with type"),
+        )
+    elif not manifest.layers:
+        yield Told("fault", "it has no layers", hint("no extractable oci/docker tar layers"))
+
+
+def look_at_index(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether the engine finds the part for this host in the indexes."""
+    nested = image.manifest is not None and image.manifest.indexes > 1
+    if nested and not engine.ways.nested and is_fetched(image, engine):
+        yield Told(
+            "fault",
+            f"{engine.name} looks into no index in an index",
+            engine.runner.hint("unexpectedly received a manifest list"),
+        )
+
+
+def look_at_layers(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether the engine knows the form of each layer."""
+    manifest = image.manifest
+    if manifest is None or not is_fetched(image, engine):
+        return
+    docker = manifest.form == DOCKER
+    known = engine.ways.docker_layers if docker else engine.ways.oci_layers
+    forms = dict.fromkeys(layer.form for layer in manifest.layers)
+    for form in forms:
+        if known is None or form in known:
+            continue
+        elsewhere = docker and any(form in ways.docker_layers for ways in WAYS.values())
+        yield Told(
+            "fault",
+            f"{engine.name} unpacks no layer of the form {form!r:.80} in a manifest of"
+            f" {'Docker' if docker else 'the OCI'}",
+            engine.runner.hint("unsupported docker v2s2 media type") if elsewhere else _USUAL,
+        )
+
+
+_USUAL = f"{MAKER} to push it with layers of the usual form (tar+gzip)"
+
+
+def look_at_diff_ids(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether its configuration names as many layers as there are."""
+    manifest, about = image.manifest, image.parts.get("rootfs")
+    named = about.get("diff_ids") if isinstance(about, dict) else None
+    if manifest is None or not isinstance(named, list) or not engine.ways.strict_layers:
+        return
+    if len(named) != len(manifest.layers) and is_fetched(image, engine):
+        yield Told(
+            "fault",
+            f"it has {len(manifest.layers)} layers, and its configuration names {len(named)}",
+            engine.runner.hint("diffid"),
+        )
+
+
+def look_at_size(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether the site allows an image of that size."""
+    manifest, limit = image.manifest, host.size_limit
+    if manifest is None or limit is None or not is_fetched(image, engine):
+        return
+    if manifest.size > limit:
+        yield Told(
+            "fault",
+            f"it is {manifest.size} bytes; this site allows {limit}",
+            "use a smaller image",
+        )
+
+
+def look_at_space(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether a pull has room where the engine keeps what it fetches."""
+    if image.manifest is None or not is_fetched(image, engine):
+        return
+    size = image.manifest.size
+    for spaces in _by_disk(engine.spaces):
+        free, paths = spaces[0].free, " and ".join(space.path for space in spaces)
+        usual = size * sum(space.usual for space in spaces)
+        cure = "free some space: ces-images lists images, ces-rm removes one; or the administrator"
+        cure += " gives these directories more"
+        said = f"its layers are {spell_bytes(size)}, and {paths} has {spell_bytes(free)} free"
+        if free < size * len(spaces):
+            yield Told("fault", said, cure, "container_storage")
+        elif free < usual:
+            yield Told(
+                "warning",
+                f"{said}: unpacked it may take {spell_bytes(usual)}",
+                cure,
+                "container_storage",
+            )
+
+
+def _by_disk(spaces: Sequence[Space]) -> list[list[Space]]:
+    disks: dict[int, list[Space]] = {}
+    for space in spaces:
+        disks.setdefault(space.disk, []).append(space)
+    return list(disks.values())

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Will an image work here, before a run or a job waits for it? Nothing is fetched or changed."""
+
+from __future__ import annotations
+
+import os
+
+from ..blocks import suppress
+from ..checks.facts import Engine, Host, Image, Space
+from ..checks.image import image_findings
+from ..checks.ways import WAYS
+from ..dataclass import dataclass, replace
+from ..errors import CesError, Damaged, NotFound, RefusedByPolicy
+from ..json_text import loads
+from ..runners.roles import PROGRAMS, cure_without
+from ..runners.table import runner_named
+from ..system.account import Account
+from ..system.authfile import login_for
+from ..system.beside import beside
+from ..system.proxy import proxy_for
+from ..system.sif import sif_architecture, sif_config
+from ..system.subids import SubidHost
+from ..system.system import System
+from ..typed import TYPE_CHECKING, Any, Callable, Iterator, Sequence
+from ..values.finding import Finding, worst
+from ..values.image import Image as ImageOrFile
+from ..values.image import ImageFile, ImageRef
+from ..values.manifest import Manifest
+from ..values.platform import architecture_of
+from ..values.policy import AllowedRegistry, Policy
+from ..values.spec import CheckSpec, Credentials
+from ..values.subids import SubidTable
+from .images import store_of
+from .plan import usable_runner
+from .store import LocalImage, Room
+
+if TYPE_CHECKING:
+    from ..system.registry import Registry
+
+VERDICTS = {
+    "ok": "works",
+    "note": "works",
+    "warning": "works with warnings",
+    "fault": "will not work",
+}
+"""By the gravest finding."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be expected of an image under one engine.
+
+    :param findings: of all checks, in their order.
+    """
+
+    runner: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def level(self) -> str:
+        """The gravest finding's."""
+        return worst(self.findings)
+
+    @property
+    def words(self) -> str:
+        """One of ``VERDICTS``."""
+        return VERDICTS[self.level]
+
+    @property
+    def works(self) -> bool:
+        """Whether nothing keeps it from running."""
+        return self.level != "fault"
+
+    @property
+    def reason(self) -> str:
+        """The first of the gravest findings; empty where it works and there is nothing to heed."""
+        if self.words == VERDICTS["ok"]:
+            return ""
+        return next(str(one) for one in self.findings if one.level == self.level)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For results."""
+        findings = [finding.as_dict() for finding in self.findings]
+        return {"verdict": self.words, "reason": self.reason, "findings": findings}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found.
+
+    :param runner: the engine that counts.
+    :param source: what is asked for at which registry; empty for an image file.
+    :param digest: the registry's; empty where it was not asked or has none.
+    :param platform: ``linux/amd64``; empty where that is not known.
+    :param size: bytes that a pull transfers; None where that is not known.
+    """
+
+    image: str
+    runner: str
+    verdicts: tuple[Verdict, ...]
+    source: str = ""
+    digest: str = ""
+    platform: str = ""
+    size: int | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether it works under the engine that counts."""
+        return any(one.works for one in self.verdicts if one.runner == self.runner)
+
+    @property
+    def others(self) -> list[str]:
+        """The other engines under which it works."""
+        return [one.runner for one in self.verdicts if one.works and one.runner != self.runner]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For results."""
+        return {
+            "image": self.image,
+            "source": self.source,
+            "digest": self.digest,
+            "platform": self.platform,
+            "size": self.size,
+            "runner": self.runner,
+            "works": self.works,
+            "runners": {one.runner: one.as_dict() for one in self.verdicts},
+        }
+
+
+def check_for_here(spec: CheckSpec, system: System) -> Checked:
+    """Look at an image's manifest and configuration, and at what matters for it on this host.
+
+    :raises CesError: it cannot be looked at: the registry does not answer or refuses, say.
+    """
+    policy = system.policy
+    runner = spec.runner or policy.default_runner
+    runner_named(runner)
+    names = [spec.runner] if spec.runner else list(dict.fromkeys((runner, *policy.runners)))
+    # the registry and podman take as long as each other
+    asked = beside(_question(spec, system))
+    looks = [_engine(name, spec.image, system) for name in names]
+    image, source = asked()
+    host, parts, manifest = _host(system), image.parts, image.manifest
+    engines = [replace(one, here=_known_as(here, spec.image, manifest)) for one, here in looks]
+    architecture = parts.get("architecture")
+    return Checked(
+        image=str(spec.image),
+        runner=runner,
+        verdicts=tuple(Verdict(one.name, image_findings(image, host, one)) for one in engines),
+        source=source,
+        digest=manifest.digest if manifest else "",
+        platform=f"{parts.get('os') or 'linux'}/{architecture}" if architecture else "",
+        size=manifest.size if manifest else None,
+    )
+
+
+# --- the image ---
+
+
+def _in_file(file: ImageFile) -> Image:
+    architecture = sif_architecture(file.path)
+    config = sif_config(file.path)
+    about = {"architecture": architecture, "os": "linux", "config": config}
+    # of an image from no registry nothing else is known
+    return Image(str(file), raw=None if config is None else about)
+
+
+def _question(spec: CheckSpec, system: System) -> Callable[[], tuple[Image, str]]:
+    """What answers what is known of the image, and what is asked for at its registry."""
+    image = spec.image
+    if isinstance(image, ImageFile):
+        facts = _in_file(image)
+        return lambda: (facts, "")
+    known = Image(str(image))
+    try:
+        allowed, unnamed = _allowed(image, system.policy)
+        source = allowed.source(image)
+    except RefusedByPolicy as error:
+        refused = replace(known, refusal=error, refused_by="policy")
+        return lambda: (refused, "")
+    known = replace(known, unnamed=unnamed, asked=_way(image, source, system.account))
+    # a credential helper is a process, and those are the main thread's to start
+    login = login_for(source, spec.credentials, system.account, system.process)
+    return lambda: (_in_registry(known, source, allowed, login, system), str(source))
+
+
+def _in_registry(
+    known: Image, source: ImageRef, allowed: AllowedRegistry, login: Credentials, system: System
+) -> Image:
+    # half of what is loaded here is for TLS: that takes no time from who asks an engine meanwhile
+    from ..system.registry import Registry
+
+    registry = Registry(
+        source,
+        login,
+        system.account.environ,
+        sign_in=allowed.sign_in,
+        signals=system.process.signals,
+        tell=system.tell,
+    )
+    try:
+        manifest = registry.described()
+    except NotFound as error:
+        return replace(known, refusal=error, refused_by="registry")
+    return replace(known, manifest=manifest, raw=_configuration(manifest, registry))
+
+
+def _allowed(image: ImageRef, policy: Policy) -> tuple[AllowedRegistry, str]:
+    """The policy's entry for an image; and why it has to be named by a digest, if so.
+
+    :raises RefusedByPolicy: the site does not allow its registry.
+    """
+    try:
+        return policy.registry_for(image), ""
+    except RefusedByPolicy as error:
+        # to look at it, so that its digest can be told
+        return replace(policy, require_digest=False).registry_for(image), error.said
+
+
+def _way(image: ImageRef, source: ImageRef, account: Account) -> tuple[str, ...]:
+    """How the registry is reached, where the image's name does not say so."""
+    proxy = proxy_for(source.registry, account.environ)
+    return (
+        *([f"it is fetched from {source}, as the site's policy says"] if source != image else []),
+        *([f"{source.registry} is asked by the proxy {proxy}"] if proxy else []),
+    )
+
+
+def _configuration(manifest: Manifest, registry: Registry) -> object:
+    """The image's configuration; None where that is no JSON."""
+    try:
+        return loads(registry.blob(manifest.config).decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+# --- the host, and each engine on it ---
+
+
+def _host(system: System) -> Host:
+    policy = system.policy
+    return Host(
+        architecture=architecture_of(os.uname().machine),
+        size_limit=policy.image_size_limit,
+        network=policy.network_default,
+        networks=policy.networks,
+        uids=_subordinate("uid", system.account),
+        gids=_subordinate("gid", system.account),
+    )
+
+
+def _subordinate(kind: str, account: Account) -> int | None:
+    """How many subordinate ids a user has; None for root, and where no file says it."""
+    host = SubidHost()
+    if account.uid == 0 or host.source() != "files":
+        return None
+    owners = (account.name, str(account.uid))
+    entries = SubidTable.parse(host.read(kind)).in_force
+    return sum(one.ids.count for one in entries if one.usable and one.owner in owners)
+
+
+def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, LocalImage | None]:
+    """An engine, and the image of that name that it has."""
+    engine = Engine(name, runner_named(name), WAYS[name])
+    try:
+        usable_runner(name, system)
+        _have_programs(name, system.account)
+        store = store_of(name, system)
+        if isinstance(image, ImageFile):
+            store.open_file(image)
+            return engine, None
+        engine = replace(engine, spaces=tuple(_spaces(store.rooms())))
+        return engine, store.find(image)
+    except Damaged as error:
+        return replace(engine, damaged=error.said), None
+    except CesError as error:
+        return replace(engine, refusal=error), None
+
+
+def _have_programs(name: str, account: Account) -> None:
+    """
+    :raises CesError: one is missing that the engine's role installs.
+    """
+    for program in PROGRAMS.get(runner_named(name).role, ()):
+        if not account.has_program(program):
+            raise CesError(
+                f"use the runner {name}",
+                said=f"{program} is not installed on this host",
+                hint=cure_without(program),
+            )
+
+
+def _known_as(here: LocalImage | None, image: ImageOrFile, manifest: Manifest | None) -> str | None:
+    """The digest of an image that is here: the registry's, if that is one of its digests."""
+    if here is None or isinstance(image, ImageFile):
+        return None
+    return here.digest_of(image, manifest.digest if manifest else None) or here.digest
+
+
+def _spaces(rooms: Sequence[Room]) -> Iterator[Space]:
+    """The space where directories are, or will be; nothing of one whose disk does not answer."""
+    for room in rooms:
+        path = room.path
+        while not os.path.isdir(path) and path != os.path.dirname(path):
+            path = os.path.dirname(path)
+        with suppress(OSError):
+            found = os.statvfs(path)
+            free = found.f_bavail * found.f_frsize
+            yield Space(room.path, free, room.usual, os.stat(path).st_dev)

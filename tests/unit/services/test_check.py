@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is gathered about an image and each engine. No engine runs: see RecordingProcess.
+
+That predictions come true is seen on real hosts (faults/test_check.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from recording import DIGEST, REGISTRY
+from support import make_sif
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    CesError,
+    InvalidValue,
+    NotFound,
+    NoVariant,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import check as module
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.check import check_for_here
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import registry as asked
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageFile, ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.manifest import (
+    CONFIGURATIONS,
+    OCI,
+    Layer,
+    Manifest,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import AllowedRegistry
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
+    CheckSpec,
+    Credentials,
+)
+
+NAME = f"{REGISTRY}/app:1"
+SPEC = CheckSpec(ImageRef.parse(NAME))
+OTHER = "sha256:" + "0" * 64
+LAYER = Layer("application/vnd.oci.image.layer.v1.tar+gzip", 1000)
+CONFIG = {"Entrypoint": ["/bin/app"], "Env": ["PATH=/bin"]}
+
+
+class ToldRegistry:
+    """Says of every image the same; test_registry.py asks truly."""
+
+    def __init__(self):
+        self.asked, self.blobs = [], []
+        self.manifest = Manifest(DIGEST, OCI, OTHER, CONFIGURATIONS[0], (LAYER,))
+        self.config = {
+            "architecture": module.architecture_of(os.uname().machine),
+            "os": "linux",
+            "config": CONFIG,
+            "rootfs": {"diff_ids": [OTHER]},
+        }
+        self.error = None
+
+    def __call__(self, image, login, _environ, **_more):
+        self.asked.append((str(image), login))
+        return self
+
+    def described(self):
+        if self.error is not None:
+            raise self.error
+        return self.manifest
+
+    def blob(self, digest):
+        self.blobs.append(digest)
+        return self.config if isinstance(self.config, bytes) else json.dumps(self.config).encode()
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    told = ToldRegistry()
+    monkeypatch.setattr(asked, "Registry", told)
+    return told
+
+
+@pytest.fixture
+def subids(tmp_path, monkeypatch):
+    """The tables of subordinate ids."""
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    monkeypatch.setattr(module, "SubidHost", lambda: _SUBIDS(str(etc)))
+    return etc
+
+
+_SUBIDS = module.SubidHost
+
+
+UID = os.geteuid() or 4321
+
+
+@pytest.fixture(autouse=True)
+def an_ordinary_user(backend, subids):
+    """No table of subordinate ids says anything of root, who may be the user of these tests."""
+    os.chown(backend.place / "run", UID, -1)
+    backend.system.account = replace(backend.system.account, uid=UID)
+    allow(backend, "podman", "apptainer", "oci")
+    for kind in ("uid", "gid"):
+        (subids / f"sub{kind}").write_text(f"ada:100000:65536\nbob:200000:5\n{UID}:300000:10\n")
+
+
+def allow(backend, *runners, **more):
+    policy = replace(backend.system.policy, runners=runners, default_runner=runners[0], **more)
+    backend.system.policy = policy
+
+
+def levels(checked, runner="podman"):
+    (verdict,) = [one for one in checked.verdicts if one.runner == runner]
+    return {one.check: one.level for one in verdict.findings if one.level != "ok"}
+
+
+def test_an_image_that_works_does_so_under_every_engine(backend, registry):
+    checked = check_for_here(SPEC, backend.system)
+    assert [(one.runner, one.words, one.reason) for one in checked.verdicts] == [
+        ("podman", "works", ""),
+        ("apptainer", "works", ""),
+        ("oci", "works", ""),
+    ]
+    assert (checked.works, checked.runner, checked.digest) == (True, "podman", DIGEST)
+    assert (checked.size, checked.source) == (1000, NAME)
+    assert registry.asked == [(NAME, Credentials())]
+    assert registry.blobs == [OTHER]
+
+
+def test_nothing_is_changed(backend, registry):
+    before = backend.files()
+    check_for_here(SPEC, backend.system)
+    # but for its own directory in memory
+    assert {**backend.files(), "run/ces": ""} == {**before, "run/ces": ""}
+
+
+def test_one_runner_may_be_named(backend, registry):
+    allow(backend, "podman", "oci")
+    checked = check_for_here(replace(SPEC, runner="oci"), backend.system)
+    assert [one.runner for one in checked.verdicts] == ["oci"] == [checked.runner]
+
+
+def test_a_runner_that_does_not_exist_is_an_error(backend, registry):
+    with pytest.raises(InvalidValue, match="none of podman, apptainer, oci"):
+        check_for_here(replace(SPEC, runner="docker"), backend.system)
+
+
+def test_the_default_engine_counts_and_others_are_told(backend, registry):
+    registry.config = {**registry.config, "config": {**CONFIG, "User": "70000"}}
+    checked = check_for_here(SPEC, backend.system)
+    assert (checked.works, checked.others) == (False, ["apptainer", "oci"])
+    assert "your containers have ids up to 65546" in checked.verdicts[0].reason
+    allow(backend, "oci", "podman")
+    checked = check_for_here(SPEC, backend.system)
+    assert (checked.runner, checked.works, checked.others) == ("oci", True, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "works"),
+    [("ada:100000:65536\n", True), ("#ada:1:99\nbob:1:70000\n", False), ("", False)],
+)
+def test_only_the_users_own_ranges_count(backend, registry, subids, text, works):
+    registry.config = {**registry.config, "config": {**CONFIG, "User": "65536"}}
+    (subids / "subuid").write_text(text)
+    assert check_for_here(SPEC, backend.system).works is works
+
+
+def test_ranges_that_no_file_says_are_not_guessed(backend, registry, subids):
+    registry.config = {**registry.config, "config": {**CONFIG, "User": "70000"}}
+    (subids / "nsswitch.conf").write_text("subid: sss\n")
+    assert levels(check_for_here(SPEC, backend.system)) == {"user": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("runner", "program", "role"),
+    [
+        ("podman", "podman", "podman"),
+        ("oci", "crun", "oci"),
+        ("oci", "skopeo", "oci"),
+        ("oci", "umoci", "oci"),
+        ("apptainer", "apptainer", "apptainer"),
+    ],
+)
+def test_a_program_that_is_missing_is_a_fault(backend, registry, runner, program, role):
+    (backend.place / "bin" / program).unlink()
+    checked = check_for_here(replace(SPEC, runner=runner), backend.system)
+    (fault,) = [one for one in checked.verdicts[0].findings if one.level == "fault"]
+    assert (fault.check, fault.role) == ("engine", role)
+    assert fault.said == f"{program} is not installed on this host"
+
+
+def test_a_runner_that_the_site_does_not_allow_is_a_fault(backend, registry):
+    allow(backend, "podman")
+    checked = check_for_here(replace(SPEC, runner="oci"), backend.system)
+    assert checked.verdicts[0].reason == "this site allows: podman"
+    assert not checked.works
+
+
+def test_a_podman_that_does_not_start_is_a_fault(backend, registry):
+    backend.process.answer("podman image inspect", 1, stderr="Error: broken\n")
+    checked = check_for_here(SPEC, backend.system)
+    assert levels(checked) == {"engine": "fault"}
+    assert checked.others == ["apptainer", "oci"]
+
+
+def test_a_registry_that_is_not_allowed_is_not_asked(backend, registry):
+    spec = replace(SPEC, image=ImageRef.parse("evil.example.org/app:1"))
+    checked = check_for_here(spec, backend.system)
+    assert not checked.works and checked.others == []
+    assert "its registry is not allowed on this back-end" in checked.verdicts[0].reason
+    assert registry.asked == []
+
+
+def test_a_site_that_wants_digests_is_told_which(backend, registry):
+    allow(backend, "podman", require_digest=True)
+    checked = check_for_here(SPEC, backend.system)
+    assert levels(checked) == {"policy": "fault"}
+    assert f"write {REGISTRY}/app@{DIGEST}" in checked.verdicts[0].reason
+    pinned = replace(SPEC, image=ImageRef.parse(f"{REGISTRY}/app@{DIGEST}"))
+    assert check_for_here(pinned, backend.system).works
+
+
+def test_a_mirror_and_a_proxy_are_told_without_its_password(backend, registry):
+    entry = AllowedRegistry(REGISTRY, "mirror.internal/hub")
+    allow(backend, "podman", registries=(entry,))
+    account = backend.system.account
+    environ = {**account.environ, "https_proxy": "http://ada:pa55@proxy.internal:3128"}
+    backend.system.account = replace(account, environ=environ)
+    checked = check_for_here(SPEC, backend.system)
+    assert checked.works and levels(checked) == {"policy": "note"}
+    said = " ".join(map(str, checked.verdicts[0].findings))
+    assert "it is fetched from mirror.internal/hub/app:1" in said
+    assert "mirror.internal is asked by the proxy proxy.internal:3128" in said
+    assert "pa55" not in json.dumps(checked.as_dict())
+    assert [image for image, _login in registry.asked] == ["mirror.internal/hub/app:1"]
+
+
+@pytest.mark.parametrize("error", [NotFound, NoVariant])
+def test_what_the_registry_does_not_have_will_not_work(backend, registry, error):
+    registry.error = error("use it", said="there is none", hint="check its name")
+    checked = check_for_here(SPEC, backend.system)
+    assert not checked.works and checked.others == []
+    assert checked.verdicts[0].reason == "there is none. check its name"
+
+
+def test_what_the_registry_has_no_more_runs_where_it_is(backend, registry):
+    registry.error = NotFound("use it", said="there is none", hint="check its name")
+    backend.has_image(NAME)
+    checked = check_for_here(SPEC, backend.system)
+    assert checked.works and levels(checked) == {"registry": "warning"}
+
+
+def test_a_registry_that_cannot_be_asked_is_an_error(backend, registry):
+    registry.error = CesError("ask the registry", said="it does not answer")
+    with pytest.raises(CesError, match="it does not answer"):
+        check_for_here(SPEC, backend.system)
+
+
+@pytest.mark.parametrize(("digest", "level"), [(DIGEST, {}), (OTHER, {"present": "note"})])
+def test_an_image_that_is_here_is_told_if_it_is_another(backend, registry, digest, level):
+    backend.has_image(NAME, digest)
+    assert levels(check_for_here(SPEC, backend.system)) == level
+
+
+def test_an_image_that_fits_nowhere_is_told(backend, registry):
+    layer = replace(LAYER, size=2**60)
+    registry.manifest = replace(registry.manifest, layers=(layer,))
+    checked = check_for_here(SPEC, backend.system)
+    assert all(levels(checked, name) == {"space": "fault"} for name in ("podman", "oci"))
+    assert "container_storage" in {one.role for one in checked.verdicts[0].findings}
+
+
+def test_a_disk_that_does_not_answer_is_passed_over(backend, registry, monkeypatch):
+    def fail(_path):
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(module.os, "statvfs", fail)
+    assert check_for_here(SPEC, backend.system).works
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"\xff", b"[" * 100_000, b"null"])
+def test_a_configuration_that_is_none_is_told(backend, registry, text):
+    registry.config = text
+    checked = check_for_here(SPEC, backend.system)
+    assert levels(checked) == {"config": "fault"}
+
+
+def test_an_artifact_is_no_image(backend, registry):
+    registry.manifest = replace(registry.manifest, config_form="application/vnd.cncf.helm.config")
+    checked = check_for_here(SPEC, backend.system)
+    assert levels(checked) == {"artifact": "fault"}
+    assert checked.others == ["apptainer"]
+
+
+def test_an_image_file_is_for_the_engine_of_files_alone(backend, registry, tmp_path):
+    allow(backend, "apptainer", "podman", sif_files="any")
+    file = make_sif(tmp_path / "a.sif", {"Cmd": ["/bin/app"], "User": "5"}, b"02")
+    backend_machine = module.architecture_of(os.uname().machine)
+    checked = check_for_here(CheckSpec(ImageFile(str(file))), backend.system)
+    if backend_machine == "amd64":
+        assert checked.works
+        assert levels(checked, "apptainer") == {"user": "note"}
+    assert levels(checked, "podman") == {"engine": "fault"}
+    assert registry.asked == []
+
+
+def test_an_image_file_that_the_site_does_not_allow_will_not_work(backend, tmp_path):
+    allow(backend, "apptainer")
+    file = make_sif(tmp_path / "a.sif", {"Cmd": ["/bin/app"]}, b"02")
+    checked = check_for_here(CheckSpec(ImageFile(str(file))), backend.system)
+    assert not checked.works
+
+
+@pytest.mark.parametrize("text", [None, b"no image"])
+def test_an_image_file_that_is_none_cannot_be_looked_at(backend, tmp_path, text):
+    if text is not None:
+        (tmp_path / "a.sif").write_bytes(text)
+    with pytest.raises(CesError):
+        check_for_here(CheckSpec(ImageFile(f"{tmp_path}/a.sif")), backend.system)
