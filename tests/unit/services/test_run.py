@@ -90,6 +90,8 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         "--group-add=keep-groups",
         "--http-proxy=false",
         "--default-mounts-file=/dev/null",
+        "--no-healthcheck",
+        "--systemd=false",
         *("--name=ces-1", "--label=ces.run=1"),
         *(f"--cidfile={private}/cid", f"--conmon-pidfile={private}/monitor"),
         *(f"--env-file={private}/env", "--network=none"),

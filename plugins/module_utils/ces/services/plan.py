@@ -10,8 +10,8 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
 from ..system.directories import (
-    allowed_directory,
     allowed_mount,
+    check_home_directory,
     chosen_directory,
     mounted_below,
     safe_data_mount,
@@ -142,8 +142,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         policy.registry_for(spec.image)
     if spec.home:
         policy.check_home()
-        # $HOME may be any directory of the user's
-        allowed_directory(account.home, "the home directory", account, policy, ("~",))
+        check_home_directory(account, policy)
     network = policy.check_network(spec.network)
     if network not in runner.networks:
         raise InvalidValue(
