@@ -290,7 +290,9 @@ def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> 
 
 def _oom_kills(system: System) -> int:
     job = system.allocation
-    return oom_kills(system.account.uid) if job is None else job.oom_kills()
+    if job is None or job.outside:
+        return oom_kills(system.account.uid)
+    return job.oom_kills()
 
 
 def _complaint(finished: Finished, runner: Runner, launch: Launch) -> tuple[int, str] | None:

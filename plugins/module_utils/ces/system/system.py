@@ -59,7 +59,11 @@ class System:
             policy=load_policy(policy_file),
             process=SystemProcess(account.engine_environ),
             records=Records(account.state),
-            limiting=allocation.limiting if allocation else limiting_for(account.uid),
+            limiting=(
+                limiting_for(account.uid)
+                if allocation is None or allocation.outside
+                else allocation.limiting
+            ),
             host=os.uname().nodename,
             tell=tell,
             echo=echo,
