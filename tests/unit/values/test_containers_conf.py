@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.containers_conf import (
+    CGROUP_MANAGER,
     Setting,
     breaking,
     overriding,
@@ -121,6 +122,7 @@ def test_what_takes_nothing_from_it_is_left_alone(line):
         ("engine", 'helper_binaries_dir = ["/home/ada/bin"]'),
         ("engine", 'env = ["LD_LIBRARY_PATH=/home/ada/lib"]'),
         ("engine", "remote = true"),
+        ("engine", 'cgroup_manager = "cgroupfs"'),
     ],
 )
 def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(section, line):
@@ -152,7 +154,9 @@ def test_a_sites_own_programs_stay(section, line):
 def test_a_job_is_known_by_its_annotation_whatever_a_user_adds(text):
     users = settings(f"[containers]\n{text}\n", "own")
     jobs = settings('[containers]\nannotations = ["io.tre-ces.slurm-job=7"]\n', "job")
-    said = overriding(breaking([*users, *jobs]), jobs)
+    jobs += settings('[engine]\ncgroup_manager = "cgroupfs"\n', "job")
+    said = overriding(breaking([*users, *jobs]), jobs, (CGROUP_MANAGER,))
+    assert 'cgroup_manager = "cgroupfs"\n' in said
     assert 'annotations = ["io.tre-ces.slurm-job=7", {append=false}]\n' in said
 
 
@@ -196,7 +200,7 @@ def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_i
     assert ours["containers.volumes"] == "[{append=false}]"
     assert ours["containers.userns"] == '"host"'
     assert ours["engine.hooks_dir"] == '["/usr/share/containers/oci/hooks.d", {append=false}]'
-    assert len(ours) == 24
+    assert len(ours) == 25
 
 
 def test_a_list_to_which_a_later_file_adds_still_counts():

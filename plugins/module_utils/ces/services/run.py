@@ -25,7 +25,7 @@ from ..system.files import (
 from ..system.process import Finished, Streams
 from ..system.records import ActiveRun
 from ..system.signals import StopSignals, exit_status, stop_signal
-from ..system.system import System
+from ..system.system import System, is_in_job
 from ..typed import Callable, Iterator
 from ..values.image import Image, ImageFile
 from ..values.quantities import spell_bytes
@@ -290,9 +290,7 @@ def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> 
 
 def _oom_kills(system: System) -> int:
     job = system.allocation
-    if job is None or job.outside:
-        return oom_kills(system.account.uid)
-    return job.oom_kills()
+    return job.oom_kills() if job and is_in_job(job) else oom_kills(system.account.uid)
 
 
 def _complaint(finished: Finished, runner: Runner, launch: Launch) -> tuple[int, str] | None:

@@ -17,6 +17,8 @@ _USUAL_CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP"),
     *("SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 )
+CGROUP_MANAGER = "engine.cgroup_manager"
+"""Who makes containers' cgroups: an ordinary user's podman holds no limit without systemd."""
 _ANNOTATIONS = "containers.annotations"
 _OWN_ANNOTATION = "io.tre-ces."
 """How those begin that the prolog of a Slurm job gives; runtimes obey some others (crun(1))."""
@@ -52,6 +54,7 @@ _CONTRACT: Mapping[str, str] = {
     "containers.userns": '"host"',
     "containers.utsns": '"private"',
     "containers.volumes": "[]",
+    CGROUP_MANAGER: '"systemd"',
     "engine.env": "[]",
     "engine.init_path": '""',
     "engine.remote": "false",
@@ -87,6 +90,10 @@ class Setting:
 
     def __str__(self) -> str:
         return f"{self.file} sets {self.key} = {self.value}"
+
+    def is_for(self, key: str) -> bool:
+        """Whether it sets that key; podman knows one in capitals, too."""
+        return self.key.casefold() == key
 
 
 def read_settings(text: str, file: str) -> Iterator[Setting]:
@@ -130,17 +137,21 @@ def breaking(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     return tuple(setting for setting in last.values() if _breaks(setting))
 
 
-def overriding(broken: Iterable[Setting], beside: Iterable[Setting] = ()) -> str:
+def overriding(
+    broken: Iterable[Setting], beside: Iterable[Setting] = (), kept: Sequence[str] = ()
+) -> str:
     """The text of a file that podman reads last, in which our promise holds.
 
     :param beside: what else it should say.
+    :param kept: keys of these that hold in any case.
     """
-    values = {setting.key.casefold(): setting.value for setting in beside}
-    own = _own_annotations(values.get(_ANNOTATIONS, ""))
+    others = {setting.key.casefold(): setting.value for setting in beside}
+    values = dict(others)
     for setting in broken:
         values.update(_instead(setting))
-        if setting.key.casefold() == _UNCLEAR:
-            values[_ANNOTATIONS] = _alone(_listed(own))
+        if setting.is_for(_UNCLEAR):
+            values[_ANNOTATIONS] = _alone(_listed(_own_annotations(others.get(_ANNOTATIONS, ""))))
+    values.update({key: others[key] for key in kept if key in others})
     values.pop(_UNCLEAR, None)
     sections: dict[str, str] = {}
     for key in sorted(values):
