@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import Host, User
+from conftest import SITE, Host, IntoRegistry, User
 
 POLICY = "/etc/ces/policy.json"
 OWN = ".config/containers/containers.conf"
@@ -157,3 +157,23 @@ def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(
     assert done.ok().out.count("marker-of-alice") == 0
     assert ran == ""
     assert f"{OWN} sets " in done.err
+
+
+def test_an_image_from_where_a_user_leads_podman_is_none_of_the_registrys(
+    alice: User, into_registry: IntoRegistry
+) -> None:
+    into_registry("push_layer", path="elsewhere/hello-tre", tag="1.0", size=10)
+    name = alice.image.rpartition(":")[0]
+    conf = f'[[registry]]\nprefix = "{name}"\nlocation = "{name.replace("/tre/", "/elsewhere/")}"\n'
+    own = ".config/containers/registries.conf"
+    alice.run(f"mkdir -p ~/.config/containers; cat >~/{own}", stdin=conf).ok()
+    words = ["ces-pull", "podman", "--force", "--username", SITE["testbed_registry_user"]]
+    words += ["--password-stdin", alice.image]
+    try:
+        done = alice.command(*words, stdin=SITE["testbed_registry_password"])
+        there = alice.command("podman", "image", "exists", alice.image).rc
+    finally:
+        alice.run(f"rm ~/{own}").ok()
+        alice.pull().ok()
+    assert (done.rc, there) == (125, 1), done.said
+    assert "the registry has sha256:" in done.err
