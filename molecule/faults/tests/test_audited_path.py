@@ -75,6 +75,19 @@ def test_a_home_that_was_moved_into_project_data_is_no_home_of_a_run(alice: User
     assert "containers may only read there" in done.err
 
 
+def test_no_home_is_two_paths_to_apptainer(alice: User) -> None:
+    """``--home=SOURCE:TARGET``, where SOURCE may be a link to anywhere."""
+    place = f"{alice.home}/etc-of-the-host:/mnt"
+    alice.run(f"mkdir -p {place} && ln -s /etc ~/etc-of-the-host").ok()
+    words = ["ces-run", "apptainer", "--home", "--project=proj1", alice.image]
+    try:
+        done = alice.run(f"HOME={place} XDG_STATE_HOME=~/.local/state {shlex.join(words)}")
+    finally:
+        alice.run("rm -r ~/etc-of-the-host ~/etc-of-the-host:").ok()
+    assert done.rc == 125
+    assert "it contains a colon" in done.err
+
+
 def test_no_time_zone_is_a_file_of_the_host(alice: User) -> None:
     for zone in ("../../../etc/hostname", "/etc/hostname"):
         words = ["ces-run", "podman", "--opt-file=/dev/stdin", alice.image]

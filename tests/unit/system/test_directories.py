@@ -193,6 +193,14 @@ def test_a_home_in_data_that_may_only_be_read_is_no_home_of_a_run(place):
     check_home_directory(ada_of(place, "p1"), policy_of(place, "ro"))
 
 
+@pytest.mark.parametrize("name", ["a:/mnt", "a,b", 'a"b'])
+def test_no_name_of_a_home_is_two_paths_to_an_engine(place, name):
+    home = place / "home/ada" / name
+    home.mkdir(parents=True)
+    with pytest.raises(InvalidValue, match="it contains a c"):
+        check_home_directory(replace(ada_of(place), home=str(home)), policy_of(place))
+
+
 def test_a_mount_is_resolved_must_be_there_and_is_read_only_where_the_data_are(place):
     ada, data = ada_of(place), f"{place}/safe_data"
     (place / "home/ada/link").symlink_to(place / "safe_data/p1")

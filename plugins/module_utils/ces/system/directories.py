@@ -116,8 +116,11 @@ def check_home_directory(account: Account, policy: Policy) -> None:
 
     It may be any directory of the user's.
 
+    :raises InvalidValue: an engine would take its name for two paths (apptainer's ``--home``).
     :raises RefusedByPolicy: it lies elsewhere, or where containers may only read.
     """
+    if ":" in Mount(account.home, account.home).source:
+        raise InvalidValue("a home directory", account.home, "it contains a colon")
     real = allowed_directory(account.home, "the home directory", account, policy, ("~",))
     _check_written(real, "the home directory", account, policy)
 
