@@ -79,7 +79,7 @@ class Allocation:
     def oom_kills(self) -> int:
         """How many of the job's processes the kernel has killed for lack of memory."""
         try:
-            with open(f"{self.cgroup}/memory.events", encoding="ascii") as stream:
+            with open(f"{self.cgroup}/memory.events", encoding="ascii", errors="replace") as stream:
                 counts = dict(line.split() for line in stream)
         except (OSError, ValueError):
             return 0
@@ -122,7 +122,7 @@ def _owner(directory: str) -> int | None:
 
 def _first_word(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read().strip()
     except OSError:
         return ""
