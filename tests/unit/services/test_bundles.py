@@ -32,6 +32,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.make_bundle import make_bundle
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import trees
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
     ImageFile,
@@ -576,8 +577,12 @@ def test_directories_that_are_in_each_other_a_thousand_times_are_copied(site):
         here = below
     os.close(here)
     site.process.then("cp --archive", really)
-    assert bundle(site, copy=True).changed
-    assert os.path.isdir(f"{site.home}/b/rootfs" + "/d" * 1200)
+    try:
+        assert bundle(site, copy=True).changed
+        assert os.path.isdir(f"{site.home}/b/rootfs" + "/d" * 1200)
+    finally:  # pytest would not be able to
+        for deep in (f"{site.home}/b", str(unpacked(site))):
+            trees.remove(deep)
 
 
 def test_a_bundle_is_made_anew_when_it_would_be_another(site):
