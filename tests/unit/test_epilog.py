@@ -239,6 +239,22 @@ def test_the_prolog_says_whose_the_job_is(job_processes, monkeypatch):
     assert job_processes.owner_of(JOB + 1) is None
 
 
+def test_what_a_user_mounts_in_the_way_keeps_no_job_unknown(job_processes, monkeypatch):
+    """Root may not look at a file system of theirs (FUSE)."""
+    prolog = loaded("prolog", monkeypatch)
+    monkeypatch.setattr(prolog, "JOBS", job_processes.JOBS)
+    for name, value in (("ID", JOB), ("UID", USER), ("GID", USER)):
+        monkeypatch.setenv(f"SLURM_JOB_{name}", str(value))
+
+    def refused(_uid, _gid):
+        raise PermissionError
+
+    monkeypatch.setattr(prolog, "make_run_directory", refused)
+    with pytest.raises(PermissionError):
+        prolog.main()
+    assert job_processes.owner_of(JOB) == USER
+
+
 # --- for real ---
 
 NUMBER = 2**31 - 12

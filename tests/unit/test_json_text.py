@@ -57,6 +57,13 @@ def test_any_text_is_read_or_refused_alike(text):
     assert outcome(json_text.loads, text) == outcome(json.loads, text)
 
 
+@pytest.mark.usefixtures("code")
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_what_is_nested_too_deep_is_refused(opening):
+    with pytest.raises(ValueError, match="it is nested too deep"):
+        json_text.loads(opening * 30_000)
+
+
 @pytest.mark.parametrize("text", WRONG)
 def test_a_mistake_is_named_as_json_names_it(code, text):
     assert outcome(json_text.loads, text) == outcome(json.loads, text)

@@ -92,3 +92,14 @@ def test_very_deep_directories_that_a_container_makes_are_cleared_away(
     nest = "i=0; while [ $i -lt 1200 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"
     alice.command("ces-run", engine, shell, f"cd {place} && {nest}").ok()
     assert alice.left() == {}
+
+
+@pytest.mark.parametrize("engine", ["podman", "oci"])
+def test_last_words_that_no_parser_takes_are_the_containers_own(alice, pull, shell, engine):
+    """They begin as the runtime's own refusal does."""
+    pull(engine, shell).ok()
+    begin = """printf '{"msg":"exec container process x","a":' >&2"""
+    nest = "head -c 60000 /dev/zero | tr '\\0' '[' >&2"
+    done = alice.command("ces-run", engine, "--project=proj1", shell, f"{begin}; {nest}; exit 1")
+    assert done.rc == 1
+    assert "the container exited with 1" in done.err

@@ -29,7 +29,10 @@ class _Ways:
 
 
 def loads(text: str) -> Any:
-    """As ``json.loads``."""
+    """As ``json.loads``; what is nested too deep for Python is no JSON either.
+
+    :raises ValueError: it is none.
+    """
     with suppress(Exception):
         scan = _json.make_scanner(_Ways)
         value, end = scan(text, len(text) - len(text.lstrip(_SPACE)))
@@ -37,7 +40,10 @@ def loads(text: str) -> Any:
             return value
     import json
 
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def dumps(value: Any, ascii: bool = True, sort_keys: bool = False) -> str:

@@ -42,6 +42,8 @@ BEFORE_OPTIONS = (
     "--group-add=keep-groups",
     "--http-proxy=false",
     "--default-mounts-file=/dev/null",
+    "--no-healthcheck",
+    "--systemd=false",
     "--name=ces-7",
     "--label=ces.run=7",
     "--cidfile=/run/user/1000/ces/run-7/cid",

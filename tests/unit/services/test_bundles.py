@@ -32,6 +32,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.make_bundle import make_bundle
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import trees
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
     ImageFile,
@@ -561,8 +562,32 @@ def test_a_bundle_that_stays_is_made_once(site):
     assert site.files() == before
 
 
+def really(command, _streams):
+    done = subprocess.run(command.argv, capture_output=True, text=True, check=False)
+    return Finished(command.argv, done.returncode, done.stdout, done.stderr)
+
+
+def test_directories_that_are_in_each_other_a_thousand_times_are_copied(site):
+    bundle(site)
+    here = os.open(unpacked(site) / "rootfs", os.O_RDONLY)
+    for _depth in range(1200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    site.process.then("cp --archive", really)
+    try:
+        assert bundle(site, copy=True).changed
+        assert os.path.isdir(f"{site.home}/b/rootfs" + "/d" * 1200)
+    finally:  # pytest would not be able to
+        for deep in (f"{site.home}/b", str(unpacked(site))):
+            trees.remove(deep)
+
+
 def test_a_bundle_is_made_anew_when_it_would_be_another(site):
     bundle(site)
+    site.process.then("cp --archive", really)
     made = bundle(site, copy=True)
     assert made.changed
     assert made.before == made.after == f"{REGISTRY}/app@{DIGEST}"

@@ -99,6 +99,17 @@ def test_an_image_that_is_missing_or_old_is_fetched_once(backend, registry, old)
     assert backend.process.told("podman pull") == [("podman", "pull", NAME)] == [pulled.cmd]
 
 
+def test_another_image_than_the_registry_named_is_no_pull_and_goes(backend, registry):
+    def fetch(command, _streams):
+        backend.has_image(NAME, OLD)
+        return Finished(command.argv, 0)
+
+    backend.process.then("podman pull", fetch)
+    with pytest.raises(CesError, match=f"the registry has {DIGEST}, and {OLD} arrived"):
+        pull_image(SPEC, backend.system)
+    assert backend.process.told("podman rmi") == [("podman", "rmi", NAME)]
+
+
 def test_force_fetches_what_is_here_and_tells_that_nothing_changed(backend, registry):
     backend.has_image(NAME)
     pulled = pull_image(replace(SPEC, force=True), backend.system)

@@ -34,6 +34,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     stop_run,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import ActiveRun
@@ -91,6 +92,8 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
         "--group-add=keep-groups",
         "--http-proxy=false",
         "--default-mounts-file=/dev/null",
+        "--no-healthcheck",
+        "--systemd=false",
         *("--name=ces-1", "--label=ces.run=1"),
         *(f"--cidfile={private}/cid", f"--conmon-pidfile={private}/monitor"),
         *(f"--env-file={private}/env", "--network=none"),
@@ -494,6 +497,18 @@ def test_limits_that_the_kernel_cannot_hold_are_left_out_with_a_warning_or_refus
     if warned:
         with pytest.raises(RefusedByPolicy, match="this site requires limits"):
             run_container(replace(SPEC, cpus=2), ready.system)
+
+
+@pytest.mark.parametrize("outside", [True, False])
+def test_variables_of_slurm_take_no_limit_from_a_run_outside_of_jobs(ready, outside):
+    """In a job it is Slurm that holds the job; a user may set the variables anywhere."""
+    allocation = Allocation("12", "12", outside=outside)
+    ready.system = replace(ready.system, allocation=allocation)
+    ready.system.limiting = Limiting(frozenset({"cpu", "memory"}))
+    run_container(replace(SPEC, cpus=2, memory="4GiB"), ready.system)
+    (argv,) = ready.process.told("podman run")
+    assert ("--memory=4294967296b" in argv) is outside
+    assert ("--cgroups=disabled" in argv) is not outside
 
 
 # --- planning changes nothing, and predicts ---

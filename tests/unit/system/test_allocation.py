@@ -18,7 +18,10 @@ def test_a_job_and_a_task_of_an_array_are_called_as_slurms_commands_call_them():
     assert (task.job_id, task.raw_id, task.task) == ("10_3", "12", "3")
 
 
-@pytest.mark.parametrize(("text", "end"), [("1769868000", 1769868000.0), ("", None), ("x", None)])
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [("1769868000", 1769868000.0), ("", None), ("x", None), ("\u00b2", None), ("9" * 400, None)],
+)
 def test_when_the_time_of_a_job_is_over(text, end):
     assert Allocation.of({**JOB, "SLURM_JOB_END_TIME": text}).end == end
 
@@ -70,14 +73,41 @@ def test_processes_that_the_kernel_killed_are_counted(tmp_path):
         ("/user.slice/user-1000.slice", 0, False),
     ],
 )
-def test_the_jobs_cgroup_is_above_ours_and_is_roots(tmp_path, monkeypatch, path, owner, found):
+def test_the_jobs_cgroup_is_above_ours_and_is_roots(in_cgroups, monkeypatch, path, owner, found):
     monkeypatch.setattr(allocation, "_owner", lambda _path: owner)
-    cgroup = tmp_path / "cgroup"
-    cgroup.write_text(f"9:name=systemd:/\n0::{path}\n")
-    directory = tmp_path / "system.slice/slurmstepd.scope/job_12"
+    place = in_cgroups(f"9:name=systemd:/\n0::{path}\n")
+    directory = place / "system.slice/slurmstepd.scope/job_12"
     directory.mkdir(parents=True)
-    monkeypatch.setattr(
-        allocation, "open", lambda name, **options: cgroup.open(**options), raising=False
-    )
-    job = Allocation.of(JOB, str(tmp_path))
+    job = Allocation.of(JOB, str(place))
     assert job.cgroup == (str(directory) if found else "")
+
+
+@pytest.fixture
+def in_cgroups(tmp_path, monkeypatch):
+    def put(text):
+        cgroup = tmp_path / "cgroup"
+        cgroup.write_text(text)
+        monkeypatch.setattr(
+            allocation, "open", lambda name, **options: cgroup.open(**options), raising=False
+        )
+        return tmp_path
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("text", "outside"),
+    [
+        ("0::/user.slice/user-1000.slice/session-3.scope\n", True),
+        ("0::/user.slice/user-1000.slice/user@1000.service/job_12/step_0\n", True),
+        ("1:name=systemd:/user.slice/user-1000.slice/session-3.scope\n0::/\n", True),
+        ("0::/system.slice/slurmstepd.scope/job_12/step_batch\n", False),
+        ("1:name=systemd:/system.slice/slurmd.service\n0::/system.slice/slurmd.service\n", False),
+        ("0::/\n", False),
+        ("", False),
+        ("nonsense\n", False),
+    ],
+)
+def test_whoever_sets_slurms_variables_in_a_session_is_in_no_job(in_cgroups, text, outside):
+    in_cgroups(text)
+    assert Allocation.of(JOB).outside is outside

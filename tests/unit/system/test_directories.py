@@ -18,6 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.directories import (
     allowed_directory,
     allowed_mount,
+    check_home_directory,
     chosen_directory,
     mounted_below,
     safe_data_mount,
@@ -180,6 +181,24 @@ def test_a_site_without_roots_lets_nothing_be_mounted(place):
 def test_a_root_directory_as_root_lets_everything_be_mounted(place):
     found = allowed_directory("/etc", "x", ada_of(place), Policy(mount_roots=("/",)))
     assert found == os.path.realpath("/etc")
+
+
+def test_a_home_in_data_that_may_only_be_read_is_no_home_of_a_run(place):
+    """``$HOME`` may be any directory of the user's: one in a project's data, too."""
+    (place / "safe_data/p1/mine").mkdir()
+    moved = replace(ada_of(place, "p1"), home=f"{place}/safe_data/p1/mine")
+    check_home_directory(moved, policy_of(place))
+    with pytest.raises(RefusedByPolicy, match="containers may only read there"):
+        check_home_directory(moved, policy_of(place, "ro"))
+    check_home_directory(ada_of(place, "p1"), policy_of(place, "ro"))
+
+
+@pytest.mark.parametrize("name", ["a:/mnt", "a,b", 'a"b'])
+def test_no_name_of_a_home_is_two_paths_to_an_engine(place, name):
+    home = place / "home/ada" / name
+    home.mkdir(parents=True)
+    with pytest.raises(InvalidValue, match="it contains a c"):
+        check_home_directory(replace(ada_of(place), home=str(home)), policy_of(place))
 
 
 def test_a_mount_is_resolved_must_be_there_and_is_read_only_where_the_data_are(place):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.containers_conf import (
+    CGROUP_MANAGER,
     Setting,
     breaking,
     overriding,
@@ -104,6 +105,62 @@ def test_what_takes_nothing_from_it_is_left_alone(line):
 
 
 @pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("containers", 'base_hosts_file = "/home/ada/notes"'),
+        ("containers", 'cgroup_conf = ["memory.max=max"]'),
+        ("containers", 'annotations = ["org.example.word=x"]'),
+        ("containers", 'init_path = "/home/ada/notes"'),
+        ("containers", 'init_path = "/etc/hostname"'),
+        ("engine", 'init_path = "/home/ada/notes"'),
+        ("engine", 'hooks_dir = ["/usr/share/containers/oci/hooks.d", "/home/ada/hooks"]'),
+        ("engine", 'hooks_dir = ["/usr/../home/ada/hooks"]'),
+        ("engine", 'hooks_dir = ["/home/ada/hooks", {append=true}]'),
+        ("engine", 'runtime = "/home/ada/crun"'),
+        ("engine.runtimes", 'crun = ["/home/ada/crun", "/usr/bin/crun"]'),
+        ("engine", 'conmon_path = ["/home/ada/conmon"]'),
+        ("engine", 'helper_binaries_dir = ["/home/ada/bin"]'),
+        ("engine", 'env = ["LD_LIBRARY_PATH=/home/ada/lib"]'),
+        ("engine", "remote = true"),
+        ("engine", 'cgroup_manager = "cgroupfs"'),
+    ],
+)
+def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(section, line):
+    (setting,) = breaking(settings(f"[{section}]\n{line}\n"))
+    ours = overriding([setting])
+    assert "/home/ada" not in ours
+    assert breaking(settings(ours, "override")) == ()
+    assert ("{append=false}" in ours) == ("append" in line)
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("containers", 'base_hosts_file = "none"'),
+        ("containers", 'init_path = "/usr/libexec/podman/catatonit"'),
+        ("containers", 'annotations = ["io.tre-ces.slurm-job=7"]'),
+        ("engine", 'hooks_dir = ["/etc/containers/oci/hooks.d"]'),
+        ("engine", 'runtime = "runc"'),
+        ("engine.runtimes", 'runsc = ["/usr/local/bin/runsc"]'),
+        ("engine", 'env = ["https_proxy=http://proxy.example.org", "TMPDIR=/var/tmp"]'),
+        ("engine", "remote = false"),
+    ],
+)
+def test_a_sites_own_programs_stay(section, line):
+    assert breaking(settings(f"[{section}]\n{line}\n")) == ()
+
+
+@pytest.mark.parametrize("text", ['annotations = ["x=1", {append=true}]', 'label = """x"""'])
+def test_a_job_is_known_by_its_annotation_whatever_a_user_adds(text):
+    users = settings(f"[containers]\n{text}\n", "own")
+    jobs = settings('[containers]\nannotations = ["io.tre-ces.slurm-job=7"]\n', "job")
+    jobs += settings('[engine]\ncgroup_manager = "cgroupfs"\n', "job")
+    said = overriding(breaking([*users, *jobs]), jobs, (CGROUP_MANAGER,))
+    assert 'cgroup_manager = "cgroupfs"\n' in said
+    assert 'annotations = ["io.tre-ces.slurm-job=7", {append=false}]\n' in said
+
+
+@pytest.mark.parametrize(
     "text",
     [
         '[containers]\n"volumes" = ["/etc:/h"]',
@@ -112,7 +169,7 @@ def test_what_takes_nothing_from_it_is_left_alone(line):
         '[Containers]\nVolumes = ["/etc:/h"]',
         '[containers]\nVOLUMES = ["/etc:/h"]\nvolumes = []',
         '[containers]\n"volume\u017f" = ["/etc:/h"]',
-        '[containers]\nannotations = ["]"]\nvolumes = ["/etc:/h"]',
+        '[containers]\ndns_searches = ["]"]\nvolumes = ["/etc:/h"]',
         '[containers]\n# \u2028[other]\nvolumes = ["/etc:/h"]',
         '\ufeff[containers]\nvolumes = ["/etc:/h"]',
         '[containers]\nvolumes = ["/etc:/h", {append=true}]',
@@ -128,12 +185,13 @@ def test_no_spelling_hides_a_setting(text):
     "text",
     [
         'containers = { volumes = ["/etc:/h"] }',
+        'engine = { hooks_dir = ["/home/ada/hooks"] }',
         '[containers]\n"vol\\u0075mes" = ["/etc:/h"]',
         '[containers]\nannotations = ["\\"["]\nvolumes = ["/etc:/h"]',
         '[containers]\nlabel = """\n[other]\n"""\nvolumes = ["/etc:/h"]',
         f'{"#" * 1024 * 1024}\n',
     ],
-    ids=["table", "escaped key", "escaped mark", "several lines", "long"],
+    ids=["table", "other table", "escaped key", "escaped mark", "several lines", "long"],
 )
 def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_it(text):
     broken = breaking(settings(text))
@@ -141,7 +199,8 @@ def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_i
     ours = {setting.key: setting.value for setting in settings(overriding(broken))}
     assert ours["containers.volumes"] == "[{append=false}]"
     assert ours["containers.userns"] == '"host"'
-    assert len(ours) == 13
+    assert ours["engine.hooks_dir"] == '["/usr/share/containers/oci/hooks.d", {append=false}]'
+    assert len(ours) == 25
 
 
 def test_a_list_to_which_a_later_file_adds_still_counts():

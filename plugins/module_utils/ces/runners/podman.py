@@ -45,7 +45,11 @@ OPTIONS = (
     Option("--tmpfs"),
     Option("--ulimit"),
     Option("--stop-signal"),
-    Option("--tz"),
+    Option(
+        "--tz",
+        values=("local", r"[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*"),
+        form="local, or a time zone's name, Europe/London",
+    ),
     Option("--umask"),
     Option("--cap-drop"),
     Option(
@@ -253,6 +257,9 @@ def run(launch: Launch) -> Command:
     signal that comes while the container starts.)
     The variables that name a proxy may hold a password: a container gets them if it was asked for.
     A mounts.conf, of the user's own too, would put whatever it names into every container.
+    An image's HEALTHCHECK would be run by the user's systemd, outside of the run and of its job.
+    For an image whose program is called as systemd is, podman would make the cgroups writable: in a
+    job that is the host's whole tree, with the limits of all of the user's containers.
     The container writes to our pipes itself (``passthrough``). podman's default would copy each
     line of output, which may hold data, into the system's journal, and costs nine seconds a
     megabyte; and what passes through podman's monitor may be lost where a host is busy.
@@ -272,6 +279,8 @@ def run(launch: Launch) -> Command:
             "--group-add=keep-groups",
             "--http-proxy=false",
             "--default-mounts-file=/dev/null",
+            "--no-healthcheck",
+            "--systemd=false",
             f"--name={launch.name}",
             f"--label={RUN_LABEL}={launch.run_id}",
             f"--cidfile={launch.cid_file}",

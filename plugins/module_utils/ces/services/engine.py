@@ -12,7 +12,7 @@ from ..system.cgroup import oom_kills
 from ..system.files import read_if_there, remove_quietly
 from ..system.process import Finished, Streams
 from ..system.signals import stop_signal
-from ..system.system import System
+from ..system.system import System, is_in_job
 from ..typed import Callable
 from ..values.record import RunRecord, utc_now
 from .plan import Plan
@@ -87,4 +87,4 @@ def _stopped_beside_us(finished: Finished, streams: Streams, system: System) -> 
 
 def _oom_kills(system: System) -> int:
     job = system.allocation
-    return oom_kills(system.account.uid) if job is None else job.oom_kills()
+    return job.oom_kills() if job and is_in_job(job) else oom_kills(system.account.uid)

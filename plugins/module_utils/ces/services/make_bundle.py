@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 
 from ..dataclass import dataclass, replace
 from ..errors import CesError, InvalidValue
-from ..runners.command import Launch
+from ..runners.command import Command, Launch
 from ..system.directories import mounted_below
 from ..system.files import explained, read_if_there, remove_tree, write_new
 from ..system.system import System
@@ -86,7 +85,9 @@ def make_bundle(
             source = f"{local.file}/rootfs"
             lay_out(replace(ground, rootfs=source), _launch(plan, path), new)
             if copy:
-                shutil.copytree(source, f"{new}/rootfs", symlinks=True)
+                # directories may be in each other a thousand times
+                argv = ("cp", "--archive", "--", source, f"{new}/rootfs")
+                system.process.run(Command(argv)).check(f"copy the image to {new}")
             write_new(f"{new}/config.json", text)
             if os.path.lexists(path):
                 remove_tree(path)
@@ -107,7 +108,7 @@ def _text_of(path: str) -> str:
     text = read_if_there(f"{path}/config.json")
     try:
         ours = _NOTE in json.loads(text or "{}").get("annotations", {})
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         ours = False
     if not ours:
         raise CesError(

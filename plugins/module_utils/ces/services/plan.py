@@ -12,15 +12,15 @@ from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
 from ..system.directories import (
-    allowed_directory,
     allowed_mount,
+    check_home_directory,
     chosen_directory,
     mounted_below,
     safe_data_mount,
 )
-from ..system.system import System
+from ..system.system import System, is_in_job
 from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
-from ..values.containers_conf import breaking, overriding
+from ..values.containers_conf import CGROUP_MANAGER, breaking, overriding
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.options import Given, allowed_options, read_options
@@ -151,8 +151,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     registry = policy.registry_for(spec.image) if isinstance(spec.image, ImageRef) else None
     if spec.home:
         policy.check_home()
-        # $HOME may be any directory of the user's
-        allowed_directory(account.home, "the home directory", account, policy, ("~",))
+        check_home_directory(account, policy)
     network = policy.check_network(spec.network)
     if network not in runner.networks:
         raise InvalidValue(
@@ -199,7 +198,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         options=given.words,
         timeout=duration_seconds(spec.timeout),
         warnings=warnings,
-        in_job=system.allocation is not None and not elsewhere,
+        in_job=is_in_job(system.allocation) and not elsewhere,
         limitable=elsewhere or bool(system.limiting.controllers),
         gpus=gpus,
         override=override,
@@ -228,8 +227,13 @@ def _configuration(system: System) -> tuple[str, tuple[str, ...]]:
     last = account.environ.get(OVERRIDE, "")
     beside = list(settings_of([last] if last else []))
     broken = breaking([*settings_of(configuration_files(account)), *beside])
+    in_job = is_in_job(system.allocation)
+    if in_job or not system.limiting.controllers:
+        # who makes the cgroups is no matter where they limit nothing; a job's prolog says it
+        broken = tuple(setting for setting in broken if not setting.is_for(CGROUP_MANAGER))
     warnings = tuple(f"{setting}, which does not hold for this run" for setting in broken)
-    return (overriding(broken, beside) if broken else ""), warnings
+    kept = (CGROUP_MANAGER,) if in_job else ()
+    return (overriding(broken, beside, kept) if broken else ""), warnings
 
 
 def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:

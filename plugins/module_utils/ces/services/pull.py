@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..blocks import suppress
 from ..dataclass import dataclass
 from ..errors import CesError, Damaged
 from ..system.audit import audit
@@ -114,6 +115,8 @@ def _fetch_once(
         if here is None or here.digest_of(image, remote) != remote:
             argv = store.fetch(image, source, remote, spec.credentials)
             here = store.find(image, fresh=True)
+            if here is not None and here.digest_of(image, remote) != remote:
+                raise _another(image, remote, here, store)
     if here is None:
         raise CesError(
             f"pull {image}", said="the engine says it did, but the image is not there", cmd=argv
@@ -128,3 +131,15 @@ def _fetch_once(
     )
     changed = before.previous != here.digest_of(image, remote)
     return Pulled(changed, here, remote, before.previous, argv)
+
+
+def _another(image: ImageRef, remote: str, here: LocalImage, store: Store) -> CesError:
+    """What arrived is not what the registry has; it goes again."""
+    with suppress(CesError):  # a container may use it
+        store.remove(image)
+    return CesError(
+        f"pull {image}",
+        said=f"the registry has {remote}, and {here.digest_of(image) or here.digest} arrived",
+        hint="pull it again, in case the registry has just changed it; if that is no help, move"
+        " your own registries.conf away, which may lead to another registry",
+    )

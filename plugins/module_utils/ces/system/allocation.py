@@ -12,6 +12,9 @@ from ..dataclass import dataclass
 from ..typed import Mapping
 from .cgroup import ROOT, Limiting
 
+_OF_A_USER = "/user.slice/user-"
+"""How the cgroups of sessions, and of users' own systemd, begin (systemd.special(7))."""
+
 
 @dataclass(frozen=True)
 class Allocation:
@@ -22,6 +25,8 @@ class Allocation:
     :param task: the task of an array, or nothing.
     :param end: when its time is over, in seconds since the epoch, as far as it says so.
     :param cgroup: the job's directory below /sys/fs/cgroup, or nothing if it has none.
+    :param outside: this process is in a cgroup of its user's own, where Slurm puts no job. Whoever
+        sets Slurm's variables there is held by no job, and gets the limits of a run without one.
     """
 
     job_id: str
@@ -29,6 +34,7 @@ class Allocation:
     task: str = ""
     end: float | None = None
     cgroup: str = ""
+    outside: bool = False
 
     @classmethod
     def of(cls, environ: Mapping[str, str], root: str = ROOT) -> Allocation:
@@ -36,12 +42,14 @@ class Allocation:
         raw, task = environ["SLURM_JOB_ID"], environ.get("SLURM_ARRAY_TASK_ID", "")
         array = environ.get("SLURM_ARRAY_JOB_ID", "")
         end = environ.get("SLURM_JOB_END_TIME", "")
+        cgroups = _cgroups()
         return cls(
             job_id=f"{array}_{task}" if array and task else raw,
             raw_id=raw,
             task=task,
-            end=float(end) if end.isdigit() else None,
-            cgroup=_job_cgroup(raw, root),
+            end=float(end) if end.isascii() and end.isdigit() and len(end) < 16 else None,
+            cgroup=_job_cgroup(raw, root, cgroups.get("", "")),
+            outside=any(path.startswith(_OF_A_USER) for path in cgroups.values()),
         )
 
     @property
@@ -71,30 +79,31 @@ class Allocation:
     def oom_kills(self) -> int:
         """How many of the job's processes the kernel has killed for lack of memory."""
         try:
-            with open(f"{self.cgroup}/memory.events", encoding="ascii") as stream:
+            with open(f"{self.cgroup}/memory.events", encoding="ascii", errors="replace") as stream:
                 counts = dict(line.split() for line in stream)
         except (OSError, ValueError):
             return 0
         return int(counts.get("oom_kill", 0))
 
 
-def _job_cgroup(raw_id: str, root: str) -> str:
+def _cgroups() -> dict[str, str]:
+    """The cgroup that this process is in, by the controllers of its hierarchy; v2 names none."""
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
+            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+    except OSError:
+        return {}
+    return {line[1]: line[2] for line in lines if len(line) == 3}
+
+
+def _job_cgroup(raw_id: str, root: str, path: str) -> str:
     """The directory ``job_ID`` above the cgroup that this process is in.
 
     Slurm's belong to root. Users can make one of that name below their own session.
     """
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8") as stream:
-            lines = [line.rstrip("\n") for line in stream]
-    except OSError:
-        return ""
-    for line in lines:
-        path = line[len("0::") :] if line.startswith("0::") else ""
-        before, found, _after = path.partition(f"/job_{raw_id}/")
-        if found:
-            directory = f"{root}{before}/job_{raw_id}"
-            return directory if _owner(directory) == 0 else ""
-    return ""
+    before, found, _after = path.partition(f"/job_{raw_id}/")
+    directory = f"{root}{before}/job_{raw_id}"
+    return directory if found and _owner(directory) == 0 else ""
 
 
 def _count(cpus: str) -> int:
@@ -113,7 +122,7 @@ def _owner(directory: str) -> int | None:
 
 def _first_word(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read().strip()
     except OSError:
         return ""

@@ -43,7 +43,7 @@ def oom_kills(uid: int, root: str = ROOT) -> int:
     """
     path = f"{root}/user.slice/user-{uid}.slice/user@{uid}.service/memory.events"
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="ascii", errors="replace") as stream:
             counts = dict(line.split() for line in stream)
     except OSError:
         return 0
@@ -52,7 +52,7 @@ def oom_kills(uid: int, root: str = ROOT) -> int:
 
 def _controllers(path: str) -> frozenset[str] | None:
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="ascii", errors="replace") as stream:
             return frozenset(stream.read().split())
     except OSError:
         return None

@@ -107,14 +107,34 @@ def chosen_directory(
     """
     path = wanted or account.environ.get(variable) or None
     real = allowed_directory(path, what, account, policy) if path else None
-    where = real or os.path.realpath(account.home)
-    if _only_read(where, account, policy):
+    _check_written(real or os.path.realpath(account.home), what, account, policy)
+    return real
+
+
+def check_home_directory(account: Account, policy: Policy) -> None:
+    """Refuse ``$HOME``, which a run is to have, where it is no place for that.
+
+    It may be any directory of the user's.
+
+    :raises InvalidValue: an engine would take its name for two paths (apptainer's ``--home``).
+    :raises RefusedByPolicy: it lies elsewhere, or where containers may only read.
+    """
+    if ":" in Mount(account.home, account.home).source:
+        raise InvalidValue("a home directory", account.home, "it contains a colon")
+    real = allowed_directory(account.home, "the home directory", account, policy, ("~",))
+    _check_written(real, "the home directory", account, policy)
+
+
+def _check_written(real: str, what: str, account: Account, policy: Policy) -> None:
+    """
+    :raises RefusedByPolicy: containers may only read there.
+    """
+    if _only_read(real, account, policy):
         raise RefusedByPolicy(
-            f"use {where} for {what}",
+            f"use {real} for {what}",
             said="containers may only read there: this site has project data read-only",
             hint="use another directory",
         )
-    return real
 
 
 def allowed_directory(

@@ -55,7 +55,7 @@ class JobFiles:
         self.destroy(number)
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CesError(f"read {path}", said=str(error)) from None
 
     def destroy(self, number: int) -> None:

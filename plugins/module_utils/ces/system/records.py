@@ -148,7 +148,10 @@ class Records:
             ) from None
         if not isinstance(raw, dict) or raw.get("run_id") != run_id:
             raise CesError(f"read the record of run {path}", said="it is no record of that run")
-        return RunRecord.from_dict(raw)
+        try:
+            return RunRecord.from_dict(raw)
+        except ValueError as error:
+            raise CesError(f"read the record of run {path}", said=str(error)) from None
 
     def newest(self, limit: int | None = None) -> Iterator[RunRecord]:
         """Records, the newest first; runs that are just being set up have none yet.

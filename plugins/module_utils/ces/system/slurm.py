@@ -66,6 +66,7 @@ _NOT_FOUND = re.compile(r"^Job \S+ not found$", re.MULTILINE)
 nothing is on standard error."""
 _TEST_ANSWER = re.compile(r"Job \d+ to start at (\S+)")
 _SHOWN = re.compile(r"\b(JobState|Reason|ExitCode|NodeList|BatchHost|RunTime)=(\S*)")
+_TIME = r"(?:([0-9]{1,9})-)?(?:([0-9]{1,9}):)?([0-9]{1,9}):([0-9]{1,9})"
 _LONG_ANSWER = Streams(keep=16 * 1024 * 1024)
 _SCRIPT = """\
 #!/bin/sh
@@ -154,7 +155,7 @@ class Slurm:
         if not answer.ok:
             raise self._refused(request, answer)
         number_and_cluster = answer.stdout.strip().partition(";")
-        if not number_and_cluster[0].isdigit():
+        if not re.fullmatch("[0-9]{1,18}", number_and_cluster[0]):
             raise CesError("submit the job", said=last_lines(answer.stdout + answer.stderr))
         return number_and_cluster[0]
 
@@ -338,7 +339,7 @@ def _said(word: str) -> str:
 
 def _seconds(text: str) -> float | None:
     """From ``1-02:03:04``, ``02:03:04`` or ``03:04``; None for what is no time (``infinite``)."""
-    match = re.fullmatch(r"(?:([0-9]+)-)?(?:([0-9]+):)?([0-9]+):([0-9]+)", text.strip())
+    match = re.fullmatch(_TIME, text.strip())
     if match is None:
         return None
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
@@ -346,5 +347,5 @@ def _seconds(text: str) -> float | None:
 
 
 def _kibibytes(text: str) -> float:
-    match = re.fullmatch(r"([0-9.]+)([KMGT]?)", text)
+    match = re.fullmatch(r"([0-9]{1,18}(?:[.][0-9]+)?)([KMGT]?)", text)
     return float(match[1]) * 1024 ** "KMGT".find(match[2] or "K") if match else -1.0

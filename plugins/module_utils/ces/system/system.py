@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ..dataclass import dataclass
-from ..typed import TYPE_CHECKING, Callable
+from ..typed import TYPE_CHECKING, Callable, Mapping
 from ..values.policy import Policy
 from .account import Account
 from .cgroup import Limiting, limiting_for
@@ -54,17 +54,35 @@ class System:
         """
         account = Account.current()
         allocation = _allocation(account)
+        in_job = is_in_job(allocation)
+        environ = account.engine_environ
         return cls(
             account=account,
             policy=load_policy(policy_file),
-            process=SystemProcess(account.engine_environ),
+            process=SystemProcess(environ if in_job else with_own_bus(environ, account.uid)),
             records=Records(account.state),
-            limiting=allocation.limiting if allocation else limiting_for(account.uid),
+            limiting=(allocation.limiting if allocation and in_job else limiting_for(account.uid)),
             host=os.uname().nodename,
             tell=tell,
             echo=echo,
             allocation=allocation,
         )
+
+
+def is_in_job(allocation: Allocation | None) -> bool:
+    """Whether we are in a Slurm job, which is what holds limits then."""
+    return allocation is not None and not allocation.outside
+
+
+def with_own_bus(environ: Mapping[str, str], uid: int, root: str = "/run/user") -> dict[str, str]:
+    """An environment of engines, in which the user's own systemd makes the cgroups of containers.
+
+    It holds the limits. Without it, or by a bus of the user's making, engines go on without limits.
+    A Slurm job has no such bus: there the job's cgroup holds them.
+    """
+    bus = f"{root}/{uid}/bus"
+    own = {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={bus}"} if os.path.exists(bus) else {}
+    return {**environ, **own}
 
 
 def _allocation(account: Account) -> Allocation | None:

@@ -17,10 +17,34 @@ _USUAL_CAPABILITIES = (
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP"),
     *("SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 )
+CGROUP_MANAGER = "engine.cgroup_manager"
+"""Who makes containers' cgroups: an ordinary user's podman holds no limit without systemd."""
+_ANNOTATIONS = "containers.annotations"
+_OWN_ANNOTATION = "io.tre-ces."
+"""How those begin that the prolog of a Slurm job gives; runtimes obey some others (crun(1))."""
+_ROOTS_OWN = ("/usr/", "/etc/", "/opt/", "/nix/", "/bin/", "/sbin/")
+"""Where root alone writes: podman may run a site's programs, and none of a user's."""
+_RUNTIMES = "engine.runtimes."
+_PROGRAMS: Mapping[str, str] = {
+    "engine.conmon_path": '["/usr/bin/conmon", "/usr/libexec/podman/conmon",'
+    ' "/usr/local/libexec/podman/conmon"]',
+    "engine.helper_binaries_dir": '["/usr/local/libexec/podman", "/usr/local/lib/podman",'
+    ' "/usr/libexec/podman", "/usr/lib/podman", "/usr/bin"]',
+    "engine.hooks_dir": '["/usr/share/containers/oci/hooks.d"]',
+    "engine.runtime": '"crun"',
+}
+"""Programs that podman runs beside a container, and directories of such."""
+_FOR_PULLS = ("PROXY", "TMPDIR")
+"""How names of variables end that a site may give podman itself."""
 _CONTRACT: Mapping[str, str] = {
+    **_PROGRAMS,
+    _ANNOTATIONS: "[]",
+    "containers.base_hosts_file": '""',
+    "containers.cgroup_conf": "[]",
     "containers.devices": "[]",
     "containers.env": f'["PATH={PATH}"]',
     "containers.env_host": "false",
+    "containers.init_path": '""',
     "containers.ipcns": '"shareable"',
     "containers.mounts": "[]",
     "containers.pidns": '"private"',
@@ -30,15 +54,24 @@ _CONTRACT: Mapping[str, str] = {
     "containers.userns": '"host"',
     "containers.utsns": '"private"',
     "containers.volumes": "[]",
+    CGROUP_MANAGER: '"systemd"',
+    "engine.env": "[]",
+    "engine.init_path": '""',
+    "engine.remote": "false",
 }
 """What holds in our runs whatever the site or the user has set: podman's own defaults."""
+_INITS = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit")
 _HARMLESS: Mapping[str, Sequence[str]] = {
+    "containers.base_hosts_file": ("none", "image", "/etc/hosts"),
+    "containers.init_path": _INITS,
+    "engine.init_path": _INITS,
     "containers.ipcns": ("private", "none", ""),
     "containers.pidns": ("",),
     "containers.userns": ("",),
     "containers.utsns": ("",),
 }
 """Other values that take nothing from what we promise."""
+_SECTIONS = ("containers", "engine", "engine.runtimes")
 _UNCLEAR = "containers (in a form that only podman reads)"
 """In place of a key: what a file says of containers may be hidden in it."""
 _LONGEST = 1024 * 1024
@@ -57,6 +90,10 @@ class Setting:
 
     def __str__(self) -> str:
         return f"{self.file} sets {self.key} = {self.value}"
+
+    def is_for(self, key: str) -> bool:
+        """Whether it sets that key; podman knows one in capitals, too."""
+        return self.key.casefold() == key
 
 
 def read_settings(text: str, file: str) -> Iterator[Setting]:
@@ -78,7 +115,7 @@ def read_settings(text: str, file: str) -> Iterator[Setting]:
         else:
             name, _equals, value = (part.strip() for part in code.partition("="))
             key = _bare(f"{section}.{name}" if section else name)
-            if value[:1] == "{" and key.casefold() == "containers":
+            if value[:1] == "{" and key.casefold() in _SECTIONS:
                 yield Setting(file, _UNCLEAR, code)
         if value[:1] != "[" or _is_closed(value):
             yield Setting(file, key, value)
@@ -100,14 +137,21 @@ def breaking(settings: Iterable[Setting]) -> tuple[Setting, ...]:
     return tuple(setting for setting in last.values() if _breaks(setting))
 
 
-def overriding(broken: Iterable[Setting], beside: Iterable[Setting] = ()) -> str:
+def overriding(
+    broken: Iterable[Setting], beside: Iterable[Setting] = (), kept: Sequence[str] = ()
+) -> str:
     """The text of a file that podman reads last, in which our promise holds.
 
     :param beside: what else it should say.
+    :param kept: keys of these that hold in any case.
     """
-    values = {setting.key.casefold(): setting.value for setting in beside}
+    others = {setting.key.casefold(): setting.value for setting in beside}
+    values = dict(others)
     for setting in broken:
         values.update(_instead(setting))
+        if setting.is_for(_UNCLEAR):
+            values[_ANNOTATIONS] = _alone(_listed(_own_annotations(others.get(_ANNOTATIONS, ""))))
+    values.update({key: others[key] for key in kept if key in others})
     values.pop(_UNCLEAR, None)
     sections: dict[str, str] = {}
     for key in sorted(values):
@@ -119,16 +163,22 @@ def overriding(broken: Iterable[Setting], beside: Iterable[Setting] = ()) -> str
 def _breaks(setting: Setting) -> bool:
     # podman knows a key in capitals, too
     key = setting.key.casefold()
-    if key == _UNCLEAR:
-        return True
     if key == _CAPABILITIES:
         return not set(_capabilities(setting)) <= set(_USUAL_CAPABILITIES)
+    if key == _UNCLEAR:
+        return True
+    words = words_in(setting.value)
+    if key.startswith(_RUNTIMES) or key in _PROGRAMS:
+        return not all(_is_roots(word) for word in words)
     ours = _CONTRACT.get(key)
     if ours is None or setting.value == ours:
         return False
     if key == "containers.seccomp_profile":
-        return words_in(setting.value) == ["unconfined"]
-    words = words_in(setting.value)
+        return words == ["unconfined"]
+    if key == _ANNOTATIONS:
+        return words != _own_annotations(setting.value)
+    if key == "engine.env":
+        return not all(word.partition("=")[0].upper().endswith(_FOR_PULLS) for word in words)
     if ours[0] == "[":
         return bool(words) and words != words_in(ours)
     return words not in ([word] for word in (*words_in(ours), *_HARMLESS.get(key, ())))
@@ -143,6 +193,11 @@ def _instead(setting: Setting) -> Mapping[str, str]:
     if key == _CAPABILITIES:
         kept = [name for name in _capabilities(setting) if name in _USUAL_CAPABILITIES]
         value = _listed(kept)
+    elif key == _ANNOTATIONS:
+        value = _listed(_own_annotations(setting.value))
+    elif key.startswith(_RUNTIMES):
+        name = key.removeprefix(_RUNTIMES)
+        value = _listed([f"/usr/bin/{name}", f"/usr/local/bin/{name}"])
     else:
         value = _CONTRACT[key]
     return {key: _alone(value) if "append" in setting.value else value}
@@ -157,6 +212,16 @@ def _alone(value: str) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return "[{}]".format(", ".join(f'"{name}"' for name in names))
+
+
+def _own_annotations(value: str) -> list[str]:
+    return [word for word in words_in(value) if word.startswith(_OWN_ANNOTATION)]
+
+
+def _is_roots(program: str) -> bool:
+    """Whether it is a program by its name, or lies where root alone writes."""
+    name_alone = bool(program) and "/" not in program
+    return name_alone or (program.startswith(_ROOTS_OWN) and ".." not in program.split("/"))
 
 
 def _capabilities(setting: Setting) -> list[str]:

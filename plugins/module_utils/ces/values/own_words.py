@@ -68,6 +68,10 @@ INSTEAD = {
         "leave it out: no container has more rights than its user",
     ),
     **dict.fromkeys(
+        ("--fakeroot", "-f"),
+        "use the runner podman or oci: there the user is root in the container",
+    ),
+    **dict.fromkeys(
         ("--publish", "-p", "--publish-all", "-P", "--expose", "--dns", "--add-host"),
         "leave it out: what a container can reach is said by --network on the run",
     ),

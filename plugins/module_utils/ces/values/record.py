@@ -7,7 +7,7 @@ import time
 
 from ..dataclass import asdict, dataclass, field, fields
 from ..shown import shown
-from ..typed import Any, Sequence
+from ..typed import Any, Callable, Mapping, Sequence
 
 STATES = (
     "PENDING",
@@ -67,14 +67,57 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> RunRecord:
-        """Read a stored record; keys of other versions are passed over."""
+        """Read a stored record; keys of other versions are passed over.
+
+        :raises ValueError: naming what is not of its kind: people, and containers that have the
+            home, can write into these files.
+        """
         known = {item.name for item in fields(cls)}
-        return cls(**{key: value for key, value in raw.items() if key in known})
+        values = {key: value for key, value in raw.items() if key in known}
+        for key, value in values.items():
+            if not _KINDS[cls.__annotations__[key]](value):
+                raise ValueError(f"{key} is {value!r:.80}")
+        return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """For storing and for results; the reason may be an engine's or an image's words."""
         return {**asdict(self), "reason": shown(str(self.reason))}
 
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or (isinstance(value, (int, float)) and abs(value) < 2**53)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(_is_text, value))
+
+
+def _are_mounts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(
+        isinstance(mount, dict) and _are_texts([*mount.values()]) for mount in value
+    )
+
+
+_KINDS: Mapping[str, Callable[[object], bool]] = {
+    "str": _is_text,
+    "str | None": lambda value: value is None or _is_text(value),
+    "int": _is_whole,
+    "int | None": lambda value: value is None or _is_whole(value),
+    "float | None": lambda value: value is None or _is_number(value),
+    "bool": lambda value: isinstance(value, bool),
+    "Sequence[str]": _are_texts,
+    "Sequence[dict[str, str]]": _are_mounts,
+    "dict[str, Any]": lambda value: isinstance(value, dict),
+}
+"""By what a field is declared as: whether a value is of that kind."""
 
 _SECOND = "%Y-%m-%dT%H:%M:%S"
 
@@ -100,5 +143,8 @@ def utc_form(text: str) -> str:
     # slow to load, and only for images that were built elsewhere than in UTC
     from calendar import timegm
 
-    offset = int(zone[:1] + "1") * (int(zone[1:3]) * 60 + int(zone[4:]))
-    return utc_second(timegm(time.strptime(moment, _SECOND)) - offset * 60)
+    try:
+        offset = int(zone[:1] + "1") * (int(zone[1:3]) * 60 + int(zone[4:]))
+        return utc_second(timegm(time.strptime(moment, _SECOND)) - offset * 60)
+    except (ValueError, OverflowError):  # an image may say anything of when it was made
+        return text

@@ -72,7 +72,7 @@ def _parsed(text: str) -> dict[str, str]:
     """A list that was damaged is an empty one: then a copy too many is kept."""
     try:
         found: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return dict(found) if isinstance(found, dict) else {}
 

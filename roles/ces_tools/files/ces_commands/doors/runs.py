@@ -36,7 +36,7 @@ def main(parsed: Parsed) -> int:
 
 def whole_number(text: str, what: str) -> int:
     """A number of at least 0."""
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidValue(what, text, "it is no whole number", "ces-runs lists your runs")
     return int(text)
 

@@ -90,7 +90,7 @@ def _received(site: Site, ticket: Ticket, stream: Any) -> dict[str, Any]:
             found["refused"] = tree.unpack(
                 tar, where, {SUMMARY: lambda raw: found.update(_summary(raw))}
             )
-    except (tarfile.TarError, ValueError) as error:
+    except (tarfile.TarError, ValueError, RecursionError) as error:
         raise EOFError(str(error)) from error
     if "left" not in found:
         raise EOFError("the files did not all arrive")

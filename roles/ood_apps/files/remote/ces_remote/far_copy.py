@@ -155,7 +155,7 @@ def outputs_of(record: str, home: str) -> str:
     with os.fdopen(descriptor, "rb") as stream:
         try:
             path = str(json.loads(stream.read(1 << 20))["outputs"])
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return ""
     parent, name = os.path.split(path)
     if os.path.realpath(parent) != os.path.realpath(home) or not OUTPUTS.match(name):
