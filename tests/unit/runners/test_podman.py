@@ -156,7 +156,7 @@ def test_what_podman_says_leads_to_what_to_do_next(said, hint):
 
 def test_an_unknown_runner_is_refused_with_those_there_are():
     assert runner_named("podman") is RUNNERS["podman"]
-    with pytest.raises(InvalidValue, match="none of podman"):
+    with pytest.raises(InvalidValue, match="the runners are podman, apptainer, oci"):
         runner_named("docker")
 
 

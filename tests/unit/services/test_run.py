@@ -378,7 +378,7 @@ def test_a_number_whose_directories_are_there_is_passed_over(ready):
 # --- what is refused, before anything is changed ---
 
 REFUSALS = [
-    ({"runner": "docker"}, {}, InvalidValue, "none of podman"),
+    ({"runner": "docker"}, {}, InvalidValue, "no runner of that name"),
     ({"runner": "apptainer"}, {}, RefusedByPolicy, "this site allows: podman"),
     ({"image": ImageRef.parse("evil.example/a")}, {}, RefusedByPolicy, "registry is not allowed"),
     ({}, {"require_digest": True}, RefusedByPolicy, "named by digest"),

@@ -117,5 +117,7 @@ def runner_named(name: str) -> Runner:
     :raises InvalidValue: there is none.
     """
     if name not in RUNNERS:
-        raise InvalidValue("a runner", name, f"it is none of {', '.join(RUNNERS)}")
+        from .other_engines import cure
+
+        raise InvalidValue("a runner", name, "there is no runner of that name", cure(name, RUNNERS))
     return RUNNERS[name]
