@@ -90,7 +90,13 @@ def test_a_runner_that_is_none_is_told_with_what_to_write(verb, words, fixed, sa
 
 
 @pytest.mark.parametrize(
-    "words", [["ada", "token", IMAGE], ["docker", "token", IMAGE], ["podman", "", "", IMAGE], ["ada", "--force", "t", IMAGE]]
+    "words",
+    [
+        ["ada", "token", IMAGE],
+        ["docker", "token", IMAGE],
+        ["podman", "", "", IMAGE],
+        ["ada", "--force", "t", IMAGE],
+    ],
 )
 def test_a_pull_may_have_a_user_and_a_token_before_the_image(words):
     parsed = parse(PULL, "ces-pull", words)

@@ -458,7 +458,7 @@ def test_the_policy_decides_about_words_of_the_run_in_options(ready, spec, optio
 
 def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(backend):
     (backend.place / "bin" / "podman").unlink()
-    with pytest.raises(CesError, match=r"podman is not installed on this host.* role podman"):
+    with pytest.raises(CesError, match=r"podman is not installed on this host.*role podman"):
         run_container(SPEC, backend.system)
 
 

@@ -92,11 +92,7 @@ class BundleStore:
         account = self._system.account
         for program in ("skopeo", "umoci"):
             if not account.has_program(program):
-                raise CesError(
-                    f"pull {image}",
-                    said=f"{program} is not installed on this host",
-                    hint="the administrator installs it with the role oci",
-                )
+                raise account.missing(f"pull {image}", program)
         store = self._kept.writable()
         with (
             transfer(self._kept.workplace(store), account) as room,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass, replace
-from ..errors import CesError, InvalidValue, RefusedByPolicy
+from ..errors import InvalidValue, RefusedByPolicy
 from ..runners.command import Launch, words_of
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
@@ -274,11 +274,7 @@ def usable_runner(name: str, system: System, elsewhere: bool = False) -> Runner:
         allowed = ", ".join(system.policy.runners)
         raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
     if not elsewhere and not system.account.has_program(runner.engine):
-        raise CesError(
-            f"use the runner {name}",
-            said=f"{runner.engine} is not installed on this host",
-            hint=f"the administrator installs it with the role {runner.role}",
-        )
+        raise system.account.missing(f"use the runner {name}", runner.engine)
     return runner
 
 
