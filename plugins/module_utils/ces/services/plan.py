@@ -200,12 +200,14 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
 def with_image(plan: Plan, config: ImageConfig | None) -> Plan:
     """The plan, and what its image says of itself.
 
-    :raises CesError: neither the image nor the caller says what to run.
+    :raises CesError: neither the image nor the caller says what to run, or as whom.
     """
     if config is None:
         return plan
     if not any(word.startswith("--entrypoint=") for word in plan.options):
         words_of(str(plan.spec.image), config.entrypoint, plan.spec.args or config.cmd)
+    if not any(word.startswith("--user=") for word in plan.options):
+        config.check_user(f"run {plan.spec.image}")
     lost = [name for name in config.variables if not _can_have(plan.runner, name)]
     warning = f"{plan.runner.engine} passes over variables of the image: {', '.join(lost)}"
     return replace(plan, config=config, warnings=(*plan.warnings, *([warning] if lost else [])))
