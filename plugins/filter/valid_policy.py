@@ -40,6 +40,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import runner_named
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
 
 
@@ -51,10 +52,22 @@ def valid_policy(policy: Any) -> Any:
     # as the commands see it: plain JSON, without what Ansible knows of a value
     plain = json.loads(json.dumps(policy))
     try:
+        _check_runners(plain)
         Policy.from_dict(plain, "/etc/ces/policy.json")
     except CesError as error:
         raise AnsibleFilterError(str(error)) from error
     return plain
+
+
+def _check_runners(policy: Any) -> None:
+    """Refuse an engine that has no runner; of what is no list of names the policy itself speaks.
+
+    :raises CesError: naming the engine, and what to write instead.
+    """
+    named = policy.get("runners") if isinstance(policy, dict) else None
+    for name in named if isinstance(named, list) else ():
+        if isinstance(name, str) and name:
+            runner_named(name)
 
 
 class FilterModule:

@@ -38,6 +38,7 @@ options:
   runner:
     description:
       - The container engine whose storage gets the image; by default the one that the policy names.
+      - V(apptainer) was called Singularity; where another guide says C(docker), write V(podman).
     type: str
     choices: [podman, apptainer, oci]
   force:

@@ -48,6 +48,7 @@ options:
   runner:
     description:
       - The container engine; by default the one that the policy names.
+      - V(apptainer) was called Singularity; where another guide says C(docker), write V(podman).
     type: str
     choices: [podman, apptainer, oci]
   args:

@@ -13,6 +13,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.roles import ROLE_OF
 from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import missing
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +78,11 @@ def test_every_program_is_brought_by_a_role_that_exists() -> None:
         ("unknown", "the administrator installs it"),
     ],
 )
-def test_a_program_that_is_not_there_is_told_with_who_brings_it(program: str, cure: str) -> None:
+def test_a_program_that_is_not_there_is_told_with_who_brings_it(
+    program: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # whatever is installed on the machine that runs the tests
+    monkeypatch.setattr(missing, "PATH", "/nowhere")
     with pytest.raises(CesError) as error:
         SystemProcess({"PATH": "/nowhere"}).run(Command((program,)))
     assert error.value.hint.startswith(cure)

@@ -19,6 +19,7 @@ echo x >/data/deep/x && ls /data/deep
 touch /bin/new && ls /bin/new /bin/sh
 """
 RUN_IT = {"Entrypoint": ["/begin"], "Cmd": []}
+ECHO = {"Entrypoint": ["/bin/echo", "runs"], "Cmd": []}
 
 IMAGES = {
     # a program beside its working directory, an empty word, volumes with files and without a place
@@ -105,14 +106,60 @@ IMAGES = {
         "config": {**RUN_IT, "WorkingDir": "/work"},
         "files": [{"name": "begin", "text": START}, {"name": "work", "link": "/none/work"}],
     },
+    "empty-word": {"config": {"Entrypoint": [""], "Cmd": ["/bin/echo", "runs"]}},
+    "empty-program": {"config": {"Entrypoint": [], "Cmd": [""]}},
+    "no-program": {"config": RUN_IT, "files": [{"name": "begin/"}]},
+    "unknown-user": {"config": {"Entrypoint": ["/bin/id", "-u"], "User": "app"}},
+    # a file where an engine or the image itself needs a directory
+    "file-in-run": {"config": ECHO, "files": [{"name": "run", "text": "x"}]},
+    "file-in-proc": {"config": ECHO, "files": [{"name": "proc", "text": "x"}]},
+    "file-in-etc": {"config": ECHO, "files": [{"name": "etc", "text": "x"}]},
+    "file-in-workdir": {
+        "config": {**ECHO, "WorkingDir": "/work"},
+        "files": [{"name": "work", "text": "x"}],
+    },
+    "file-above-workdir": {
+        "config": {**ECHO, "WorkingDir": "/work/here"},
+        "files": [{"name": "work", "text": "x"}],
+    },
+    "file-in-volume": {
+        "config": {**ECHO, "Volumes": {"/data": {}}},
+        "files": [{"name": "data", "text": "x"}],
+    },
+    "file-above-volume": {
+        "config": {**ECHO, "Volumes": {"/data/here": {}}},
+        "files": [{"name": "data", "text": "x"}],
+    },
     "far-owner": {"files": [{"name": "far", "text": "x", "owner": 3_000_000}]},
 }
 
 
+ODD_PLACES = ("/w,x", '/w"x', "/w\nx", '/w,"x', "/w:x", "/w $HOME", "/w\\x", "/wä'x", "/deep,er/x")
+IMAGES.update(
+    {
+        f"place-{number}": {
+            "config": {
+                "Entrypoint": ["/bin/sh", "-c"],
+                "Cmd": [f'touch here {shlex.quote(place)}-v/x && printf "%s" "$PWD"'],
+                "WorkingDir": place,
+                "Volumes": {f"{place}-v": {}},
+            }
+        }
+        for number, place in enumerate(ODD_PLACES)
+    }
+)
+IN_PLACE = "the image has a file where a directory is to be mounted"
+NEEDED = "the image has a file where apptainer needs a directory"
 NO_PLACE = {
     ("podman", "links"): "the image has a link there that leads nowhere",
-    ("podman", "file"): "the image has a file where a directory is to be mounted",
-    ("apptainer", "file"): "the image has a file where a directory is to be mounted",
+    **{
+        ("podman", name): IN_PLACE
+        for name in ("file", "file-in-run", "file-in-proc", "file-in-etc", "file-in-volume")
+    },
+    ("podman", "file-above-volume"): IN_PLACE,
+    ("apptainer", "file"): IN_PLACE,
+    ("apptainer", "file-in-proc"): NEEDED,
+    ("apptainer", "file-in-etc"): NEEDED,
 }
 """Where an engine makes no place of its own to mount on."""
 
@@ -169,11 +216,15 @@ def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, run
         ("file", "runs"),
         ("temporary", "runs"),
         ("inside", "runs"),
+        ("empty-word", "runs"),
+        *((name, "runs") for name in IMAGES if name.startswith("file-") and "workdir" not in name),
     ],
 )
 def test_an_image_that_can_be_run_runs(researcher, runner, name, says):
-    done = researcher.command("ces-run", runner, pulled(researcher, runner, name))
-    refusal = NO_PLACE.get((runner, name))
+    refusal, image = NO_PLACE.get((runner, name)), f"{REGISTRY}/tre/{name}:1.0"
+    if refusal is None:  # a run pulls, too, and apptainer refuses some when it converts them
+        pulled(researcher, runner, name)
+    done = researcher.command("ces-run", runner, image)
     if refusal is not None:
         assert done.rc == 125
         assert refusal in done.err and "use the runner oci" in done.err
@@ -199,7 +250,13 @@ def test_a_program_for_another_processor_cannot_be_executed(researcher):
     [
         *((runner, "no-hash-bang", 126, "a script without a first line") for runner in CRUN),
         *((runner, "windows", 127, "lines that end as on Windows") for runner in RUNNERS),
-        *((runner, "no-right", 126, "chmod +x") for runner in CRUN),
+        *((runner, "no-right", 126, "chmod +x") for runner in RUNNERS),
+        *((runner, "no-program", 126, "a directory where its program") for runner in RUNNERS),
+        *((runner, "empty-program", 127, "does not say what to run: give") for runner in RUNNERS),
+        *((runner, "file-in-workdir", 125, "to start in") for runner in RUNNERS),
+        *((runner, "file-above-workdir", 125, "to start in") for runner in CRUN),
+        ("podman", "unknown-user", 126, "--user=0"),
+        ("oci", "unknown-user", 125, "--user=0"),
         ("podman", "nowhere", 125, "no such directory to start in"),
     ],
 )
@@ -212,11 +269,51 @@ def test_a_program_that_cannot_be_started_says_what_it_lacks(
 
 
 @pytest.mark.parametrize(
+    ("runner", "name", "option", "says"),
+    [
+        *((runner, "unknown-user", "--user=0", "0") for runner in CRUN),
+        *((runner, "file-in-workdir", "--workdir=/", "runs") for runner in CRUN),
+        ("apptainer", "file-in-workdir", "--cwd=/", "runs"),
+        *((runner, "file-above-workdir", "--workdir=/", "runs") for runner in CRUN),
+    ],
+)
+def test_what_a_message_says_to_do_cures_it(researcher, runner, name, option, says):
+    image = pulled(researcher, runner, name)
+    line = shlex.join(["ces-run", runner, "--opt-file", "/dev/stdin", image])
+    assert researcher.run(line, stdin=option).ok().out == f"{says}\n"
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_directories_that_an_image_names_may_be_called_anything(researcher, runner):
+    for number, place in enumerate(ODD_PLACES):
+        image = pulled(researcher, runner, f"place-{number}")
+        assert researcher.command("ces-run", runner, image).ok().out == place
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_directories_that_are_mounted_may_be_called_anything(researcher, runner):
+    names = ["m,c", "m:c", 'm"q', "m\\b", "m\nn", 'a "b",c']
+    image, options = pulled(researcher, runner, "place-0"), []
+    for number, name in enumerate(names):
+        researcher.run(f"mkdir -p {shlex.quote(name)} && echo >{shlex.quote(name)}/{number}").ok()
+        source, target = (
+            '"' + text.replace('"', '""') + '"'
+            for text in (f"src={researcher.home}/{name}", f"dst=/in/{name}")
+        )
+        options.append("--mount=" + shlex.quote(f"type=bind,{source},{target},ro"))
+    script = "ls -d /in/*/? | wc -l; touch /safe_outputs/x /scratch/x && ls /safe_outputs"
+    words = ["--outputs", "m,c", "--scratch", 'm"q', "--opt-file", "/dev/stdin", image, script]
+    done = researcher.run(shlex.join(["ces-run", runner, *words]), stdin="\n".join(options))
+    researcher.run(f"rm -rf {shlex.join(names)}")
+    assert done.ok().out.split() == [str(len(names)), "0", "x"]
+
+
+@pytest.mark.parametrize(
     ("runner", "name", "says"),
     [
         *((runner, "foreign-index", "no variant for this processor") for runner in RUNNERS),
         ("oci", "foreign", "could not use image"),
-        ("apptainer", "dangling", "/etc/resolv.conf is a link that leads nowhere"),
+        ("apptainer", "dangling", "/etc/resolv.conf is no file but a directory, or a link"),
         ("podman", "index-in-index", "which apptainer alone takes"),
         ("oci", "index-in-index", "which apptainer alone takes"),
         ("podman", "mixed", "push it in the OCI form"),

@@ -386,6 +386,54 @@ def test_cancelled_while_running(start: Start, alice: User) -> None:
     all_gone(alice)
 
 
+def listed(user: User, state: str) -> set[int]:
+    """Numbers of the user's runs that are in this state to ``ces-runs``, which asks Slurm."""
+    found = json.loads(user.run(f"ces-runs --json --limit 0 --state {state}").ok().out)
+    return {record["run_id"] for record in found}
+
+
+def test_the_record_of_a_cancelled_run_says_so_where_nobody_waits(
+    start: Start, alice: User
+) -> None:
+    before = set(records(alice))
+    number = start(args=["-d", "100"], wait=False).result()["run_id"]
+    run = new_run(alice, before)
+    assert number in listed(alice, "RUNNING")
+    wait_until(lambda: "Hello" in alice.run(f"cat {run['log']}").out, "the container to be up")
+    alice.run(f"scancel {run['slurm_job_id']}").ok()
+    # the job itself writes it: nobody asks Slurm until it is there
+    wait_until(lambda: records(alice)[number]["state"] != "RUNNING", "the record to change", 40)
+    record = records(alice)[number]
+    assert (record["state"], record["rc"]) == ("CANCELLED", 143)
+    assert record["reason"] == "stopped by SIGTERM"
+    assert record["ended"] > record["started"]
+    assert (number in listed(alice, "CANCELLED"), number in listed(alice, "RUNNING")) == (
+        True,
+        False,
+    )
+    (told,) = start("ces_run_info", run_id=number).result()["runs"]
+    assert (told["state"], told["rc"]) == ("CANCELLED", 143)
+    all_gone(alice)
+
+
+def test_the_record_of_a_cancelled_run_that_could_write_nothing_is_closed_by_who_looks(
+    start: Start, cluster: Cluster, alice: User
+) -> None:
+    """Its process hears nothing any more, until Slurm kills it."""
+    before = set(records(alice))
+    number = start(args=["-d", "100"], wait=False).result()["run_id"]
+    run = new_run(alice, before)
+    wait_until(lambda: "Hello" in alice.run(f"cat {run['log']}").out, "the container to be up")
+    cluster.nodes[run["host"]].root(f"kill -STOP {run['pid']}")
+    alice.run(f"scancel {run['slurm_job_id']}").ok()
+    assert records(alice)[number]["state"] == "RUNNING"
+    wait_until(lambda: number not in listed(alice, "RUNNING"), "the run to be over", 120)
+    record = records(alice)[number]
+    assert record["state"] == "CANCELLED"
+    assert record["ended"] > record["started"]
+    all_gone(alice)
+
+
 def test_stopped_by_number_from_the_submit_host(start: Start, alice: User) -> None:
     before = set(records(alice))
     task = start(args=["-d", "100"])

@@ -46,11 +46,11 @@ def test_a_run_is_read_in_every_form(words, values, operands):
         (["podman", IMAGE], None, "podman", [IMAGE]),
         (["--gpu", "apptainer", IMAGE], None, "apptainer", [IMAGE]),
         (["apptainer", "--gpu", IMAGE], None, "apptainer", [IMAGE]),
-        (["podman", "podman"], None, "podman", ["podman"]),
-        (["docker", IMAGE], None, None, ["docker", IMAGE]),
-        # ces-pm-run: the name says the runner
-        (["podman", IMAGE], "podman", "podman", ["podman", IMAGE]),
         (["--", "podman"], None, None, ["podman"]),
+        # what is no image either is for the door to refuse
+        (["alpine", "/bin/sh"], None, None, ["alpine", "/bin/sh"]),
+        (["docker.sif", IMAGE], None, None, ["docker.sif", IMAGE]),
+        (["./docker", IMAGE], None, None, ["./docker", IMAGE]),
     ],
 )
 def test_the_first_word_may_be_a_runner(words, fixed, runner, operands):
@@ -58,8 +58,45 @@ def test_the_first_word_may_be_a_runner(words, fixed, runner, operands):
     assert (parsed.runner, parsed.operands) == (runner, operands)
 
 
+THERE_ARE = "the runners are podman, apptainer, oci"
+
+
 @pytest.mark.parametrize(
-    "words", [["ada", "token", IMAGE], ["podman", "", "", IMAGE], ["ada", "--force", "t", IMAGE]]
+    ("verb", "words", "fixed", "said"),
+    [
+        (RUN, ["docker", IMAGE], None, "write podman, which takes the same images"),
+        (RUN, ["docker", IMAGE], None, THERE_ARE),
+        (RUN, ["docker", "-c", "2", IMAGE], None, "write podman"),
+        (RUN, ["singularity", "hello.sif"], None, "write apptainer"),
+        (RUN, ["charliecloud", IMAGE], None, THERE_ARE),
+        (RUN, ["Podman", IMAGE], None, "write podman, in small letters"),
+        (RUN, ["podmann", IMAGE], None, THERE_ARE),
+        (RUN, ["runc"], None, "write oci"),
+        (RUN, ["podman", "docker", IMAGE], None, "its runner is podman already: leave docker out"),
+        # ces-pm-run: the name says the runner
+        (RUN, ["apptainer", IMAGE], "podman", "its runner is podman already: leave apptainer out"),
+        (PULL, ["docker", IMAGE], None, "write podman"),
+        (PULL, ["docker", "ada", "token", IMAGE], None, "write podman"),
+        (PULL, ["ada", IMAGE], None, "it takes [USER TOKEN] IMAGE"),
+        (VERBS["rm"], ["docker", IMAGE], None, "write podman"),
+        (VERBS["bundle"], ["podman", IMAGE], None, "has the runner oci and takes none"),
+        (VERBS["bundle"], ["docker", IMAGE], None, "leave docker out"),
+    ],
+)
+def test_a_runner_that_is_none_is_told_with_what_to_write(verb, words, fixed, said):
+    with pytest.raises(UsageError) as refused:
+        parse(verb, "ces-x", words, fixed)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ada", "token", IMAGE],
+        ["docker", "token", IMAGE],
+        ["podman", "", "", IMAGE],
+        ["ada", "--force", "t", IMAGE],
+    ],
 )
 def test_a_pull_may_have_a_user_and_a_token_before_the_image(words):
     parsed = parse(PULL, "ces-pull", words)

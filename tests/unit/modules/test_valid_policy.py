@@ -27,6 +27,8 @@ def test_a_good_policy_is_returned_as_it_is():
         ({"cpus": {"maximum": "many"}}, "cpus"),
         ({"registries": [{"prefix": "https://registry.example.org"}]}, "registries"),
         ({"runners": ["podman"], "default_runner": "oci"}, "default_runner"),
+        ({"runners": ["docker"]}, "no runner of that name. write podman"),
+        ({"runners": ["singularity"], "default_runner": "singularity"}, "write apptainer"),
     ],
 )
 def test_a_bad_policy_is_refused_with_its_key(policy, said):

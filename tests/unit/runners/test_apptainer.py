@@ -109,6 +109,9 @@ def test_directories_that_the_image_names_and_has_not_are_made():
     argv = apptainer.run(replace(LAUNCH, config=config)).argv
     made = [word for word in argv if word.startswith(("--scratch", "--cwd", "--no-mount"))]
     assert made == ["--scratch=/tmp/work", "--scratch=/data/deep", "--cwd=/tmp/work"]
+    # --scratch would make two directories of it
+    own = "--mount=type=bind,src=/run/user/1000/ces/run-7/place-0,"
+    assert [word for word in argv if word.startswith(own)] == [f'{own}"dst=/a,/etc"']
     unseen = apptainer.run(replace(LAUNCH, config=replace(CONFIG, cwd=""))).argv
     assert unseen == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, IMAGE, "app", "", "-a")
 
@@ -195,8 +198,11 @@ def test_root_converts_without_roots_rights_to_the_kernel():
         ((255, "", "FATAL:   while loading: no space"), (125, "while loading: no space")),
         ((255, "", "FATAL:   stat /bin/x: no such file"), (127, "stat /bin/x: no such file")),
         ((255, "", f"FATAL:   {NOT_ON_PATH}"), (127, NOT_ON_PATH)),
-        ((255, "", "FATAL:   permission denied"), (126, "permission denied")),
-        ((255, "", "FATAL:   is a directory"), (126, "is a directory")),
+        (
+            (255, "", "FATAL:   permission denied"),
+            (126, "the image's program: permission denied"),
+        ),
+        ((255, "", "FATAL:   is a directory"), (126, "the image's program: is a directory")),
         ((255, "", f"FATAL:   {NO_LIBRARY}"), (127, NO_LIBRARY)),
         ((255, "", f"FATAL:   {NO_INTERPRETER}"), (127, NO_INTERPRETER)),
         ((255, "", f"FATAL:   {OTHER_PROCESSOR}"), (126, OTHER_PROCESSOR)),

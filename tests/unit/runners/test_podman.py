@@ -125,7 +125,12 @@ def test_the_other_commands_are_exactly_these_words(command, words):
         ("OCI runtime error: crun: cannot open `/a/b`: Not a directory", "no such program"),
         ("crun: cannot find `x` in $PATH: a command that was not found", "--entrypoint"),
         ("crun: chdir to `/work`: No such file: a command that was not found", "--workdir"),
-        ('workdir "/none" does not exist on container 1', "--workdir"),
+        ('workdir "/none" does not exist on container 1', "--workdir=/"),
+        ("creating container 1 workdir: mkdir /x/merged/work: not a directory", "--workdir=/"),
+        ("identifying source directory for copy up into volume 1: lstat /x", "a file where"),
+        ("OCI runtime error: crun: the target `/proc` is invalid: Not a directory", "a file where"),
+        ("creating /etc/mtab symlink: not a directory", "use the runner oci"),
+        ("crun: the path `/x` is not a regular file: OCI permission denied", "a directory where"),
         ("crun: mkdir `/proc/v`: No such file: a command that was not found", ""),
         ("unable to find group x: no matching entries in group file", "numbers"),
         ("OCI runtime error: crun: cannot setresuid to `70000`: Invalid argument", "--user=0"),
@@ -164,7 +169,7 @@ def test_what_podman_says_leads_to_what_to_do_next(said, hint):
 
 def test_an_unknown_runner_is_refused_with_those_there_are():
     assert runner_named("podman") is RUNNERS["podman"]
-    with pytest.raises(InvalidValue, match="none of podman"):
+    with pytest.raises(InvalidValue, match="the runners are podman, apptainer, oci"):
         runner_named("docker")
 
 
@@ -190,6 +195,16 @@ NO_LIBRARY = (
         ((127, "", f"Error: {OLD_NO_PLACE}: not found"), (125, f"{OLD_NO_PLACE}: not found")),
         ((126, "", f"Error: {NO_MOUNT}"), (125, NO_MOUNT)),
         ((127, "", f"Error: {NO_START}: not found"), (125, f"{NO_START}: not found")),
+        *(
+            ((126, "", f"Error: {said}"), (125, said))
+            for said in (
+                'workdir "/work" exists on container 1, but is not a directory',
+                "creating container 1 workdir: mkdir /x/work: not a directory",
+                "identifying source directory for copy up into volume 1: lstat /x",
+                "OCI runtime error: crun: the target `/proc` is invalid: Not a directory",
+                "creating /etc/mtab symlink: not a directory",
+            )
+        ),
         ((1, "", f'own\n{{"msg":"{FOREIGN}"}}\n'), (126, FOREIGN)),
         ((1, "", f'own\n{{"msg":"{NO_LIBRARY}"}}\n'), (127, NO_LIBRARY)),
         ((1, "", f'{{"msg":"{FOREIGN}"}}\nown\n'), None),

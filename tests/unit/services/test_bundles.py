@@ -212,10 +212,39 @@ def test_an_image_for_another_processor_is_refused(site):
         pull(site)
 
 
-def test_a_user_that_the_image_does_not_have_is_refused(site):
+UNKNOWN = r"its user 'nobody-here' is not in its own .*\(--user=0\)"
+
+
+def test_a_user_that_the_image_does_not_have_is_told_by_the_pull_and_refused_by_the_run(site):
     site.image["config"]["User"] = "nobody-here"
-    with pytest.raises(CesError, match="nobody-here"):
-        pull(site)
+    told = []
+    site.system.tell = told.append
+    pull(site)
+    assert [line for line in told if "'nobody-here', is not in its own" in line]
+    with pytest.raises(CesError, match=UNKNOWN):
+        run_container(SPEC, site.system)
+    assert site.process.told("crun --root") == []
+    with pytest.raises(CesError, match=UNKNOWN):
+        make_bundle(SPEC, str(site.home / "b"), site.system)
+
+
+@pytest.mark.parametrize(
+    ("option", "ids", "home"),
+    [
+        ("--user=0", (0, 0), "/work"),
+        ("--user=1000", (1000, 100), "/home/ada"),
+        ("--user=1000:7", (1000, 7), "/home/ada"),
+        ("--user=5:6", (5, 6), "/work"),
+    ],
+)
+def test_a_user_of_the_callers_is_looked_up_as_podman_does(site, option, ids, home):
+    site.image["config"] |= {"User": "nobody-here", "WorkingDir": "/work"}
+    pull(site)
+    seen = seen_by_crun(site)
+    run_container(replace(SPEC, options=[option]), site.system)
+    process = seen["config"]["process"]
+    assert (process["user"]["uid"], process["user"]["gid"]) == ids
+    assert f"HOME={home}" in process["env"]
 
 
 def test_a_layout_of_another_form_is_told(site):
@@ -233,8 +262,9 @@ def test_a_link_in_an_image_leads_to_no_file_of_the_host(site):
 
     site.process.then("umoci", unpack)
     site.image["config"]["User"] = "root"
+    pull(site)
     with pytest.raises(CesError, match="its user 'root' is not in its own"):
-        pull(site)
+        run_container(SPEC, site.system)
 
 
 def with_files(site, *more):
@@ -262,8 +292,9 @@ def test_a_link_in_an_image_leads_to_where_it_leads_in_a_container(site):
 def test_links_in_a_circle_lead_nowhere(site):
     with_files(site, lambda rootfs: (rootfs / "etc/group").symlink_to("group"))
     site.image["config"]["User"] = "ada:lab"
+    pull(site)
     with pytest.raises(CesError, match="its user 'ada:lab' is not in its own"):
-        pull(site)
+        run_container(SPEC, site.system)
 
 
 def test_directories_that_an_image_names_and_has_not_are_made(site):

@@ -382,7 +382,7 @@ def test_a_number_whose_directories_are_there_is_passed_over(ready):
 # --- what is refused, before anything is changed ---
 
 REFUSALS = [
-    ({"runner": "docker"}, {}, InvalidValue, "none of podman"),
+    ({"runner": "docker"}, {}, InvalidValue, "no runner of that name"),
     ({"runner": "apptainer"}, {}, RefusedByPolicy, "this site allows: podman"),
     ({"image": ImageRef.parse("evil.example/a")}, {}, RefusedByPolicy, "registry is not allowed"),
     ({}, {"require_digest": True}, RefusedByPolicy, "named by digest"),
@@ -462,7 +462,7 @@ def test_the_policy_decides_about_words_of_the_run_in_options(ready, spec, optio
 
 def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(backend):
     (backend.place / "bin" / "podman").unlink()
-    with pytest.raises(CesError, match=r"podman is not installed on this host.* role podman"):
+    with pytest.raises(CesError, match=r"podman is not installed on this host.*role podman"):
         run_container(SPEC, backend.system)
 
 

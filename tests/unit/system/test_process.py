@@ -123,7 +123,9 @@ def test_bytes_that_are_no_text_do_no_harm(process):
 def test_a_program_that_is_not_there_is_an_error_with_the_role_that_brings_it(process):
     with pytest.raises(CesError) as caught:
         process.run(Command(("no-such-engine", "run")))
-    assert "could not run no-such-engine: the program is not on this host" in str(caught.value)
+    assert "could not run no-such-engine: no-such-engine is not installed on this host" in str(
+        caught.value
+    )
     assert caught.value.as_result()["cmd"] == ["no-such-engine", "run"]
 
 

@@ -17,10 +17,12 @@ from .command import (
     CGROUPS,
     FILE_IN_PLACE,
     IMAGE_ERRORS,
+    NO_CWD,
     NO_INTERPRETER,
     Command,
     Launch,
     bind,
+    quoted,
     words_of,
 )
 
@@ -63,7 +65,7 @@ ERRORS = (
     ("user namespace", "the administrator enables user namespaces (role apptainer)"),
     ("dbus_session_bus_address", "the administrator enables lingering (role podman or apptainer)"),
     ("cgroups", "this kernel cannot enforce the limit: leave -m and -c out, or see role podman"),
-    ("failed to set working directory", "the directory of --cwd is not in the image"),
+    ("failed to set working directory", NO_CWD),
     ("mount source", "a directory that is to be mounted is not there"),
     ("squashfs image", "the image's file is damaged: ces-rm it and pull it again"),
     ("unsquashfs", "the administrator installs what apptainer opens images with (role apptainer)"),
@@ -74,8 +76,13 @@ ERRORS = (
     *IMAGE_ERRORS,
     (
         "failed to make environment files",
-        "its /etc/hosts or /etc/resolv.conf is a link that leads nowhere: use the runner podman or"
-        " oci, or ask the image's maker",
+        "its /etc/hosts or /etc/resolv.conf is no file but a directory, or a link that leads"
+        " nowhere: use the runner oci, or ask the image's maker",
+    ),
+    (
+        "failed to make environment dirs",
+        "the image has a file where apptainer needs a directory: use the runner oci, or ask the"
+        " image's maker",
     ),
     (": not a directory", FILE_IN_PLACE),
     ("unauthorized", "check the user name and the token, and that they may read this project"),
@@ -110,6 +117,9 @@ _KERNELS_OWN = ("/proc/", "/sys/", "/dev/")
 _FAILED = 255
 _FATAL = "FATAL:   "
 _NO_NAMESPACE = "Failed to create user namespace"
+_PROGRAM = "the image's program: "
+_OF_PROGRAM = ("permission denied", "is a directory")
+"""Messages that are about the image's program, and do not say so."""
 _STATUS = (
     ("stat /", "", 127),
     ('"', ": executable file not found in $PATH", 127),
@@ -117,8 +127,7 @@ _STATUS = (
     ("exec ", ": no such file or directory", 127),
     ("exec ", ": exec format error", 126),
     ("image targets ", "", 126),
-    ("permission denied", "", 126),
-    ("is a directory", "", 126),
+    (_PROGRAM, "", 126),
 )
 """By how a message about the image's program begins and ends: exit status, as podman has it."""
 _UNPACKING_ROOT = (
@@ -241,6 +250,8 @@ def complaint(rc: int, stdout: str, stderr: str) -> tuple[int, str] | None:
     if rc != _FAILED or not said:
         return None
     message = said[-1].removeprefix(_FATAL).strip()
+    if message in _OF_PROGRAM:
+        message = f"{_PROGRAM}{message}"
     known = (
         rc for begin, end, rc in _STATUS if message.startswith(begin) and message.endswith(end)
     )
@@ -253,20 +264,30 @@ def _places(launch: Launch, config: ImageConfig) -> list[str]:
     Apptainer covers the image's directories for temporary files with empty ones: not where the
     image starts there, or has its program or data there.
     """
-    taken = (*(f"{mount.target}/" for mount in launch.mounts), *_KERNELS_OWN)
-    named = dict.fromkeys((config.cwd, *config.volumes))
-    # a comma would be between two directories
-    made = [
-        path
-        for path in named
-        if path in config.lacks and not f"{path}/".startswith(taken) and "," not in path
-    ]
-    used = (path for path in (*named, *_program(launch, config)[:1]) if path not in config.lacks)
+    named = (config.cwd, *config.volumes, *_program(launch, config)[:1])
+    used = (path for path in named if path not in config.lacks)
     return [
         *(["--no-mount=tmp"] if any(path.startswith(_COVERED) for path in used) else []),
-        *(f"--scratch={path}" for path in made),
+        *(f"--scratch={quoted(path)}" for path in _made(launch) if "," not in path),
+        *(f"--mount={bind(mount)}" for mount in own_places(launch)),
         *([f"--cwd={config.cwd}"] if config.cwd else []),
     ]
+
+
+def own_places(launch: Launch) -> tuple[Mount, ...]:
+    """Missing directories that ``--scratch`` would split at a comma: the run's own lie there."""
+    paths = (path for path in _made(launch) if "," in path)
+    return tuple(Mount(f"{launch.private}/place-{n}", path) for n, path in enumerate(paths))
+
+
+def _made(launch: Launch) -> list[str]:
+    """The directories that the image names and has not, but for what is mounted there anyway."""
+    config = launch.config
+    if config is None:
+        return []
+    taken = (*(f"{mount.target}/" for mount in launch.mounts), *_KERNELS_OWN)
+    named = dict.fromkeys((config.cwd, *config.volumes))
+    return [path for path in named if path in config.lacks and not f"{path}/".startswith(taken)]
 
 
 def _program(launch: Launch, config: ImageConfig) -> tuple[str, ...]:

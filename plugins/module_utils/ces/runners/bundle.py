@@ -45,10 +45,12 @@ def config(
     subordinate ids are needed, and all that it writes is the user's. The supplementary groups are
     kept, without which project data that only a group may read is denied (an annotation of crun's).
 
+    :param image: what the image says, with the user that the caller wants.
+
     :raises CesError: there is nothing to run, or a word that no JSON can carry.
     """
     wanted = chosen(launch.options)
-    uid, gid = _ids(wanted, image)
+    uid, gid = image.uid, image.gid
     hostname = wanted.hostname or launch.name
     linux: dict[str, Any] = {
         "namespaces": [{"type": kind} for kind in _namespaces(launch)],
@@ -79,13 +81,6 @@ def config(
         "annotations": {"run.oci.keep_original_groups": "1"},
         "linux": linux,
     }
-
-
-def _ids(wanted: Chosen, image: ImageConfig) -> tuple[int, int]:
-    if wanted.user is None:
-        return image.uid, image.gid
-    user, _colon, group = wanted.user.partition(":")
-    return int(user), int(group or 0)
 
 
 def _command(launch: Launch, image: ImageConfig, wanted: Chosen) -> list[str]:
@@ -173,7 +168,12 @@ def _root_mounts(ground: Ground) -> Iterator[dict[str, Any]]:
         }
         for path in parts.values():
             if any(char in path for char in _UNSPEAKABLE):
-                raise InvalidValue("a directory of images", path, f"one of {_UNSPEAKABLE} is in it")
+                raise InvalidValue(
+                    "a directory of images",
+                    path,
+                    f"one of {_UNSPEAKABLE} is in it",
+                    "put --read-only into an option file, or let XDG_DATA_HOME name another",
+                )
         # volatile: what a container leaves there is thrown away, and no disk need have it before
         options = [*(f"{key}={path}" for key, path in parts.items()), "userxattr", "volatile"]
         yield _file_system("/proc", "overlay", options)

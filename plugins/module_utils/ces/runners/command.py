@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from ..values.bundle import ImageConfig
     from ..values.gpus import Gpus
 
-NO_WORKDIR = "the image has no such directory to start in: check --workdir, or ask its maker"
+_START = (
+    "the image has no such directory to start in: put another into an option file ({}=/), or ask"
+)
+NO_WORKDIR = f"{_START.format('--workdir')} its maker"
+NO_CWD = f"{_START.format('--cwd')} its maker"
 NO_INTERPRETER = (
     "the image lacks a library of its program, or what a script's first line names (lines that end"
     " as on Windows name nothing): ask its maker"
@@ -37,10 +41,25 @@ IMAGE_ERRORS = (
     ),
     ("missing dynamic library", NO_INTERPRETER),
     ("chdir to `", NO_WORKDIR),
-    (
-        "not executable",
-        "the program's file has no right to be executed: ask its maker (chmod +x), or name the"
-        " program that reads it",
+    *(
+        (
+            part,
+            "the program's file has no right to be executed: ask its maker (chmod +x), or name the"
+            " program that reads it",
+        )
+        for part in ("not executable", "image's program: permission denied")
+    ),
+    *(
+        (
+            part,
+            "the image has a directory where its program should be: give the program as argument,"
+            " or ask the image's maker",
+        )
+        for part in ("not a regular file", "image's program: is a directory")
+    ),
+    *(
+        (part, "the image does not say what to run: give arguments")
+        for part in ("cannot find ``", '"": executable file')
     ),
     ("invalid mixed oci image", _MIXED),
     ("v1+json: application/vnd.docker.container.image.v1+json", _MIXED),
@@ -79,8 +98,8 @@ IMAGE_ERRORS = (
 )
 """(part of a message in lower case, what to do next), whichever engine says it."""
 FILE_IN_PLACE = (
-    "the image has a file where a directory is to be mounted, or the other way round: mount it"
-    " elsewhere, use the runner oci, or ask the image's maker"
+    "the image has a file where a directory is to be mounted, or the other way round: mount yours"
+    " elsewhere; where it is none of yours, use the runner oci, or ask the image's maker"
 )
 _EXEC_REFUSED = '{"msg":"exec container process '
 
@@ -185,13 +204,15 @@ def words_of(image: str, entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple
     :param cmd: the caller's arguments, or what the image has in their place.
     :raises CesError: there is nothing to run.
     """
-    if not entrypoint and not cmd:
+    # one empty word is no program to podman
+    program = () if list(entrypoint) == [""] else entrypoint
+    if not program and not cmd:
         raise CesError(
             f"run {image}",
             said="the image does not say what to run: it has no ENTRYPOINT and no CMD",
             hint="give arguments",
         )
-    return (*entrypoint, *cmd)
+    return (*program, *cmd)
 
 
 def exec_refused(stderr: str) -> tuple[int, str] | None:
@@ -209,4 +230,13 @@ def exec_refused(stderr: str) -> tuple[int, str] | None:
 def bind(mount: Mount) -> str:
     """A mount as ``--mount`` has it, which podman and apptainer read alike."""
     read_only = ",ro" if mount.access == "ro" else ""
-    return f"type=bind,src={mount.source},dst={mount.target}{read_only}"
+    source, target = quoted(f"src={mount.source}"), quoted(f"dst={mount.target}")
+    return f"type=bind,{source},{target}{read_only}"
+
+
+def quoted(text: str) -> str:
+    """A part of an option's value that engines split at commas (RFC 4180)."""
+    if not any(char in text for char in ',"\n'):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'

@@ -45,6 +45,11 @@ ERRORS = (
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
     *IMAGE_ERRORS,
     (
+        "`: not a directory",
+        "the image has a file where a directory is to be mounted, or the other way round: mount it"
+        " elsewhere, or ask the image's maker",
+    ),
+    (
         "mount `overlay`",
         "nothing can be laid over the image's files where your images are: try --read-only, or the"
         " administrator puts them on a local disk (role container_storage)",
@@ -174,9 +179,15 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
         said = str(loads("{" + last.splitlines()[0])["msg"])
     except (ValueError, KeyError):
         return None
-    if "not executable" in said or "Exec format error" in said or "open executable" in said:
+    if (
+        "not executable" in said
+        or "not a regular file" in said
+        or "Exec format error" in said
+        or "open executable" in said
+    ):
         return 126, said
-    return (127 if "executable file" in said else EXIT_OURS), said
+    no_program = "executable file" in said or "cannot find `" in said
+    return (127 if no_program else EXIT_OURS), said
 
 
 def chosen(words: Sequence[str]) -> Chosen:

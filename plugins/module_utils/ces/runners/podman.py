@@ -72,6 +72,13 @@ _NO_PLACE = ("crun: creating `/", "crun: openat2 `")
 _NO_MOUNT = (
     *_NO_PLACE,
     *(f"crun: {doing} `" for doing in ("mount", "mkdir", "chdir to", "error creating directory")),
+    *(
+        "crun: the target `",
+        "creating /etc/mtab",
+        'workdir "',
+        " workdir: mkdir",
+        "for copy up into",
+    ),
 )
 """What crun says of directories and mounts; podman may take it for a program that is not there."""
 ERRORS = (
@@ -114,13 +121,18 @@ ERRORS = (
         )
         for part in _NO_PLACE
     ),
-    *((part, FILE_IN_PLACE) for part in ("`: not a directory", "exists and it is not a directory")),
-    ("cannot find ``", "the image does not say what to run: give arguments"),
+    *((part, NO_WORKDIR) for part in ('workdir "', " workdir: mkdir")),
+    *(
+        (part, FILE_IN_PLACE)
+        for part in (
+            *("`: not a directory", "exists and it is not a directory", "invalid: not a directory"),
+            *("creating /etc/mtab", "for copy up into"),
+        )
+    ),
     *(
         (part, "the image has no such program: check the arguments and --entrypoint")
         for part in ("executable file", "cannot find `")
     ),
-    ('workdir "', NO_WORKDIR),
     (
         "no matching entries in",
         "the image's own lists of users and groups lack it: put numbers into an option file"

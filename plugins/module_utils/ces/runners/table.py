@@ -18,7 +18,6 @@ class Runner:
     """One engine.
 
     :param engine: its program, which must be on PATH.
-    :param role: the role that installs it, for messages.
     :param networks: the network modes it knows.
     :param options: what researchers may pass by default.
     :param files: its images are files, which can be named instead of an image in a registry.
@@ -43,7 +42,6 @@ class Runner:
     """
 
     engine: str
-    role: str
     networks: tuple[str, ...]
     options: tuple[Option, ...]
     hint: Callable[[str], str]
@@ -68,7 +66,6 @@ class Runner:
 RUNNERS: Mapping[str, Runner] = {
     "podman": Runner(
         engine="podman",
-        role="podman",
         networks=NETWORKS,
         options=podman.OPTIONS,
         hint=podman.hint,
@@ -85,7 +82,6 @@ RUNNERS: Mapping[str, Runner] = {
     ),
     "apptainer": Runner(
         engine="apptainer",
-        role="apptainer",
         networks=("none", "host"),
         options=apptainer.OPTIONS,
         hint=apptainer.hint,
@@ -98,7 +94,6 @@ RUNNERS: Mapping[str, Runner] = {
     ),
     "oci": Runner(
         engine="crun",
-        role="oci",
         networks=("none", "host"),
         options=oci.OPTIONS,
         hint=oci.hint,
@@ -117,5 +112,7 @@ def runner_named(name: str) -> Runner:
     :raises InvalidValue: there is none.
     """
     if name not in RUNNERS:
-        raise InvalidValue("a runner", name, f"it is none of {', '.join(RUNNERS)}")
+        from .other_engines import cure
+
+        raise InvalidValue("a runner", name, "there is no runner of that name", cure(name, RUNNERS))
     return RUNNERS[name]

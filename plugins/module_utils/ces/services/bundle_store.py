@@ -37,7 +37,7 @@ from ..values.record import utc_second
 from ..values.spec import Credentials
 from .bundles import bundle_for_run
 from .by_digest import ByDigest, looked_at
-from .store import LocalImage, Room, make_named
+from .store import LocalImage, Room, make_named, warn_of
 from .transfer import Transfer, transfer
 
 
@@ -99,11 +99,7 @@ class BundleStore:
         account = self._system.account
         for program in ("skopeo", "umoci"):
             if not account.has_program(program):
-                raise CesError(
-                    f"pull {image}",
-                    said=f"{program} is not installed on this host",
-                    hint="the administrator installs it with the role oci",
-                )
+                raise account.missing(f"pull {image}", program)
         store = self._kept.writable()
         with (
             transfer(self._kept.workplace(store), account) as room,
@@ -186,15 +182,12 @@ class BundleStore:
         remove_tree(layout)
         with explained(f"unpack image {image}"):
             size = settle_rootfs(f"{whole}/rootfs")
-            user = user_of_image(f"{whole}/rootfs", said, str(image))
+            user = user_of_image(f"{whole}/rootfs", said)
             config = ImageConfig.from_image(said, user, size)
             make_directories(f"{whole}/rootfs", (config.cwd, *config.volumes))
             write_new(f"{whole}/image.json", dumps(config.as_dict()), 0o644)
             os.chmod(whole, 0o755)  # noqa: S103  whatever the umask: others may run it
-        if not (config.entrypoint or config.cmd):
-            self._system.tell(
-                f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments"
-            )
+        warn_of(config, image, self._system.tell)
         return whole
 
     def _put(self, whole: str, store: str, digest: str, image: ImageRef) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 
+from ..dataclass import replace
 from ..errors import CesError, NotFound
 from ..json_text import dumps
 from ..runners import bundle, seccomp
@@ -13,7 +14,7 @@ from ..runners.command import Launch
 from ..runners.oci import chosen
 from ..system.account import Account
 from ..system.files import explained, read_json, write_new
-from ..system.rootfs import PLACES
+from ..system.rootfs import PLACES, ids_in
 from ..typed import Any
 from ..values.bundle import Ground, ImageConfig, Owner
 
@@ -45,7 +46,21 @@ def configuration(
 ) -> dict[str, Any]:
     """A bundle's configuration for this user, with the host's profile of system calls."""
     owner = Owner(account.uid, os.getegid())
-    return bundle.config(launch, image, ground, owner, _seccomp())
+    return bundle.config(launch, _as_user(launch, image, ground), ground, owner, _seccomp())
+
+
+def _as_user(launch: Launch, image: ImageConfig, ground: Ground) -> ImageConfig:
+    """What the image says, with the caller's user in place of its own.
+
+    :raises CesError: there is none, and nobody knows the image's own.
+    """
+    wanted = chosen(launch.options)
+    if wanted.user is None:
+        image.check_user(f"run {launch.image}")
+        return image
+    ids = ids_in(ground.rootfs, wanted.user, wanted.workdir or image.cwd)
+    uid, gid, home = ids or (image.uid, image.gid, image.home)
+    return replace(image, uid=uid, gid=gid, home=home, unknown_user="")
 
 
 def survey(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ..dataclass import dataclass, replace
-from ..errors import CesError, InvalidValue, RefusedByPolicy
+from ..errors import InvalidValue, RefusedByPolicy
 from ..runners.command import Launch, words_of
 from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
@@ -209,12 +209,14 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
 def with_image(plan: Plan, config: ImageConfig | None) -> Plan:
     """The plan, and what its image says of itself.
 
-    :raises CesError: neither the image nor the caller says what to run.
+    :raises CesError: neither the image nor the caller says what to run, or as whom.
     """
     if config is None:
         return plan
     if not any(word.startswith("--entrypoint=") for word in plan.options):
         words_of(str(plan.spec.image), config.entrypoint, plan.spec.args or config.cmd)
+    if not any(word.startswith("--user=") for word in plan.options):
+        config.check_user(f"run {plan.spec.image}")
     lost = [name for name in config.variables if not _can_have(plan.runner, name)]
     warning = f"{plan.runner.engine} passes over variables of the image: {', '.join(lost)}"
     return replace(plan, config=config, warnings=(*plan.warnings, *([warning] if lost else [])))
@@ -288,11 +290,7 @@ def usable_runner(name: str, system: System, elsewhere: bool = False) -> Runner:
         allowed = ", ".join(system.policy.runners)
         raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
     if not elsewhere and not system.account.has_program(runner.engine):
-        raise CesError(
-            f"use the runner {name}",
-            said=f"{runner.engine} is not installed on this host",
-            hint=f"the administrator installs it with the role {runner.role}",
-        )
+        raise system.account.missing(f"use the runner {name}", runner.engine)
     return runner
 
 

@@ -29,7 +29,7 @@ from ..values.record import utc_second
 from ..values.spec import Credentials
 from .by_digest import ByDigest, base_of, looked_at
 from .conversion import conversion
-from .store import LocalImage, Room, make_named
+from .store import LocalImage, Room, make_named, warn_of
 from .transfer import transfer
 
 _AUTHFILE_SINCE = (1, 4)
@@ -119,7 +119,7 @@ class SifStore:
             with explained(f"keep image {image}"):
                 _let_all_read(file)
             check_architecture(f"use image {image}", sif_architecture(file))
-            self._warn_if_idle(file, image)
+            self._warn(file, image)
             with explained(f"keep image {image}"):
                 self._kept.put(file, store, digest, self._system)
         finally:
@@ -131,6 +131,8 @@ class SifStore:
         """A run needs no more than the file, which the kernel keeps while it is open."""
         if launch.config is not None:
             make_named(launch, launch.config)
+            for mount in apptainer.own_places(launch):
+                os.mkdir(mount.source, 0o700)
         return nullcontext()
 
     def rooms(self) -> Sequence[Room]:
@@ -185,12 +187,10 @@ class SifStore:
     def _temporary(self) -> str:
         return self._system.account.engine_environ.get("APPTAINER_TMPDIR", _TEMPORARY)
 
-    def _warn_if_idle(self, file: str, image: ImageRef) -> None:
+    def _warn(self, file: str, image: ImageRef) -> None:
         config = _config_in(file)
-        if config is not None and not (config.entrypoint or config.cmd):
-            self._system.tell(
-                f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments"
-            )
+        if config is not None:
+            warn_of(config, image, self._system.tell)
 
     def _version(self) -> tuple[int, ...]:
         finished = self._system.process.run(apptainer.version()).check("ask apptainer its version")

@@ -8,7 +8,7 @@ import os
 from ..dataclass import asdict, dataclass, replace
 from ..runners.command import Launch
 from ..system.files import explained
-from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Protocol, Sequence
+from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Protocol, Sequence
 from ..values.image import ImageFile, ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH
 from ..values.spec import Credentials
@@ -122,6 +122,17 @@ class Store(Protocol):
 
     def remove(self, image: ImageRef) -> None:
         """Remove the image; NotFound if it is not here."""
+
+
+def warn_of(config: ImageConfig, image: ImageRef, tell: Callable[[str], None]) -> None:
+    """Tell who pulls an image what its runs will need."""
+    if config.is_idle:
+        tell(f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments")
+    if config.unknown_user:
+        tell(
+            f"warning: the user of {image}, {config.unknown_user!r}, is not in its own /etc/passwd"
+            " and /etc/group: put numbers into an option file (--user=0)"
+        )
 
 
 def make_named(launch: Launch, config: ImageConfig) -> None:

@@ -142,7 +142,13 @@ class Account:
         """Where on the engines' PATH a program of that name is, if it is there."""
         directories = self.engine_environ["PATH"].split(":")
         places = (f"{path or '.'}/{name}" for path in directories)
-        return next((place for place in places if os.access(place, os.X_OK)), None)
+        return next((p for p in places if os.access(p, os.X_OK) and not os.path.isdir(p)), None)
+
+    def missing(self, tried: str, program: str) -> CesError:
+        """The error for a program that is not on the engines' PATH."""
+        from .missing import missing
+
+        return missing(tried, program, self.engine_environ["PATH"])
 
     def _local_directories(self) -> Iterator[tuple[str, str]]:
         """Where the roles put engines' caches and temporary files, off network filesystems."""

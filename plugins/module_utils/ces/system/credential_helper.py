@@ -32,7 +32,7 @@ def login_by_helper(
     if "/" in name or not account.has_program(program):
         raise CesError(
             tried,
-            said="there is no such program on this host",
+            said=f"PATH leads to no such program: it is {account.engine_environ['PATH']}",
             hint="sign in with podman login, or give --username with --password-stdin",
         )
     streams = Streams(timeout=_TIME, interruptible=True)

@@ -164,14 +164,10 @@ class SystemProcess:
         try:
             child = start(command.argv, environ, told=command.stdin is not None, heard=heard)
         except FileNotFoundError:
-            from ..runners.roles import cure_without
+            from .missing import missing
 
-            raise CesError(
-                f"run {command.argv[0]}",
-                said="the program is not on this host",
-                hint=cure_without(command.argv[0]),
-                cmd=command.argv,
-            ) from None
+            program, path = command.argv[0], environ.get("PATH", os.defpath)
+            raise missing(f"run {program}", program, path, command.argv) from None
         except OSError as error:
             raise CesError(f"run {command.argv[0]}", said=str(error), cmd=command.argv) from error
         if command.stdin is not None:

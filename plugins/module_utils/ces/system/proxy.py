@@ -116,7 +116,8 @@ def _read(name: str, address: str) -> Proxy:
             name,
             f"it is a proxy of {parts.scheme}; engines may know those, but our own question to the"
             " registry goes by proxies of http alone",
-            f"{_FORM}; a registry that can be reached without a proxy is named in NO_PROXY",
+            f"ask the administrator for a proxy of http, and {_FORM}; or name the registry in"
+            " NO_PROXY, if it can be reached without a proxy",
         )
     if not host:
         raise _unusable(name, "it names no host")

@@ -7,7 +7,6 @@ import os
 import stat
 
 from ..blocks import suppress
-from ..errors import CesError
 from ..typed import Any, Iterable, Iterator
 from ..values.bundle import user_in
 from .files import TEXT_MAX
@@ -75,21 +74,18 @@ def _settled(status: os.stat_result) -> int:
     return mode | (_FOR_ALL_TO_ENTER if executable else _FOR_ALL)
 
 
-def user_of_image(rootfs: str, image: dict[str, Any], name: str) -> tuple[int, int, str]:
-    """The ids and the home of the user that an image's configuration names.
+def user_of_image(rootfs: str, image: dict[str, Any]) -> tuple[int, int, str] | None:
+    """The ids and the home of the user that an image's configuration names, see :func:`ids_in`."""
+    config = image.get("config") or {}
+    return ids_in(rootfs, str(config.get("User") or ""), str(config.get("WorkingDir") or "/"))
 
-    :raises CesError: its files do not have that user.
+
+def ids_in(rootfs: str, user: str, cwd: str) -> tuple[int, int, str] | None:
+    """The ids and the home of a user, by an image's own files; None if they do not have it.
+
+    :param cwd: where the container starts.
     """
-    wanted = str((image.get("config") or {}).get("User") or "")
-    cwd = str((image.get("config") or {}).get("WorkingDir") or "/")
-    found = user_in(wanted, text_in(rootfs, "etc/passwd"), text_in(rootfs, "etc/group"), cwd)
-    if found is None:
-        raise CesError(
-            f"unpack image {name}",
-            said=f"its user {wanted!r} is not in its own /etc/passwd and /etc/group",
-            hint="ask its maker to name the user by numbers",
-        )
-    return found
+    return user_in(user, text_in(rootfs, "etc/passwd"), text_in(rootfs, "etc/group"), cwd)
 
 
 def make_directories(rootfs: str, paths: Iterable[str]) -> None:

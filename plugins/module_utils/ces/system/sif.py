@@ -78,14 +78,14 @@ def sif_config(path: str) -> dict[str, Any] | None:
 
 
 def sif_lacks(path: str, directories: Sequence[str]) -> tuple[str, ...] | None:
-    """Those of the directories that are not in a SIF file; None if that cannot be seen."""
+    """Those of the directories of which a SIF file has nothing; None if that cannot be seen."""
     with explained(f"read the image file {path}"), open(path, "rb", opener=regular) as stream:
         for entry in _objects(stream):
             kind = (_number(entry, _EXTRA_AT, 4), _number(entry, _EXTRA_AT + 4, 4))
             if _number(entry, 0, 4) == _PARTITION and kind == (_SQUASHFS, _PRIMARY):
                 with suppress(UnknownForm):
                     files = Squashfs(stream, _number(entry, _OFFSET_AT))
-                    return tuple(name for name in directories if not files.has_directory(name))
+                    return tuple(name for name in directories if not files.has(name))
     return None
 
 

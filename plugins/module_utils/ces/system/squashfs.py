@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a directory is in a squashfs file system, without mounting it.
+"""Whether something is in a squashfs file system, without mounting it.
 
 Format: https://dr-emann.github.io/squashfs/ . Only names are looked up: that takes the tables of
 inodes and directories, in blocks that are compressed each by itself. Numbers are little endian.
@@ -46,8 +46,8 @@ class Squashfs:
         self._root = _number(head, 32, 8)
         self._inodes, self._directories = _number(head, 64, 8), _number(head, 72, 8)
 
-    def has_directory(self, path: str) -> bool:
-        """Whether the path is a directory, by way of links as they lead in a container."""
+    def has(self, path: str) -> bool:
+        """Whether the path leads to something, by way of links as they lead in a container."""
         ahead = path.split("/")[::-1]
         way = [self._root]
         links = 0
@@ -69,7 +69,7 @@ class Squashfs:
                 if target.startswith("/"):
                     del way[1:]
                 ahead.extend(target.split("/")[::-1])
-        return self._kind(way[-1]) in (_DIRECTORY, _LARGE_DIRECTORY)
+        return True
 
     def _entry(self, directory: int, name: bytes) -> int | None:
         """The inode of a name in a directory."""

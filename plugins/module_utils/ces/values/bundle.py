@@ -20,6 +20,7 @@ class ImageConfig:
     :param volumes: directories that a container can write to, whatever it may not write to.
     :param stop_signal: the signal that ends its program gently, as the image spells it.
     :param lacks: those of these directories that are not among its files.
+    :param unknown_user: its user, if its own files do not say which number that is.
     """
 
     entrypoint: tuple[str, ...] = ()
@@ -35,6 +36,24 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     lacks: tuple[str, ...] = ()
+    unknown_user: str = ""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it does not say what to run."""
+        return not (self.entrypoint or self.cmd)
+
+    def check_user(self, tried: str) -> None:
+        """Refuse to start it as its own user, if nobody knows which number that is.
+
+        :raises CesError: naming the user, and what to do.
+        """
+        if self.unknown_user:
+            raise CesError(
+                tried,
+                said=f"its user {self.unknown_user!r} is not in its own /etc/passwd and /etc/group",
+                hint="put numbers into an option file of ces-run (--user=0), or ask its maker",
+            )
 
     @property
     def variables(self) -> dict[str, str]:
@@ -70,28 +89,31 @@ class ImageConfig:
 
     @classmethod
     def from_image(
-        cls, raw: Mapping[str, Any], ids: tuple[int, int, str] = (0, 0, "/"), size: int = 0
+        cls, raw: Mapping[str, Any], ids: tuple[int, int, str] | None = (0, 0, "/"), size: int = 0
     ) -> ImageConfig:
         """From an image's configuration, as the OCI image specification has it.
 
-        :param ids: the user and group that its ``User`` stands for, and the user's home.
+        :param ids: the user and group that its ``User`` stands for, and the user's home; None if
+            its files do not say.
         """
         config = raw.get("config") or {}
         entrypoint = _words(config.get("Entrypoint"))
+        uid, gid, home = ids or (0, 0, "/")
         return cls(
             # an empty one is none, as podman has it
             entrypoint=() if entrypoint == ("",) else entrypoint,
             cmd=_words(config.get("Cmd")),
             env=_words(config.get("Env")),
             cwd=(*_places([config.get("WorkingDir") or "/"]), "/")[0],
-            uid=ids[0],
-            gid=ids[1],
-            home=ids[2],
+            uid=uid,
+            gid=gid,
+            home=home,
             architecture=str(raw.get("architecture", "")),
             os=str(raw.get("os", "linux")),
             size=size,
             volumes=_places(config.get("Volumes")),
             stop_signal=str(config.get("StopSignal") or ""),
+            unknown_user="" if ids else str(config.get("User") or ""),
         )
 
 

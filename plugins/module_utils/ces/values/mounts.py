@@ -11,8 +11,8 @@ SAFE_OUTPUTS = "/safe_outputs"
 SCRATCH = "/scratch"
 CONTRACT = (SAFE_DATA, SAFE_OUTPUTS, SCRATCH)
 _NOT_FOR_MOUNTS = ("/proc", "/sys", "/dev", "/run", "/etc")
-_UNSPEAKABLE = ',"\n\r\0'
-"""Characters that engines' comma-separated ``--mount`` cannot carry."""
+_UNSPEAKABLE = "\r\0"
+"""Characters that engines' ``--mount`` cannot carry, not in quotes either."""
 _ACCESS = {"": "rw", "rw": "rw", "ro": "ro", "z": "rw", "Z": "rw", "readonly": "ro"}
 
 
@@ -34,7 +34,7 @@ class Mount:
                 raise InvalidValue("a mount", path, "the path is not absolute")
             if any(char in path for char in _UNSPEAKABLE):
                 raise InvalidValue(
-                    "a mount", path, "it contains a comma, a double quote or a line break"
+                    "a mount", path, "it contains a carriage return or a NUL", "rename it"
                 )
             if ".." in path.split("/"):
                 raise InvalidValue("a mount", path, "it contains '..'")
@@ -82,7 +82,7 @@ def parse_mount(text: str) -> Mount:
         "target": "target",
     }
     found = {"type": "bind", "access": "rw"}
-    for part in text.split(","):
+    for part in _parts(text):
         key, _equals, value = part.partition("=")
         if key in keys:
             found[keys[key]] = value
@@ -111,7 +111,7 @@ def parse_tmpfs(text: str) -> str:
 
     :raises InvalidValue: a target that must stay what it is.
     """
-    parts = dict(part.partition("=")[::2] for part in text.split(","))
+    parts = dict(part.partition("=")[::2] for part in _parts(text))
     if parts.pop("type", "") != "tmpfs":
         return ""
     targets = [parts.pop(key) for key in ("dst", "destination", "target") if key in parts]
@@ -126,11 +126,25 @@ def parse_tmpfs(text: str) -> str:
         )
     target = Mount("/", _tidy(targets[0])).target
     kernel = ("/proc", "/sys", "/dev")
-    if ":" in target or target == "/" or any(_same_or_above(path, target) for path in kernel):
+    if (
+        any(char in target for char in ":,")
+        or target == "/"
+        or any(_same_or_above(path, target) for path in kernel)
+    ):
         raise InvalidValue("a mount", text, f"{target} belongs to the system")
     if any(_same_or_above(target, path) for path in CONTRACT):
         raise InvalidValue("a mount", text, f"{target} in the container is taken")
     return ":".join((target, ",".join(options))) if options else target
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas; where commas or quotes are in a part, quotes are around it."""
+    import csv
+
+    try:
+        return next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        raise InvalidValue("a mount", text, str(error), "write type=bind,src=,dst=[,ro]") from None
 
 
 def extra_mount(source: str, target: str, access: str, text: str) -> Mount:

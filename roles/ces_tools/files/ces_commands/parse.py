@@ -69,6 +69,8 @@ def parse(verb: Verb, program: str, words: list[str], runner: str | None = None)
                 parsed.operands += rest
                 break
     if not (parsed.on("help") or parsed.on("version")):
+        if "IMAGE" in verb.usage and parsed.operands and "/" not in parsed.operands[0]:
+            _check_runner(parsed)
         _check_operands(parsed)
     return parsed
 
@@ -98,6 +100,31 @@ def _split(word: str) -> tuple[str, str | None]:
         name, equals, value = word.partition("=")
         return name, value if equals else None
     return word[:2], word[2:] or None
+
+
+def _check_runner(parsed: Parsed) -> None:
+    """Refuse a runner that there is not, and one where none can be.
+
+    Of the three words that a pull may have, the first one is a user.
+    """
+    # no word without a slash is an image: only what is refused anyway loads this
+    from ces.runners.other_engines import is_meant
+
+    pull = parsed.verb.name == "pull"
+    words = parsed.operands[:1] if pull else parsed.operands
+    if (pull and len(parsed.operands) == 3) or not is_meant(words, RUNNER_NAMES):
+        return
+    if not parsed.verb.takes_runner:
+        raise UsageError(f"it has the runner oci and takes none: leave {words[0]} out")
+    if parsed.runner is not None:
+        raise UsageError(f"its runner is {parsed.runner} already: leave {words[0]} out")
+    from ces.errors import InvalidValue
+    from ces.runners.table import runner_named
+
+    try:
+        runner_named(words[0])
+    except InvalidValue as error:
+        raise UsageError(str(error)) from None
 
 
 def _check_operands(parsed: Parsed) -> None:
