@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "plugins/module_utils/ces"
-LAYERS = ("", "values", "runners", "system", "services")
+LAYERS = ("", "values", "runners", "system", "checks", "services")
 """Directories of the core; files of each may import those of the same and of earlier ones."""
 Graph = dict[str, set[str]]
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..runners.roles import ROLE_OF
 from ..typed import Iterator, Sequence
 from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import unlike
@@ -15,7 +16,9 @@ from .ways import WAYS
 def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether the site allows the engine and the host has it."""
     if engine.refusal is not None:
-        yield Told("fault", engine.refusal.said, engine.refusal.hint, engine.runner.role)
+        role = ROLE_OF[engine.runner.engine]
+        named = role if f"role {role}" in engine.refusal.hint else ""
+        yield Told("fault", engine.refusal.said, engine.refusal.hint, named)
 
 
 def look_at_policy(image: Image, _host: Host, _engine: Engine) -> Iterator[Told]:

@@ -12,7 +12,7 @@ from ..checks.ways import WAYS
 from ..dataclass import dataclass, replace
 from ..errors import CesError, Damaged, NotFound, RefusedByPolicy
 from ..json_text import loads
-from ..runners.roles import PROGRAMS, cure_without
+from ..runners.roles import PROGRAMS, ROLE_OF
 from ..runners.table import runner_named
 from ..system.account import Account
 from ..system.authfile import login_for
@@ -281,13 +281,9 @@ def _have_programs(name: str, account: Account) -> None:
     """
     :raises CesError: one is missing that the engine's role installs.
     """
-    for program in PROGRAMS.get(runner_named(name).role, ()):
+    for program in PROGRAMS[ROLE_OF[runner_named(name).engine]]:
         if not account.has_program(program):
-            raise CesError(
-                f"use the runner {name}",
-                said=f"{program} is not installed on this host",
-                hint=cure_without(program),
-            )
+            raise account.missing(f"use the runner {name}", program)
 
 
 def _known_as(here: LocalImage | None, image: ImageOrFile, manifest: Manifest | None) -> str | None:

@@ -23,7 +23,7 @@ def missing(tried: str, program: str, path: str, cmd: Sequence[str] = ()) -> Ces
     places = [f"{directory or '.'}/{program}" for directory in directories]
     there = next((place for place in places if os.path.isfile(place)), None)
     if there is None:
-        said = f"{program} is not installed on this host, in PATH ({path}) or where programs are"
+        said = f"{program} is not installed on this host (PATH is {path or 'nothing'})"
         return CesError(tried, said=said, hint=cure_without(program), cmd=cmd)
     if not os.access(there, os.X_OK):
         said, hint = f"you may not execute {there}", "the administrator lets you (mode and group)"
