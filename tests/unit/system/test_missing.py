@@ -25,7 +25,7 @@ def usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_program_that_is_nowhere_is_not_installed(usual: Path) -> None:
     said = str(missing("use the runner podman", "podman", "/opt/a:/opt/b"))
     assert "could not use the runner podman: podman is not installed on this host" in said
-    assert "in PATH (/opt/a:/opt/b)" in said
+    assert "(PATH is /opt/a:/opt/b)" in said
     assert "the administrator installs it (role podman)" in said
 
 
