@@ -162,7 +162,7 @@ ILL = [
         "a number that no system knows",
     ),
     ("user", saying(User="app"), ("podman", "oci"), "note", "its user 'app' is a name"),
-    ("workdir", saying(WorkingDir="tmp/app"), ALL, "note", "it starts in /tmp/app"),
+    ("workdir", saying(WorkingDir="tmp/app"), ALL, "note", "it starts in '/tmp/app'"),
     ("workdir", saying(WorkingDir="/scratch"), ALL, "note", "your directory is mounted at /scr"),
     (
         "workdir",

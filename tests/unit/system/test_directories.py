@@ -193,7 +193,7 @@ def test_a_home_in_data_that_may_only_be_read_is_no_home_of_a_run(place):
     check_home_directory(ada_of(place, "p1"), policy_of(place, "ro"))
 
 
-@pytest.mark.parametrize("name", ["a:/mnt", "a,b", 'a"b'])
+@pytest.mark.parametrize("name", ["a:/mnt", "a\rb"])
 def test_no_name_of_a_home_is_two_paths_to_an_engine(place, name):
     home = place / "home/ada" / name
     home.mkdir(parents=True)

@@ -102,12 +102,3 @@ def test_no_configuration_is_too_odd():
         assert ImageConfig.from_dict(made.as_dict(), "it") == made
         taken += 1
     assert taken > 100
-
-
-@pytest.mark.parametrize(
-    ("said", "entrypoint"), [([""], ()), (["", "x"], ("", "x")), (["x", ""], ("x", "")), ([], ())]
-)
-def test_an_entry_point_that_is_one_empty_word_is_none(said, entrypoint):
-    """As podman has it (seen with 5.4): it runs the image's CMD then."""
-    made = ImageConfig.from_image({"config": {"Entrypoint": said, "Cmd": ["a"]}})
-    assert (made.entrypoint, made.cmd) == (entrypoint, ("a",))

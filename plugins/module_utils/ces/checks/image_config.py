@@ -126,7 +126,9 @@ def look_at_workdir(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
     """Whether it can start where it wants to."""
     written, cwd = str(image.said.get("WorkingDir") or ""), image.config.cwd
     if written and not written.startswith("/"):
-        yield Told("note", f"its WORKDIR {written!r:.80} is no absolute path: it starts in {cwd}")
+        yield Told(
+            "note", f"its WORKDIR {written!r:.80} is no absolute path: it starts in {cwd!r:.80}"
+        )
     if cwd.startswith(engine.ways.closed) and cwd not in _OF_DEV:
         yield Told("fault", f"no directory {cwd!r:.80} to start in can be made", _START)
     covered = next((path for path in CONTRACT if f"{cwd}/".startswith(f"{path}/")), None)

@@ -41,7 +41,7 @@ class ImageConfig:
     @property
     def is_idle(self) -> bool:
         """Whether it does not say what to run."""
-        return not (self.entrypoint or self.cmd)
+        return not (any(self.entrypoint) or self.cmd)
 
     def check_user(self, tried: str) -> None:
         """Refuse to start it as its own user, if nobody knows which number that is.
@@ -97,11 +97,9 @@ class ImageConfig:
             its files do not say.
         """
         config = raw.get("config") or {}
-        entrypoint = _words(config.get("Entrypoint"))
         uid, gid, home = ids or (0, 0, "/")
         return cls(
-            # an empty one is none, as podman has it
-            entrypoint=() if entrypoint == ("",) else entrypoint,
+            entrypoint=_words(config.get("Entrypoint")),
             cmd=_words(config.get("Cmd")),
             env=_words(config.get("Env")),
             cwd=(*_places([config.get("WorkingDir") or "/"]), "/")[0],
