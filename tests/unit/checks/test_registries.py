@@ -12,8 +12,8 @@ from telling import POLICY, only, told
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.registries import LOOKS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import greetings
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.greetings import (
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import registries
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.registries import (
     Greeting,
     greetings_of,
     hosts_of,
@@ -93,7 +93,7 @@ class Conversation:
 
 @pytest.fixture(autouse=True)
 def _conversations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(greetings, "Https", Conversation)
+    monkeypatch.setattr(registries, "Https", Conversation)
     yield
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..system.host.greetings import Greeting
+from ..system.host.registries import Greeting
 from ..typed import Iterator, Sequence
 from ..values.policy import Policy
 from .look import Look

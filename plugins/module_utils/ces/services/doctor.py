@@ -29,11 +29,11 @@ from ..system.account import Account
 from ..system.host.as_user import MEMORY, Looking
 from ..system.host.cluster import look_at_cluster
 from ..system.host.configuration import look_at_configuration
-from ..system.host.greetings import greetings_of, hosts_of
 from ..system.host.idmap import look_at_ids
 from ..system.host.isolation import look_at_isolation
 from ..system.host.places import look_at_places
 from ..system.host.programs import look_at_programs
+from ..system.host.registries import greetings_of, hosts_of
 from ..system.host.session import look_at_session
 from ..system.host.site import look_at_site
 from ..system.policyfile import POLICY_FILE, load_policy
