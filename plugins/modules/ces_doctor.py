@@ -27,6 +27,12 @@ options:
     type: list
     elements: str
     default: []
+  canary:
+    description:
+      - Whether to run a container under each engine, too, as a run of the user would. Its image is
+        the host's own shell; no registry is asked, and nothing is left.
+    type: bool
+    default: false
 seealso:
   - module: tre.ces.ces_check
   - module: tre.ces.host_facts
@@ -105,7 +111,7 @@ from ..module_utils.door import answer
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    found = [diagnose(name) for name in module.params["users"] or [""]]
+    found = [diagnose(name, module.params["canary"]) for name in module.params["users"] or [""]]
     return {
         "changed": False,
         "level": max((one.level for one in found), key=LEVELS.index),
@@ -114,8 +120,11 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 
 def main() -> None:
-    users = {"type": "list", "elements": "str", "default": []}
-    answer(AnsibleModule(argument_spec={"users": users}, supports_check_mode=True), work)
+    options = {
+        "users": {"type": "list", "elements": "str", "default": []},
+        "canary": {"type": "bool", "default": False},
+    }
+    answer(AnsibleModule(argument_spec=options, supports_check_mode=True), work)
 
 
 if __name__ == "__main__":

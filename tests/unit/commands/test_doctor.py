@@ -25,7 +25,11 @@ def doctor(monkeypatch, capsys):
         findings = tuple(
             Finding("fuse", level, f"it is {level}", "mend it", "podman") for level in levels
         )
-        monkeypatch.setattr(door, "diagnose", lambda name: Diagnosis(name or "ada", findings))
+        monkeypatch.setattr(
+            door,
+            "diagnose",
+            lambda name, canary: Diagnosis((name or "ada") + "+" * canary, findings),
+        )
         status = door.main(parse(VERBS["doctor"], "ces-doctor", list(words)))
         return status, capsys.readouterr().out
 
@@ -54,6 +58,10 @@ def test_programs_get_all_of_it(doctor):
     raw = json.loads(doctor(["ok", "fault"], "--json", "--user", "bob")[1])
     assert (raw["user"], raw["level"]) == ("bob", "fault")
     assert [one["level"] for one in raw["findings"]] == ["ok", "fault"]
+
+
+def test_a_canary_is_asked_for(doctor):
+    assert doctor(["ok"], "--canary")[1].startswith("ada+: ")
 
 
 def test_an_unknown_user_cannot_be_looked_at(command):

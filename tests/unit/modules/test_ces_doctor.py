@@ -19,8 +19,8 @@ def asked(monkeypatch):
     """The names that were looked at: bob's findings have a fault."""
     names = []
 
-    def look(name):
-        names.append(name)
+    def look(name, canary):
+        names.append(f"{name}+" if canary else name)
         if name == "nobody-known":
             raise NotFound("look at nobody-known", said="there is no such account here")
         return Diagnosis(name or "me", (FINE, FAULT) if name == "bob" else (FINE,))
@@ -43,6 +43,11 @@ def test_without_names_the_tasks_user_is_looked_at(run, asked):
     answer = run(ces_doctor)
     assert asked == [""]
     assert (answer["level"], answer["users"][0]["user"]) == ("ok", "me")
+
+
+def test_a_canary_is_asked_for(run, asked):
+    run(ces_doctor, users=["alice"], canary=True)
+    assert asked == ["alice+"]
 
 
 def test_an_unknown_user_fails_the_task(run, asked):

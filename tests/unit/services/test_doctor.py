@@ -34,9 +34,9 @@ def looking(monkeypatch):
     """``looking(WORK...)``: what is found of subjects that do that, named 0, 1, ..."""
 
     def run(*works):
-        subjects = tuple(subject(str(number), work) for number, work in enumerate(works))
+        numbered = enumerate(works)
+        subjects = tuple(subject(str(number), work, seconds=1.0) for number, work in numbered)
         monkeypatch.setattr(doctor, "SUBJECTS", subjects)
-        monkeypatch.setattr(doctor, "_SECONDS", 1.0)
         return {one.check: one for one in diagnose().findings}
 
     return run

@@ -43,8 +43,6 @@ from ..typed import Any, Callable, Iterator, Sequence
 from ..values.finding import Finding, worst
 from ..values.policy import Policy
 
-_SECONDS = 15.0
-"""Until when every subject must have answered: programs are slow on a busy host."""
 _MEMORY = 16 * MEMORY
 """Of children that start programs: those written in Go reserve gigabytes, and use little."""
 _TEXT_MAX = 2000
@@ -70,12 +68,21 @@ class Subject:
 
     :param personal: it concerns one user's things, which root has not.
     :param starts: it starts engines' programs.
+    :param seconds: until when it must have answered: programs are slow on a busy host.
+    :param largest: bytes of a file that it may write; None for little.
     """
 
     name: str
     find: Callable[[Around], Iterator[Finding]]
     personal: bool = True
     starts: bool = False
+    seconds: float = 15.0
+    largest: int | None = None
+
+    def begin(self, user: pwd.struct_passwd) -> Looking:
+        """Start looking, as the user."""
+        memory = _MEMORY if self.starts else MEMORY
+        return Looking(user, _look(self, user), self.seconds, memory, self.largest)
 
 
 @dataclass(frozen=True)
@@ -99,22 +106,18 @@ class Diagnosis:
         return {"user": self.user, "level": self.level, "findings": findings}
 
 
-def diagnose(name: str = "") -> Diagnosis:
+def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
     """Look at this host as a user has it. Nothing is changed.
 
     :param name: of the user; '' for ourselves. Root may look at everybody.
+    :param canary: run a container under each engine, too.
     :raises NotFound: there is no such user.
     :raises CesError: we may not look at that user.
     """
     user = _user(name)
-    begun = [
-        (
-            subject,
-            Looking(user, _look(subject, user), _SECONDS, _MEMORY if subject.starts else MEMORY),
-        )
-        for subject in SUBJECTS
-        if user.pw_uid != 0 or not subject.personal
-    ]
+    subjects = [*SUBJECTS, CANARY] if canary else SUBJECTS
+    mine = [one for one in subjects if user.pw_uid != 0 or not one.personal]
+    begun = [(subject, subject.begin(user)) for subject in mine]
     found = [one for subject, looking in begun for one in _answered(subject, looking.answer())]
     if user.pw_uid == 0:
         said = "what is a user's own was not looked at: containers are not run by root here"
@@ -270,6 +273,13 @@ def _of_gpu(here: Around) -> Iterator[Finding]:
         yield Finding(f"gpu_{one.check}", level, one.said, cure, "" if one.ok else "gpu")
 
 
+def _of_canary(here: Around) -> Iterator[Finding]:
+    from .canary import canary_findings
+
+    process = SystemProcess(here.account.engine_environ)
+    return canary_findings(here.account, here.policy, process)
+
+
 SUBJECTS: Sequence[Subject] = (
     Subject("policy", _of_policy, personal=False),
     Subject("isolation", _of_isolation, personal=False, starts=True),
@@ -284,3 +294,5 @@ SUBJECTS: Sequence[Subject] = (
     Subject("gpu", _of_gpu, personal=False, starts=True),
 )
 """In the order in which causes come before their effects. A new subject is a new row."""
+CANARY = Subject("canary", _of_canary, starts=True, seconds=120.0, largest=256 << 20)
+"""What changes something for a moment, and so is looked at when asked for."""

@@ -197,7 +197,11 @@ VERBS = {
             "",
             "Say whether this host, and you on it, can run containers, and how to mend it.",
             "doctor",
-            (Option("--user", "NAME", "look at that user, for administrators"), _JSON),
+            (
+                Option("--user", "NAME", "look at that user, for administrators"),
+                Option("--canary", "", "really run a container under each engine, too"),
+                _JSON,
+            ),
             statuses=(
                 ("0", "no fault was found"),
                 ("1", "there are faults: they keep containers from running"),

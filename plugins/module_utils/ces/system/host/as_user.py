@@ -40,7 +40,7 @@ class Looking:
 
     :param seconds: after which it is ended, from now on; ``SECONDS`` if not given.
     :param memory: bytes of address space that it may have, and programs that it starts, too;
-        ``MEMORY`` if not given.
+        ``MEMORY`` if not given. Likewise ``largest``, bytes of a file that it writes.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Looking:
         look: Callable[[], dict[str, Any]],
         seconds: float | None = None,
         memory: int | None = None,
+        largest: int | None = None,
     ) -> None:
         self._seconds = SECONDS if seconds is None else seconds
         self._end = time.monotonic() + self._seconds
@@ -56,7 +57,9 @@ class Looking:
         self._child = os.fork()
         if self._child == 0:
             os.close(self._reader)
-            _answer(user, look, writer, MEMORY if memory is None else memory)
+            limits = {"AS": MEMORY if memory is None else memory, "CORE": 0}
+            limits["FSIZE"] = _FILE_MAX if largest is None else largest
+            _answer(user, look, writer, limits)
         os.close(writer)
 
     def answer(self) -> dict[str, Any]:
@@ -100,7 +103,10 @@ def _read(reader: int, end: float) -> bytes | None:
 
 
 def _answer(
-    user: pwd.struct_passwd, look: Callable[[], dict[str, Any]], writer: int, memory: int
+    user: pwd.struct_passwd,
+    look: Callable[[], dict[str, Any]],
+    writer: int,
+    limits: dict[str, int],
 ) -> None:
     """In the child: become the user, look, answer, end."""
     try:
@@ -108,7 +114,6 @@ def _answer(
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
-        limits = {"AS": memory, "FSIZE": _FILE_MAX, "CORE": 0}
         for kind, most in limits.items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
         if os.geteuid() == 0:

@@ -14,7 +14,7 @@ _FAULTS = 1
 
 def main(parsed: Parsed) -> int:
     """Say what is wrong with this host, and how to mend it; 1 if that keeps it from its work."""
-    diagnosis = diagnose(parsed.text("user") or "")
+    diagnosis = diagnose(parsed.text("user") or "", parsed.on("canary"))
     if parsed.on("json"):
         print(dumps_lines(diagnosis.as_dict()), end="")
     else:
