@@ -86,6 +86,14 @@ def tell_overlay(found: Places, policy: Policy) -> Iterator[Told]:
 
 def tell_flags(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether the file systems allow what containers do there."""
+    home = found.of("home")
+    if home is not None and "noexec" in home.mount.options:
+        yield Told(
+            "warning",
+            f"{home.mount.point} is mounted noexec, and your home lies there: programs in /scratch"
+            " and /safe_outputs cannot be started",
+            "name directories elsewhere with --scratch and --outputs for what is compiled there",
+        )
     for what, flags in (("storage", ("noexec", "nodev")), ("data", ("noexec",))):
         place = found.of(what)
         for flag in flags if place is not None else ():
@@ -108,8 +116,9 @@ _FLAGS = {
 
 def tell_written(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether the user can write in each place."""
+    home = found.of("home")
     for what, place in found.places.items():
-        if place.refused:
+        if place.refused and (home is None or home.there):
             yield Told(
                 "fault",
                 f"{found.user} cannot write in {_WORDS[what]} {place.path} ({place.refused}):"
@@ -133,9 +142,15 @@ def tell_owner(found: Places, policy: Policy) -> Iterator[Told]:
 
 
 def tell_home(found: Places, policy: Policy) -> Iterator[Told]:
-    """Whether there is room in the home."""
+    """Whether there is a home, and room in it."""
     place = found.of("home")
-    if place is not None and not place.refused and place.free < _HOME_LITTLE:
+    if place is not None and not place.there:
+        yield Told(
+            "fault",
+            f"the home {place.path} does not exist: no run can make its outputs and scratch",
+            "the administrator makes it, or mounts it",
+        )
+    elif place is not None and not place.refused and place.free < _HOME_LITTLE:
         yield Told(
             "warning",
             f"your home {place.path} has {spell_bytes(place.free)} left: outputs of a run will not"
@@ -194,7 +209,7 @@ LOOKS = (
     Look("storage_flags", "programs of images may be started", tell_flags),
     Look("writable", "the user can write where containers need it", tell_written),
     Look("owner", "the user's directories are the user's own", tell_owner),
-    Look("home_room", "there is room in the home", tell_home),
+    Look("home", "there is a home, and room in it", tell_home),
     Look("room", "there is room for images", tell_room),
     Look("temporary", "the directories for pulls are there", tell_temporary),
 )

@@ -77,13 +77,17 @@ def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
         "fault" if required else "warning",
         f"the limits on {' and '.join(missing)} that the policy has are not enforced:"
         f" {found.limiting.reason}" + (". The site requires them, so no run starts" * required),
-        (
-            "ask Slurm for what you need, its limits hold here"
-            if found.in_job
-            else "the administrator applies the role podman, which delegates the controllers"
-        ),
+        _cure_of_limits(found),
         "podman",
     )
+
+
+def _cure_of_limits(found: Session) -> str:
+    if found.in_job:
+        return "ask Slurm for what you need, its limits hold here"
+    if "cgroup v1" in found.limiting.reason:
+        return "the administrator boots with systemd.unified_cgroup_hierarchy=1"
+    return "the administrator applies the role podman, which delegates the controllers"
 
 
 def tell_steering(found: Session, policy: Policy) -> Iterator[Told]:
