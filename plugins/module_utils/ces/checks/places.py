@@ -94,24 +94,17 @@ def tell_flags(found: Places, policy: Policy) -> Iterator[Told]:
             " and /safe_outputs cannot be started",
             "name directories elsewhere with --scratch and --outputs for what is compiled there",
         )
-    for what, flags in (("storage", ("noexec", "nodev")), ("data", ("noexec",))):
+    for what in ("storage", "data"):
         place = found.of(what)
-        for flag in flags if place is not None else ():
-            if place is not None and flag in place.mount.options:
-                yield Told(
-                    "warning" if flag == "nodev" else "fault",
-                    f"{place.mount.point} is mounted {flag}, and {_WORDS[what]} lies there:"
-                    f" {_FLAGS[flag]}",
-                    f"the administrator mounts it without {flag}, or sets container_storage_root"
-                    " to a directory elsewhere",
-                    "container_storage",
-                )
-
-
-_FLAGS = {
-    "noexec": "programs of images cannot be started",
-    "nodev": "some versions of podman refuse to use it",
-}
+        if place is not None and "noexec" in place.mount.options:
+            yield Told(
+                "fault",
+                f"{place.mount.point} is mounted noexec, and {_WORDS[what]} lies there: programs of"
+                " images cannot be started",
+                "the administrator mounts it without noexec, or sets container_storage_root to a"
+                " directory elsewhere",
+                "container_storage",
+            )
 
 
 def tell_written(found: Places, policy: Policy) -> Iterator[Told]:

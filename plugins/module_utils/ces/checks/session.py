@@ -70,7 +70,8 @@ def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
         "memory": policy.memory.default is not None or policy.memory.maximum is not None,
     }
     missing = [name for name in wanted if wanted[name] and name not in found.limiting.controllers]
-    if not missing:
+    # without a session nothing can be limited, which is told already
+    if not missing or not (found.runtime or found.in_job):
         return
     required = policy.limits == "required"
     yield Told(

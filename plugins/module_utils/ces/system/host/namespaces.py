@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 
+from ...blocks import suppress
 from ...errors import CesError
 from ...runners.command import Command
 from ..process import Process
@@ -56,6 +57,9 @@ def _overlay_said(process: Process, directory: str, uid: int | None) -> str:
         said = _said if uid is None else _said_to_nobody
         return said(process, *namespace, *mount, tried="an overlay")
     finally:
+        # the kernel makes a directory there that nobody may enter
+        with suppress(OSError):
+            os.chmod(f"{work}/work/work", 0o700)
         shutil.rmtree(work)
 
 

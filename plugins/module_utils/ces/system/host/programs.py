@@ -6,13 +6,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 
+from ...blocks import contextmanager
 from ...dataclass import dataclass
 from ...errors import CesError
 from ...runners.command import Command
 from ...runners.roles import PROGRAMS
 from ...runners.table import RUNNERS
-from ...typed import Mapping
+from ...typed import Iterator, Mapping
 from ...values.policy import Policy
 from ..account import Account
 from ..process import Process, Streams
@@ -68,11 +70,8 @@ class Programs:
 def look_at_programs(account: Account, policy: Policy, process: Process) -> Programs:
     """Find them, and ask each for its version."""
     path = account.lasting_environ["PATH"]
-    engines = {}
-    for name in policy.runners:
-        if name in RUNNERS:
-            wanted = PROGRAMS[RUNNERS[name].role]
-            engines[name] = tuple(_program(one, path, process) for one in wanted)
+    with _session(account) as environ:
+        engines = _engines(policy, path, process, environ)
     parts: tuple[str, ...] = ()
     if any(one.version for one in engines.get("apptainer", ())):
         parts = tuple(installed(process).get("missing", ()))
@@ -87,13 +86,37 @@ def look_at_programs(account: Account, policy: Policy, process: Process) -> Prog
     return Programs(unknown, engines, parts, networks)
 
 
-def _program(name: str, path: str, process: Process) -> Program:
+@contextmanager
+def _session(account: Account) -> Iterator[Mapping[str, str]]:
+    """Variables without which some do not even say their version, where there is no session."""
+    try:
+        runtime = account.runtime_base
+    except CesError:
+        runtime = ""
+    if runtime:
+        yield {"XDG_RUNTIME_DIR": runtime}
+        return
+    with tempfile.TemporaryDirectory(prefix="ces-doctor-") as directory:
+        yield {"XDG_RUNTIME_DIR": directory}
+
+
+def _engines(
+    policy: Policy, path: str, process: Process, environ: Mapping[str, str]
+) -> Mapping[str, tuple[Program, ...]]:
+    return {
+        name: tuple(_program(one, path, process, environ) for one in PROGRAMS[RUNNERS[name].role])
+        for name in policy.runners
+        if name in RUNNERS
+    }
+
+
+def _program(name: str, path: str, process: Process, environ: Mapping[str, str]) -> Program:
     found = shutil.which(name, path=path)
     if found is None:
         other = (f"{directory}/{name}" for directory in _ELSEWHERE)
         return Program(name, elsewhere=next((one for one in other if os.access(one, os.X_OK)), ""))
     try:
-        done = process.run(Command((found, "--version")), Streams(timeout=_SECONDS))
+        done = process.run(Command((found, "--version"), environ), Streams(timeout=_SECONDS))
     except CesError as error:
         return Program(name, found, complaint=error.said)
     version = version_in(done.stdout)
