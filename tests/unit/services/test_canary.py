@@ -49,7 +49,7 @@ def test_each_allowed_engine_runs_one(backend, work):
     assert levels == {f"canary_{name}": "ok" for name in ENGINES}
     (podman,) = backend.process.told("podman run")
     directory = f"{work}/doctor-{os.getpid()}"
-    assert podman[-6:-3] == ("--rootfs", "--", f"{directory}/image")
+    assert podman[-6:-3] == ("--rootfs", "--", f"{directory}/image:O")
     assert "--network=none" in podman
     (apptainer,) = backend.process.told("apptainer")
     assert f"{directory}/image" in apptainer

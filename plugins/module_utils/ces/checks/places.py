@@ -94,17 +94,16 @@ def tell_flags(found: Places, policy: Policy) -> Iterator[Told]:
             " and /safe_outputs cannot be started",
             "name directories elsewhere with --scratch and --outputs for what is compiled there",
         )
-    for what in ("storage", "data"):
-        place = found.of(what)
-        if place is not None and "noexec" in place.mount.options:
-            yield Told(
-                "fault",
-                f"{place.mount.point} is mounted noexec, and {_WORDS[what]} lies there: programs of"
-                " images cannot be started",
-                "the administrator mounts it without noexec, or sets container_storage_root to a"
-                " directory elsewhere",
-                "container_storage",
-            )
+    place = found.of("data")
+    if place is not None and "noexec" in place.mount.options:
+        yield Told(
+            "warning",
+            f"{place.mount.point} is mounted noexec, and {_WORDS['data']} lies there: with"
+            " --read-only, and by srun --container, programs of images cannot be started",
+            "the administrator mounts it without noexec, or sets container_storage_root to a"
+            " directory elsewhere",
+            "container_storage",
+        )
 
 
 def tell_written(found: Places, policy: Policy) -> Iterator[Told]:

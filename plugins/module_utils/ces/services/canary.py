@@ -117,8 +117,10 @@ def _aside(file: str) -> str:
 
 def _for_podman(launch: Launch, _account: Account) -> Launch:
     write_new(launch.env_file, "")
-    # a directory in place of an image, whatever labels SELinux would want of it
-    return replace(launch, options=("--security-opt=label=disable", "--rootfs"))
+    # a directory in place of an image, with a layer over it (:O) as images have, and whatever
+    # labels SELinux would want of it
+    options = ("--security-opt=label=disable", "--rootfs")
+    return replace(launch, options=options, image=f"{launch.image}:O")
 
 
 def _for_apptainer(launch: Launch, _account: Account) -> Launch:
