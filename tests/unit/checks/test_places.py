@@ -26,7 +26,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.places imp
 ROOT = Path(__file__).resolve().parents[3]
 DISK = Mount("/srv", "ext4", ("rw", "relatime"))
 PLACE = Place("/srv/ada", True, 1001, DISK, 50 << 30, 1_000_000)
-KINDS = ("home", "records", "storage", "data", "temporary", "cache", "building")
+KINDS = ("home", "records", "storage", "data", "files", "temporary", "cache", "building")
 GOOD = Places("ada", 1001, dict.fromkeys(KINDS, PLACE))
 
 
@@ -61,6 +61,7 @@ def test_good_places_are_well():
         ("home", {"free": 1 << 20}, "home", "warning", "1MiB left"),
         ("storage", {"free": 512 << 20}, "room", "warning", "512MiB left"),
         ("temporary", {"free": 1 << 20}, "room", "fault", "1MiB left"),
+        ("files", {"free": 1 << 20}, "room", "fault", "image files"),
         ("data", {"files": 12}, "room", "warning", "12 more files"),
         ("temporary", {"there": False}, "temporary", "fault", "does not exist"),
     ],
@@ -113,6 +114,7 @@ def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path):
         "storage": f"{tmp_path}/data/containers/storage",
         "temporary": f"{tmp_path}/passing",
         "data": f"{tmp_path}/data/ces/bundles",
+        "files": f"{tmp_path}/data/ces/sif",
         "cache": f"{tmp_path}/.apptainer/cache",
         "building": f"{tmp_path}/passing",
     }

@@ -27,6 +27,7 @@ _WORDS = {
     "records": "the directory of your runs' records",
     "storage": "podman's storage",
     "data": "the directory of your bundles",
+    "files": "the directory of your image files",
     "temporary": "podman's directory for pulls",
     "cache": "apptainer's cache",
     "building": "apptainer's directory for pulls",
@@ -36,6 +37,7 @@ _BREAKS = {
     "records": "no run can start",
     "storage": "podman can neither pull nor run",
     "data": "no image can be unpacked for the runner oci",
+    "files": "no image file can be made for apptainer",
     "temporary": "podman cannot pull",
     "cache": "apptainer cannot pull",
     "building": "apptainer cannot pull",
@@ -153,7 +155,7 @@ def tell_home(found: Places, policy: Policy) -> Iterator[Told]:
 
 def tell_room(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether there is room for images."""
-    for what in ("storage", "data", "temporary", "building"):
+    for what in ("storage", "data", "files", "temporary", "building"):
         place = found.of(what)
         if place is None or place.refused:
             continue

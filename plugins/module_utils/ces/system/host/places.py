@@ -46,7 +46,7 @@ class Places:
     """All of a user's.
 
     :param places: by what they are for: ``home``, ``records``, ``storage`` (podman's), ``data``
-        (bundles), ``temporary`` (podman's pulls), ``cache`` and ``building`` (apptainer's).
+        (bundles), ``files`` (image files), ``temporary`` (podman's pulls), ``cache`` and ``building`` (apptainer's).
     :param overlay: why the user could not mount an overlay in the storage, or ''.
     :param fuse_overlay: whether fuse-overlayfs is there in its place.
     """
@@ -76,6 +76,9 @@ def look_at_places(account: Account, policy: Policy, process: Process, root: str
     if "oci" in policy.runners:
         paths["data"] = f"{data}/ces/bundles"
     if "apptainer" in policy.runners:
+        # as the store of image files has it, which may be on a network file system
+        files = account.environ.get("XDG_DATA_HOME") or f"{account.home}/.local/share"
+        paths["files"] = f"{files}/ces/sif"
         paths["cache"] = environ.get("APPTAINER_CACHEDIR") or f"{account.home}/.apptainer/cache"
         paths["building"] = (
             environ.get("APPTAINER_TMPDIR") or environ.get("TMPDIR") or tempfile.gettempdir()
