@@ -100,6 +100,23 @@ def test_a_real_user_of_this_host_gets_a_whole_report():
     assert {"user_namespaces", "subid_given", "safe_data", "storage_overlay"} <= found
 
 
+def test_a_user_gets_no_password_of_roots(monkeypatch):
+    if os.geteuid() != 0:
+        pytest.skip("only root may look at another user")
+    monkeypatch.setenv("HTTPS_PROXY", "http://root:s3cret@p:3128")
+    monkeypatch.setenv("https_proxy", "http://p:3128")
+    monkeypatch.setenv("CONTAINER_HOST", "unix:///roots")
+
+    def find(here):
+        yield Finding("environ", "ok", repr(sorted(here.account.environ.items())))
+
+    monkeypatch.setattr(doctor, "SUBJECTS", (Subject("environ", find),))
+    (found,) = diagnose("nobody").findings
+    assert "http://p:3128" in found.said
+    assert "s3cret" not in found.said
+    assert "CONTAINER_HOST" not in found.said
+
+
 def test_a_user_may_look_at_oneself():
     me = pwd.getpwuid(os.geteuid()).pw_name
     assert diagnose(me).user == me

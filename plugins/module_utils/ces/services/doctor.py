@@ -45,6 +45,8 @@ from ..values.policy import Policy
 
 _MEMORY = 16 * MEMORY
 """Of children that start programs: those written in Go reserve gigabytes, and use little."""
+_KEPT = ("LANG", "TZ", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+"""Variables that root's environment and a user's have alike."""
 _TEXT_MAX = 2000
 """Characters of what a finding says; a user may have written it."""
 
@@ -159,9 +161,12 @@ def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, A
 
 
 def _enter(user: pwd.struct_passwd) -> None:
-    """Have an environment as the user's own, and no directory of ours."""
+    """Have an environment as the user's own, and no directory of ours.
+
+    The host's proxies are the user's, too; one with a password may be root's alone.
+    """
     os.chdir("/")
-    kept = {name: os.environ[name] for name in ("LANG", "TZ") if name in os.environ}
+    kept = {name: os.environ[name] for name in _KEPT if "@" not in os.environ.get(name, "@")}
     os.environ.clear()
     os.environ.update(
         kept,

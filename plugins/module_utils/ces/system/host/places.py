@@ -46,7 +46,8 @@ class Places:
     """All of a user's.
 
     :param places: by what they are for: ``home``, ``records``, ``storage`` (podman's), ``data``
-        (bundles), ``files`` (image files), ``temporary`` (podman's pulls), ``cache`` and ``building`` (apptainer's).
+        (bundles), ``files`` (image files), ``temporary`` (podman's pulls), ``cache`` and
+        ``building`` (apptainer's).
     :param overlay: why the user could not mount an overlay in the storage, or ''.
     :param fuse_overlay: whether fuse-overlayfs is there in its place.
     """
