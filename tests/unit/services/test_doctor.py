@@ -75,10 +75,19 @@ def test_what_hangs_holds_up_nothing(looking):
 
 
 def test_what_users_make_up_is_only_words(looking, monkeypatch):
-    monkeypatch.setattr(doctor.Looking, "answer", lambda _self: {"findings": [{"check": "x"}]})
+    whole = doctor.Looking.answer
+
+    def answering(made_up):
+        def answer(self):
+            whole(self)
+            return {"findings": [made_up]}
+
+        monkeypatch.setattr(doctor.Looking, "answer", answer)
+
+    answering({"check": "x"})
     assert "no list of findings" in looking(lambda: None)["0"].said
     raw = {"check": "x", "level": "ok", "said": "\x1b[31m" + "y" * 9999, "cure": "", "role": ""}
-    monkeypatch.setattr(doctor.Looking, "answer", lambda _self: {"findings": [raw]})
+    answering(raw)
     said = looking(lambda: None)["x"].said
     assert said.startswith(r"\x1b[31my")
     assert len(said) < 3000

@@ -52,7 +52,7 @@ def tell_apparmor(host: Isolation, policy: Policy) -> Iterator[Told]:
                 "fault",
                 f"AppArmor lets only programs with a profile make user namespaces, and {engine} has"
                 " none: it cannot start a container",
-                f"the administrator applies the role {engine}, which writes the profile",
+                f"the administrator applies the role {engine}: it writes the profile",
                 engine,
             )
 

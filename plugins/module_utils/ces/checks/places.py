@@ -20,7 +20,7 @@ _LITTLE, _NOTHING = 1 << 30, 64 << 20
 """Bytes: an image of a usual size needs the first, no image fits into the second."""
 _HOME_LITTLE = 64 << 20
 _FILES_LITTLE = 10_000
-_LOCAL = "the administrator applies the role container_storage, which puts it on a local disk"
+_LOCAL = "the administrator applies the role container_storage: it puts it on a local disk"
 _ROOM = "remove images with ces-rm, and what is not needed there"
 _WORDS = {
     "home": "your home",

@@ -88,7 +88,7 @@ def _cure_of_limits(found: Session) -> str:
         return "ask Slurm for what you need, its limits hold here"
     if "cgroup v1" in found.limiting.reason:
         return "the administrator boots with systemd.unified_cgroup_hierarchy=1"
-    return "the administrator applies the role podman, which delegates the controllers"
+    return "the administrator applies the role podman: it delegates the controllers"
 
 
 def tell_steering(found: Session, policy: Policy) -> Iterator[Told]:

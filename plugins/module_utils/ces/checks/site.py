@@ -113,7 +113,7 @@ OF_ALL = (
 LOOKS = (
     Look("safe_data", "a run gets project data", tell_data),
     Look("image_stores", "stores for all users can be read", tell_stores),
-    Look("user_directories", "the roles made the user's directories", tell_unmade),
+    Look("user_directories", "the user's directories were made", tell_unmade),
     Look("dead_runs", "no dead run has left something", tell_dead),
     Look("records", "all records can be read", tell_damaged),
 )

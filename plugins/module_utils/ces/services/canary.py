@@ -15,7 +15,7 @@ from ..errors import CesError
 from ..runners.command import Launch
 from ..runners.table import RUNNERS, Runner
 from ..system.account import Account
-from ..system.files import explained, private_directory, remove_tree, write_new
+from ..system.files import explained, private_directory, read_if_there, remove_tree, write_new
 from ..system.host.small_root import SHELL, make_root
 from ..system.process import Process, Streams
 from ..typed import Callable, Iterator, Mapping
@@ -85,13 +85,10 @@ def _run(name: str, runner: Runner, work: str, account: Account, process: Proces
             process.run(runner.remove(launch.cid_file))
     if done.stopped_by:
         return f"it did not end within {_SECONDS:g} s"
-    proof = f"{launch.mounts[0].source}/proof"
-    if done.ok and os.path.exists(proof):
-        with open(proof, encoding="utf-8") as stream:
-            return "" if stream.read().strip() == _WORDS else "what it wrote is not what arrived"
-    said = (done.stderr or done.stdout).strip()
-    if runner.aside and not said:
-        said = _aside(launch.aside_file)
+    proof = read_if_there(f"{launch.mounts[0].source}/proof").strip()
+    if done.ok and proof:
+        return "" if proof == _WORDS else "what it wrote is not what arrived"
+    said = (done.stderr or done.stdout or read_if_there(launch.aside_file)).strip()
     return said[-400:] or f"{runner.engine} ended with {done.rc}, and no word"
 
 
@@ -108,11 +105,6 @@ def _launch(work: str) -> Launch:
         args=(SHELL, "-c", _SCRIPT),
         in_job="SLURM_JOB_ID" in os.environ,
     )
-
-
-def _aside(file: str) -> str:
-    with open(file, encoding="utf-8", errors="replace") as stream:
-        return stream.read().strip()
 
 
 def _for_podman(launch: Launch, _account: Account) -> Launch:

@@ -13,6 +13,8 @@ from ..files import explained
 from ..process import Process
 
 SHELL = "/bin/sh"
+_LINKER = "ldd"
+"""Of the C library: every host has it."""
 _EMPTY = ("dev", "etc", "proc", "run", "sys", "tmp", "var/tmp", "safe_outputs")
 
 
@@ -24,7 +26,7 @@ def make_root(directory: str, process: Process) -> None:
     found = shutil.which("sh", path="/usr/bin:/bin")
     if found is None:
         raise CesError("make a small image", said="sh is neither in /usr/bin nor in /bin")
-    linked = process.run(Command(("ldd", found))).check("see what sh is linked with").stdout
+    linked = process.run(Command((_LINKER, found))).check("see what sh is linked with").stdout
     with explained(f"make a small image in {directory}"):
         for name in _EMPTY:
             os.makedirs(f"{directory}/{name}")
