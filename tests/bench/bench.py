@@ -134,6 +134,8 @@ def commands() -> Iterator[Row]:
         "skopeo inspect": ["skopeo", "inspect", f"docker://{IMAGE}"],
     }
     yield from compared(looks, ("ces-check", "skopeo inspect"))
+    hosts = {"ces-doctor": ["ces-doctor"], "podman info": ["podman", "info"]}
+    yield from compared(hosts, ("ces-doctor", "podman info"))
     large = {
         "repeat ces-pull apptainer": ["ces-pull", "apptainer", LARGE],
         "apptainer pull --force (64 MB)": apptainer_pull(),

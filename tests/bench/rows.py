@@ -23,6 +23,7 @@ TARGETS = {
     "repeat ces-pull / podman pull": 0.8,
     "repeat ces-pull apptainer / apptainer pull --force (64 MB)": 0.1,
     "ces-check / skopeo inspect": 2.0,
+    "ces-doctor / podman info": 3.0,
     "200 ces-run oci / podman run, four at once": 0.22,
     "MB of ces-run podman beside a container / before": 0.75,
     "MB of ces-run oci beside a container / before": 0.75,

@@ -17,7 +17,7 @@ SLOW = {
     *("http.client", "ssl"),
 }
 """Parts of the standard library that take a millisecond or more each (Python 3.13)."""
-FOR_SOME = ("allocation", "cdi", "gpu", "job", "slurm")
+FOR_SOME = ("allocation", "cdi", "checks", "doctor", "gpu", "job", "slurm")
 """Words in the names of those parts of the core that most runs have no use for."""
 RUN = """
 import sys

@@ -259,14 +259,14 @@ def pages_in_a_circle(root, uid):
 def test_files_that_never_answer_are_told(tmp_path, monkeypatch, never):
     monkeypatch.setattr(as_user, "SECONDS", 0.5)
     # a worker of pytest may have more address space already
-    monkeypatch.setattr(as_user, "_MEMORY", resource.RLIM_INFINITY)
+    monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
     monkeypatch.setattr(storage, "contradictions", never)
     found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
     assert found["unreadable"] == "their files did not answer within 0.5 s"
 
 
 def test_what_reads_a_users_files_fills_no_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr(as_user, "_MEMORY", resource.RLIM_INFINITY)
+    monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
 
     def fills(_root, _uid):
         (tmp_path / "file").write_bytes(b"x" * 2 * as_user._FILE_MAX)
@@ -280,7 +280,7 @@ def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch):
     """One that waits for a file system of the user's own, which never answers."""
     killed = []
     monkeypatch.setattr(as_user, "SECONDS", 0.1)
-    monkeypatch.setattr(as_user, "_MEMORY", resource.RLIM_INFINITY)
+    monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
     monkeypatch.setattr(as_user.os, "kill", lambda *words: killed.append(words))
     reader, writer = os.pipe()
 

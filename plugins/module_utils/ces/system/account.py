@@ -119,11 +119,7 @@ class Account:
 
     def _find_engine_environ(self) -> dict[str, str]:
         runtime = self.runtime_base
-        environ = {**self.environ, "HOME": self.home, "XDG_RUNTIME_DIR": runtime}
-        environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
-        environ = {n: v for n, v in environ.items() if not _steers_engines(n)}
-        for variable, directory in self._local_directories():
-            environ.setdefault(variable, directory)
+        environ = {**self.lasting_environ, "XDG_RUNTIME_DIR": runtime}
         # another user's session bus would be refused
         if (
             self.environ.get("XDG_RUNTIME_DIR") != runtime
@@ -132,6 +128,16 @@ class Account:
             environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
             if os.path.exists(f"{runtime}/bus"):
                 environ["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime}/bus"
+        return environ
+
+    @property
+    def lasting_environ(self) -> dict[str, str]:
+        """Of the environment of engines, what holds without a session."""
+        environ = {n: v for n, v in self.environ.items() if not steers_engines(n)}
+        environ["HOME"] = self.home
+        environ.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+        for variable, directory in self._local_directories():
+            environ.setdefault(variable, directory)
         return environ
 
     def has_program(self, name: str) -> bool:
@@ -175,7 +181,7 @@ class Account:
         }
 
 
-def _steers_engines(name: str) -> bool:
+def steers_engines(name: str) -> bool:
     """Whether a variable changes what an engine mounts or allows, beside what we tell it."""
     if name in ("APPTAINER_CACHEDIR", "APPTAINER_TMPDIR"):
         return False

@@ -38,7 +38,7 @@ def _safe_data(wanted: Directories, account: Account, policy: Policy) -> str:
     if not project and os.path.isdir(own):
         # it may be a link to anywhere; that it leads to the data of projects is what it is for
         return allowed_directory(own, "safe_data", account, policy, (policy.safe_data.root,))
-    projects = _projects(account.groups, policy.safe_data)
+    projects = projects_of(account.groups, policy.safe_data)
     if project:
         return _chosen(project, projects, account, policy.safe_data)
     if len(projects) == 1:
@@ -53,7 +53,7 @@ def _safe_data(wanted: Directories, account: Account, policy: Policy) -> str:
     raise _no_project(account, policy.safe_data)
 
 
-def _projects(groups: tuple[str, ...], safe_data: SafeData) -> list[str]:
+def projects_of(groups: tuple[str, ...], safe_data: SafeData) -> list[str]:
     """Directories ``ROOT/P`` such that one of the groups is ``P`` or ``PREFIX-P``.
 
     The names are tried one by one: the root may not be listable, and may be an automount.

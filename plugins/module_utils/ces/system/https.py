@@ -54,6 +54,7 @@ class Https:
     :param tried: what errors say was tried.
     :param trusting: hosts whose own authorities count for every host that is asked.
     :param signals: a noted stop signal ends it.
+    :param patience: seconds for all answers together, where ``PATIENCE`` is not meant.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Https:
         environ: Mapping[str, str],
         trusting: Iterable[str] = (),
         signals: StopSignals | None = None,
+        patience: float | None = None,
     ) -> None:
         self._tried, self._environ, self._signals = tried, environ, signals
         self._trusting = tuple(trusting)
-        self._left = PATIENCE
+        self._patience = PATIENCE if patience is None else patience
+        self._left = self._patience
 
     def ask(
         self,
@@ -88,7 +91,7 @@ class Https:
             in_time = self._wait(self._left, question.answered)
             if not in_time or _waited_too_long(question.failure):
                 raise self._error(
-                    f"{host} does not answer within {PATIENCE:g} s", "try again later"
+                    f"{host} does not answer within {self._patience:g} s", "try again later"
                 )
         finally:
             question.hang_up()

@@ -39,7 +39,7 @@ def podman_storage(account: Account, root: str = "") -> str:
         return _expanded(named, account)
     if account.uid == 0:
         return _OF_ROOT
-    data = account.engine_environ.get("XDG_DATA_HOME", "")
+    data = account.lasting_environ.get("XDG_DATA_HOME", "")
     return f"{data if data.startswith('/') else f'{account.home}/.local/share'}/{_BELOW_DATA}"
 
 
@@ -48,7 +48,7 @@ def podman_temporary(account: Account, root: str = "") -> str:
 
     :param root: of the host, for tests.
     """
-    chosen = account.engine_environ.get("TMPDIR", "")
+    chosen = account.lasting_environ.get("TMPDIR", "")
     named = chosen or (list(_temporary(account, root)) or [""])[-1]
     if named == "storage":
         return os.path.join(podman_storage(account, root), "tmp")

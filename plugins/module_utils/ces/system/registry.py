@@ -45,6 +45,11 @@ def _silent(_message: str) -> None:
     """Nobody is listening."""
 
 
+def host_of(registry: str) -> str:
+    """The host that answers for a registry, as images' names have it."""
+    return "registry-1.docker.io" if registry == "docker.io" else registry
+
+
 class Registry:
     """One image's registry as one user sees it.
 
@@ -64,7 +69,7 @@ class Registry:
         tell: Callable[[str], None] = _silent,
     ) -> None:
         self._image, self._login, self._sign_in_hosts, self._tell = image, login, sign_in, tell
-        self._host = "registry-1.docker.io" if image.registry == "docker.io" else image.registry
+        self._host = host_of(image.registry)
         self._tried = f"ask the registry {image.registry} for {image}"
         self._https = Https(self._tried, environ, (self._host,), signals)
         self._authorization = self._basic()

@@ -192,6 +192,22 @@ VERBS = {
                 ("125", "it could not be looked at; the message says why and what to do"),
             ),
         ),
+        Verb(
+            "doctor",
+            "",
+            "Say whether this host, and you on it, can run containers, and how to mend it.",
+            "doctor",
+            (
+                Option("--user", "NAME", "look at that user, for administrators"),
+                Option("--canary", "", "really run a container under each engine, too"),
+                _JSON,
+            ),
+            statuses=(
+                ("0", "no fault was found"),
+                ("1", "there are faults: they keep containers from running"),
+                ("125", "nothing could be looked at; the message says why and what to do"),
+            ),
+        ),
         Verb("images", "", "List the images in your storage.", "images", (_JSON,)),
         Verb(
             "rm",

@@ -21,7 +21,7 @@ from ...typed import Any
 SECONDS = 20.0
 _AFTER_KILL = 1.0
 _ANSWER_MAX = 1024 * 1024
-_MEMORY = 1024 * 1024 * 1024
+MEMORY = 1024 * 1024 * 1024
 """Bytes of address space: the module that we are a part of has some hundred millions of them."""
 _FILE_MAX = 1024 * 1024
 """Bytes that may be written to a file: SQLite keeps an index beside a database."""
@@ -32,26 +32,54 @@ def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict
 
     :returns: its answer, which a user may have made up; or ``unreadable``, why there is none.
     """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _answer(user, look, writer)
-    os.close(writer)
-    try:
-        raw = _read(reader, time.monotonic() + SECONDS)
-    finally:
-        os.close(reader)
-        # also one that the user has stopped
-        os.kill(child, signal.SIGKILL)
-        _reap(child)
-    if raw is None:
-        return {"unreadable": f"their files did not answer within {SECONDS:g} s"}
-    try:
-        answer = json.loads(raw)
-    except (ValueError, RecursionError):
-        answer = None
-    return answer if isinstance(answer, dict) else {"unreadable": "the process that read them died"}
+    return Looking(user, look).answer()
+
+
+class Looking:
+    """A child that has become the user, and looks. Several may look at once.
+
+    :param seconds: after which it is ended, from now on; ``SECONDS`` if not given.
+    :param memory: bytes of address space that it may have, and programs that it starts, too;
+        ``MEMORY`` if not given. Likewise ``largest``, bytes of a file that it writes.
+    """
+
+    def __init__(
+        self,
+        user: pwd.struct_passwd,
+        look: Callable[[], dict[str, Any]],
+        seconds: float | None = None,
+        memory: int | None = None,
+        largest: int | None = None,
+    ) -> None:
+        self._seconds = SECONDS if seconds is None else seconds
+        self._end = time.monotonic() + self._seconds
+        self._reader, writer = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            os.close(self._reader)
+            limits = {"AS": MEMORY if memory is None else memory, "CORE": 0}
+            limits["FSIZE"] = _FILE_MAX if largest is None else largest
+            _answer(user, look, writer, limits)
+        os.close(writer)
+
+    def answer(self) -> dict[str, Any]:
+        """What it answered, which a user may have made up; or ``unreadable``, why there is none."""
+        try:
+            raw = _read(self._reader, self._end)
+        finally:
+            os.close(self._reader)
+            # also one that the user has stopped
+            os.kill(self._child, signal.SIGKILL)
+            _reap(self._child)
+        if raw is None:
+            return {"unreadable": f"their files did not answer within {self._seconds:g} s"}
+        try:
+            answer = json.loads(raw)
+        except (ValueError, RecursionError):
+            answer = None
+        if isinstance(answer, dict):
+            return answer
+        return {"unreadable": "the process that read them died"}
 
 
 def _reap(child: int) -> None:
@@ -74,14 +102,18 @@ def _read(reader: int, end: float) -> bytes | None:
     return None
 
 
-def _answer(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]], writer: int) -> None:
+def _answer(
+    user: pwd.struct_passwd,
+    look: Callable[[], dict[str, Any]],
+    writer: int,
+    limits: dict[str, int],
+) -> None:
     """In the child: become the user, look, answer, end."""
     try:
         # whoever waits for the end of our outputs must not wait for this process
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
-        limits = {"AS": _MEMORY, "FSIZE": _FILE_MAX, "CORE": 0}
         for kind, most in limits.items():
             resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
         if os.geteuid() == 0:

@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 
+from ...blocks import suppress
 from ...errors import CesError
 from ...runners.command import Command
 from ..process import Process
@@ -29,6 +30,16 @@ def overlay_said(process: Process, directory: str) -> str:
 
     Wants root. The directory is as it was afterwards.
     """
+    return _overlay_said(process, directory, _NOBODY)
+
+
+def own_overlay_said(process: Process, directory: str) -> str:
+    """The same as the user that we are, who may write there."""
+    return _overlay_said(process, directory, None)
+
+
+def _overlay_said(process: Process, directory: str, uid: int | None) -> str:
+    """Mount an overlay as that user, or as ourselves."""
     try:
         work = tempfile.mkdtemp(prefix=".tre-ces-overlay-", dir=directory)
     except OSError as error:  # read-only, or a file server to which root is nobody
@@ -36,21 +47,32 @@ def overlay_said(process: Process, directory: str) -> str:
     try:
         for name in ("lower", "upper", "work", "merged"):
             os.mkdir(f"{work}/{name}")
-            os.chown(f"{work}/{name}", _NOBODY, _NOBODY)
-        os.chown(work, _NOBODY, _NOBODY)
+            if uid is not None:
+                os.chown(f"{work}/{name}", uid, uid)
+        if uid is not None:
+            os.chown(work, uid, uid)
         layers = f"lowerdir={work}/lower,upperdir={work}/upper,workdir={work}/work"
         namespace = ("unshare", "--user", "--map-root-user", "--mount")
         mount = ("mount", "-t", "overlay", "overlay", "-o", f"userxattr,{layers}", f"{work}/merged")
-        return _said_to_nobody(process, *namespace, *mount, tried="an overlay")
+        said = _said if uid is None else _said_to_nobody
+        return said(process, *namespace, *mount, tried="an overlay")
     finally:
+        # the kernel makes a directory there that nobody may enter
+        with suppress(OSError):
+            os.chmod(f"{work}/work/work", 0o700)
         shutil.rmtree(work)
 
 
 def _said_to_nobody(process: Process, *argv: str, tried: str) -> str:
     """Run a command as the user nobody; what it said if it failed, or ''."""
     nobody = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+    return _said(process, *nobody, *argv, tried=tried)
+
+
+def _said(process: Process, *argv: str, tried: str) -> str:
+    """Run a command; what it said if it failed, or ''."""
     try:
-        done = process.run(Command((*nobody, *argv)))
+        done = process.run(Command(argv))
     except CesError as error:
         return f"{tried} could not be tried: {error}"
     return "" if done.ok else done.stderr.strip() or f"status {done.rc}"

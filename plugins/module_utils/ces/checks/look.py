@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A row of a table of checks: what it looks at, and what it tells."""
+
+from __future__ import annotations
+
+from ..dataclass import dataclass
+from ..typed import Any, Callable, Iterator, Sequence
+from ..values.finding import Finding
+from ..values.policy import Policy
+from .row import Told
+
+
+@dataclass(frozen=True)
+class Look:
+    """A check of a host or of its user.
+
+    :param fine: what holds where it has nothing to tell.
+    :param tell: from the facts of its table and the site's policy to what it tells.
+    """
+
+    name: str
+    fine: str
+    tell: Callable[[Any, Policy], Iterator[Told]]
+
+
+def findings_of(looks: Sequence[Look], facts: object, policy: Policy) -> Iterator[Finding]:
+    """What all rows of a table find, in its order. No I/O.
+
+    A row that fails is a finding itself: the others still tell theirs.
+    """
+    for look in looks:
+        try:
+            told = list(look.tell(facts, policy)) or [Told("ok", look.fine)]
+        except Exception as error:  # facts that nobody foresaw must not hide the other rows
+            told = [Told("warning", f"this check failed: {type(error).__name__}: {error}")]
+        for one in told:
+            yield Finding(look.name, one.level, one.said, one.cure, one.role)

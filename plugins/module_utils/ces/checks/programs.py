@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Are the engines that the site allows here, and new enough? No I/O."""
+
+from __future__ import annotations
+
+from ..system.host.programs import Program, Programs
+from ..typed import Iterator, Mapping
+from ..values.policy import Policy
+from .look import Look
+from .row import Told
+
+OLDEST: Mapping[str, tuple[int, ...]] = {"podman": (3, 4), "apptainer": (1, 3), "crun": (1, 0)}
+"""Older ones lack options that runs use."""
+_LATER: Mapping[str, tuple[tuple[int, ...], str]] = {
+    "podman": (
+        (4, 5),
+        "what a containers.conf changes in containers holds for ces-run, too, as podman reads"
+        " CONTAINERS_CONF_OVERRIDE from 4.5 on",
+    ),
+    "apptainer": ((1, 4), "it knows no --authfile, so that credentials go by variables"),
+    "umoci": ((0, 6), "images with layers that zstd compressed cannot be unpacked"),
+}
+"""From which version on something works, and what does not before."""
+_PASTA = (4, 4)
+
+
+def tell_known(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether the site allows engines that there are."""
+    for name in found.unknown:
+        yield Told(
+            "fault",
+            f"{policy.origin} allows the runner {name}, which there is not",
+            "the administrator corrects runners there",
+            "ces_tools",
+        )
+
+
+def tell_installed(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether each engine's programs are there."""
+    for engine, programs in found.engines.items():
+        for one in programs:
+            if one.path:
+                continue
+            where = f"it is {one.elsewhere}, which is not on PATH" if one.elsewhere else ""
+            yield Told(
+                "fault",
+                f"the site allows the runner {engine}, and {one.name} is not installed"
+                + (f" where it is looked for ({where})" if where else "")
+                + f": no run with {engine} starts",
+                (
+                    f"add {one.elsewhere.rpartition('/')[0]} to PATH"
+                    if one.elsewhere
+                    else f"the administrator applies the role {engine}"
+                ),
+                engine,
+            )
+
+
+def tell_answering(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether each program starts at all."""
+    for engine, programs in found.engines.items():
+        for one in programs:
+            if one.path and one.complaint:
+                yield Told(
+                    "fault",
+                    f"{one.path} does not say its version ({one.complaint:.200}): no run with"
+                    f" {engine} starts",
+                    "the administrator installs its package anew, with all that it needs",
+                    engine,
+                )
+
+
+def tell_versions(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether they are new enough."""
+    for engine, programs in found.engines.items():
+        for one in programs:
+            yield from _version(engine, one)
+
+
+def _version(engine: str, one: Program) -> Iterator[Told]:
+    if not one.version:
+        return
+    spelled, oldest = ".".join(map(str, one.version)), OLDEST.get(one.name)
+    if oldest is not None and one.version < oldest:
+        yield Told(
+            "fault",
+            f"{one.name} is {spelled}, and runs need {'.'.join(map(str, oldest))} or newer",
+            "the administrator takes a newer version, or a newer system",
+            engine,
+        )
+    elif one.name in _LATER and one.version < _LATER[one.name][0]:
+        yield Told("note", f"{one.name} is {spelled}: {_LATER[one.name][1]}")
+
+
+def tell_parts(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether apptainer has the programs that it starts."""
+    for name in found.parts_missing:
+        yield Told(
+            "fault" if name == "squashfuse" else "warning",
+            f"apptainer's {name} is missing: {_PARTS.get(name, 'some runs fail')}",
+            f"the administrator installs {name}",
+            "apptainer",
+        )
+
+
+_PARTS = {
+    "squashfuse": "it cannot mount an image file",
+    "fuse-overlayfs": "--writable-tmpfs does not work where the kernel's overlay does not",
+    "mksquashfs": "it cannot make an image file, so ces-pull apptainer fails",
+}
+
+
+def tell_networks(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether podman can make the networks that the site allows."""
+    podman = found.one("podman")
+    for network, program in (found.networks or {}).items():
+        yield Told(
+            "fault" if network == policy.network_default else "warning",
+            f"the site allows the network {network}, and {program} is not installed: podman cannot"
+            " make it",
+            f"the administrator installs {program}",
+            "podman",
+        )
+    if podman is not None and "pasta" in policy.networks and (0,) < podman.version < _PASTA:
+        yield Told(
+            "warning",
+            "the site allows the network pasta, which podman knows from 4.4 on",
+            "the administrator allows slirp4netns in its place",
+            "ces_tools",
+        )
+
+
+LOOKS = (
+    Look("runners_known", "the site allows runners that there are", tell_known),
+    Look("engines_installed", "the allowed engines are installed", tell_installed),
+    Look("engines_answering", "the engines' programs start", tell_answering),
+    Look("engine_versions", "the engines are new enough", tell_versions),
+    Look("apptainer_parts", "apptainer has the programs that it starts", tell_parts),
+    Look("networks", "podman can make the allowed networks", tell_networks),
+)
+"""In the order in which causes come before their effects. A new check is a new row."""

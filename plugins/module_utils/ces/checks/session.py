@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Does a user have the session that engines need? No I/O."""
+
+from __future__ import annotations
+
+from ..system.host.session import Session
+from ..typed import Iterator
+from ..values.policy import Policy
+from .look import Look
+from .row import Told
+
+_FILES = 1024
+_PROCESSES = 200
+"""What a container with a few threads needs, and the engine around it."""
+
+
+def tell_runtime(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether there is a runtime directory."""
+    if not found.runtime:
+        yield Told(
+            "fault",
+            f"there is no /run/user/{found.uid} that is {found.user}'s: {found.user} has no session"
+            " on this host, and no command here can run a container",
+            f"the administrator runs: loginctl enable-linger {found.user}",
+            "podman",
+        )
+
+
+def tell_named(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether the environment names that directory."""
+    if found.runtime and found.named != found.runtime:
+        said = f"is {found.named}" if found.named else "is not set"
+        yield Told(
+            "note",
+            f"XDG_RUNTIME_DIR {said}, and the session's directory is {found.runtime}: the ces"
+            " commands find it, and podman by itself keeps its state elsewhere",
+            f"export XDG_RUNTIME_DIR={found.runtime} before you call podman yourself",
+        )
+
+
+def tell_bus(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether podman can ask systemd for a cgroup."""
+    if found.runtime and not found.bus and found.uid != 0 and "podman" in policy.runners:
+        yield Told(
+            "warning",
+            f"there is no message bus in {found.runtime}: podman cannot ask systemd for a cgroup,"
+            " so that limits of containers do not hold",
+            "the administrator installs dbus-user-session and restarts the session"
+            f" (systemctl restart user@{found.uid})",
+            "podman",
+        )
+
+
+def tell_lingering(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether the session stays without a login."""
+    if found.systemd and found.uid != 0 and not found.lingers:
+        yield Told(
+            "warning",
+            f"systemd keeps no session for {found.user} when nobody is logged in: containers end"
+            " with the last login, and jobs, cron and the portal cannot run any",
+            f"the administrator runs: loginctl enable-linger {found.user}",
+            "podman",
+        )
+
+
+def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether the limits that the policy promises are held."""
+    wanted = {
+        "cpu": policy.cpus.default is not None or policy.cpus.maximum is not None,
+        "memory": policy.memory.default is not None or policy.memory.maximum is not None,
+    }
+    missing = [name for name in wanted if wanted[name] and name not in found.limiting.controllers]
+    # without a session nothing can be limited, which is told already
+    if not missing or not (found.runtime or found.in_job):
+        return
+    required = policy.limits == "required"
+    yield Told(
+        "fault" if required else "warning",
+        f"the limits on {' and '.join(missing)} that the policy has are not enforced:"
+        f" {found.limiting.reason}" + (". The site requires them, so no run starts" * required),
+        _cure_of_limits(found),
+        "podman",
+    )
+
+
+def _cure_of_limits(found: Session) -> str:
+    if found.in_job:
+        return "ask Slurm for what you need, its limits hold here"
+    if "cgroup v1" in found.limiting.reason:
+        return "the administrator boots with systemd.unified_cgroup_hierarchy=1"
+    return "the administrator applies the role podman: it delegates the controllers"
+
+
+def tell_steering(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether the user's variables change what engines do."""
+    if found.steering:
+        yield Told(
+            "note",
+            f"your environment sets {', '.join(found.steering)}: podman and apptainer that you call"
+            " yourself behave otherwise than the ces commands, which put most of them aside",
+            "unset what is not meant (look into ~/.profile and ~/.bashrc)",
+        )
+
+
+def tell_ulimits(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether the session may have enough files and processes."""
+    for what, most, least in (
+        ("open files (ulimit -Hn)", found.files, _FILES),
+        ("processes (ulimit -u)", found.processes, _PROCESSES),
+    ):
+        if 0 <= most < least:
+            yield Told(
+                "warning",
+                f"you may have {most} {what}: engines fail in odd ways below {least}",
+                "the administrator raises it in /etc/security/limits.d, or Slurm's"
+                " PropagateResourceLimits brings it from where the job was submitted",
+            )
+
+
+LOOKS = (
+    Look("runtime_directory", "the user has a session", tell_runtime),
+    Look("runtime_named", "XDG_RUNTIME_DIR names the session's directory", tell_named),
+    Look("user_bus", "the session has a message bus", tell_bus),
+    Look("lingering", "the session stays when nobody is logged in", tell_lingering),
+    Look("limits", "limits of containers are enforced", tell_limits),
+    Look("environment", "no variable changes what engines do", tell_steering),
+    Look("ulimits", "the session may have enough files and processes", tell_ulimits),
+)
+"""In the order in which causes come before their effects. A new check is a new row."""

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Can this host, and a user on it, run containers under every engine that the site allows?
+
+Each subject is looked at by a child that has become the user: it sees what the user sees, a file
+server that hangs holds up nothing else, and what fails is a finding itself.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from ..checks import (
+    cluster,
+    configuration,
+    idmap,
+    isolation,
+    places,
+    programs,
+    registries,
+    session,
+    site,
+)
+from ..checks.look import findings_of
+from ..dataclass import dataclass
+from ..errors import CesError, NotFound
+from ..shown import shown
+from ..system.account import Account
+from ..system.host.as_user import MEMORY, Looking
+from ..system.host.cluster import look_at_cluster
+from ..system.host.configuration import look_at_configuration
+from ..system.host.idmap import look_at_ids
+from ..system.host.isolation import look_at_isolation
+from ..system.host.places import look_at_places
+from ..system.host.programs import look_at_programs
+from ..system.host.registries import greetings_of, hosts_of
+from ..system.host.session import look_at_session
+from ..system.host.site import look_at_site
+from ..system.policyfile import POLICY_FILE, load_policy
+from ..system.process import Process, SystemProcess
+from ..system.subids import SubidHost
+from ..typed import Any, Callable, Iterator, Sequence
+from ..values.finding import Finding, worst
+from ..values.policy import Policy
+
+_MEMORY = 16 * MEMORY
+"""Of children that start programs: those written in Go reserve gigabytes, and use little."""
+_KEPT = ("LANG", "TZ", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+"""Variables that root's environment and a user's have alike."""
+_TEXT_MAX = 2000
+"""Characters of what a finding says; a user may have written it."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """A user's place, as the user's own process has it.
+
+    :param policy_error: why ``policy`` is the built-in one, or ''.
+    """
+
+    account: Account
+    policy: Policy
+    policy_error: str
+    process: Process
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at in one go.
+
+    :param personal: it concerns one user's things, which root has not.
+    :param starts: it starts engines' programs.
+    :param seconds: until when it must have answered: programs are slow on a busy host.
+    :param largest: bytes of a file that it may write; None for little.
+    """
+
+    name: str
+    find: Callable[[Around], Iterator[Finding]]
+    personal: bool = True
+    starts: bool = False
+    seconds: float = 15.0
+    largest: int | None = None
+
+    def begin(self, user: pwd.struct_passwd) -> Looking:
+        """Start looking, as the user."""
+        memory = _MEMORY if self.starts else MEMORY
+        return Looking(user, _look(self, user), self.seconds, memory, self.largest)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found of one user on this host.
+
+    :param findings: of all checks, in their order.
+    """
+
+    user: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def level(self) -> str:
+        """The gravest finding's."""
+        return worst(self.findings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For results."""
+        findings = [finding.as_dict() for finding in self.findings]
+        return {"user": self.user, "level": self.level, "findings": findings}
+
+
+def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
+    """Look at this host as a user has it. Nothing is changed.
+
+    :param name: of the user; '' for ourselves. Root may look at everybody.
+    :param canary: run a container under each engine, too.
+    :raises NotFound: there is no such user.
+    :raises CesError: we may not look at that user.
+    """
+    user = _user(name)
+    subjects = [*SUBJECTS, CANARY] if canary else SUBJECTS
+    mine = [one for one in subjects if user.pw_uid != 0 or not one.personal]
+    begun = [(subject, subject.begin(user)) for subject in mine]
+    found = [one for subject, looking in begun for one in _answered(subject, looking.answer())]
+    if user.pw_uid == 0:
+        said = "what is a user's own was not looked at: containers are not run by root here"
+        found.append(Finding("user", "note", said, "name a user with --user"))
+    return Diagnosis(user.pw_name, tuple(found))
+
+
+def _user(name: str) -> pwd.struct_passwd:
+    try:
+        user = pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
+    except (KeyError, ValueError):
+        who = name or f"uid {os.geteuid()}"
+        raise NotFound(f"look at {who}", said="there is no such account here") from None
+    if os.geteuid() not in (0, user.pw_uid):
+        raise CesError(
+            f"look at {name}", said="only root may look at another user", hint="use sudo"
+        )
+    return user
+
+
+# --- in the child ---
+
+
+def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, Any]]:
+    """What the child does: it answers with findings, or with why there are none."""
+    other = os.getuid() != user.pw_uid
+
+    def look() -> dict[str, Any]:
+        if other:
+            _enter(user)
+        try:
+            return {"findings": [one.as_dict() for one in subject.find(_around())]}
+        except PermissionError as error:
+            return {"closed": str(error)}
+        except Exception as error:  # whatever it is, the other subjects are looked at
+            return {"failed": f"{type(error).__name__}: {error}"}
+
+    return look
+
+
+def _enter(user: pwd.struct_passwd) -> None:
+    """Have an environment as the user's own, and no directory of ours.
+
+    The host's proxies are the user's, too; one with a password may be root's alone.
+    """
+    os.chdir("/")
+    kept = {name: os.environ[name] for name in _KEPT if "@" not in os.environ.get(name, "@")}
+    os.environ.clear()
+    os.environ.update(
+        kept,
+        HOME=user.pw_dir,
+        USER=user.pw_name,
+        LOGNAME=user.pw_name,
+        PATH="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
+        XDG_RUNTIME_DIR=f"/run/user/{user.pw_uid}",
+    )
+
+
+def _around() -> Around:
+    account = Account.current()
+    try:
+        policy, error = load_policy(), ""
+    except CesError as failure:
+        policy, error = Policy(origin=POLICY_FILE), str(failure)
+    return Around(account, policy, error, SystemProcess(account.lasting_environ))
+
+
+def _answered(subject: Subject, answer: dict[str, Any]) -> list[Finding]:
+    """The findings of a subject; the process that answered was the user's."""
+    try:
+        if "findings" in answer:
+            return [_finding(raw) for raw in answer["findings"]]
+    except (CesError, KeyError, TypeError):
+        answer = {"failed": "its answer is no list of findings"}
+    if "closed" in answer:
+        said = f"not looked at: {answer['closed']}"
+        return [Finding(subject.name, "note", _short(said), "root sees it (--user)")]
+    said = f"could not be looked at: {answer.get('failed') or answer.get('unreadable')}"
+    return [Finding(subject.name, "fault", _short(said), "the administrator looks into it")]
+
+
+def _finding(raw: dict[str, Any]) -> Finding:
+    parts = ("check", "level", "said", "cure", "role")
+    return Finding(**{part: _short(str(raw[part])) for part in parts})
+
+
+def _short(text: str) -> str:
+    return shown(text[:_TEXT_MAX])
+
+
+# --- the subjects ---
+
+
+def _of_isolation(here: Around) -> Iterator[Finding]:
+    facts = look_at_isolation(here.account.uid, here.process)
+    return findings_of(isolation.LOOKS, facts, here.policy)
+
+
+def _of_ids(here: Around) -> Iterator[Finding]:
+    user = pwd.getpwuid(here.account.uid)
+    try:
+        runtime = here.account.runtime_base
+    except CesError:
+        runtime = ""
+    return findings_of(idmap.LOOKS, look_at_ids(user, runtime, SubidHost()), here.policy)
+
+
+def _of_session(here: Around) -> Iterator[Finding]:
+    return findings_of(session.LOOKS, look_at_session(here.account), here.policy)
+
+
+def _of_places(here: Around) -> Iterator[Finding]:
+    facts = look_at_places(here.account, here.policy, here.process)
+    return findings_of(places.LOOKS, facts, here.policy)
+
+
+def _of_configuration(here: Around) -> Iterator[Finding]:
+    facts = look_at_configuration(here.account, here.policy)
+    return findings_of(configuration.LOOKS, facts, here.policy)
+
+
+def _of_programs(here: Around) -> Iterator[Finding]:
+    facts = look_at_programs(here.account, here.policy, here.process)
+    return findings_of(programs.LOOKS, facts, here.policy)
+
+
+def _of_site(here: Around) -> Iterator[Finding]:
+    facts = look_at_site(here.account, here.policy, here.policy_error)
+    return findings_of(site.LOOKS, facts, here.policy)
+
+
+def _of_policy(here: Around) -> Iterator[Finding]:
+    facts = look_at_site(here.account, here.policy, here.policy_error)
+    return findings_of(site.OF_ALL, facts, here.policy)
+
+
+def _of_registries(here: Around) -> Iterator[Finding]:
+    facts = greetings_of(hosts_of(here.policy), here.account.environ)
+    return findings_of(registries.LOOKS, facts, here.policy)
+
+
+def _of_cluster(here: Around) -> Iterator[Finding]:
+    facts = look_at_cluster(here.process, here.account.lasting_environ["PATH"])
+    return findings_of(cluster.LOOKS, facts, here.policy)
+
+
+def _of_gpu(here: Around) -> Iterator[Finding]:
+    from ..system.gpu_host import look_at_host
+    from .gpu_checks import gpu_findings
+
+    host = look_at_host(here.account, here.process)
+    if host.kind is None:
+        yield Finding("gpu", "ok", "this host has no GPU")
+    for one in gpu_findings(host):
+        level, cure = ("ok", "") if one.ok else ("warning", one.hint)
+        yield Finding(f"gpu_{one.check}", level, one.said, cure, "" if one.ok else "gpu")
+
+
+def _of_canary(here: Around) -> Iterator[Finding]:
+    from .canary import canary_findings
+
+    process = SystemProcess(here.account.engine_environ)
+    return canary_findings(here.account, here.policy, process)
+
+
+SUBJECTS: Sequence[Subject] = (
+    Subject("policy", _of_policy, personal=False),
+    Subject("isolation", _of_isolation, personal=False, starts=True),
+    Subject("programs", _of_programs, personal=False, starts=True),
+    Subject("session", _of_session),
+    Subject("subids", _of_ids),
+    Subject("places", _of_places, starts=True),
+    Subject("configuration", _of_configuration),
+    Subject("site", _of_site),
+    Subject("registries", _of_registries, personal=False, starts=True),
+    Subject("slurm", _of_cluster, personal=False, starts=True),
+    Subject("gpu", _of_gpu, personal=False, starts=True),
+)
+"""In the order in which causes come before their effects. A new subject is a new row."""
+CANARY = Subject("canary", _of_canary, starts=True, seconds=120.0, largest=256 << 20)
+"""What changes something for a moment, and so is looked at when asked for."""

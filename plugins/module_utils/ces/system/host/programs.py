@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engines' programs on this host: where they are, and which versions."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+
+from ...blocks import contextmanager
+from ...dataclass import dataclass
+from ...errors import CesError
+from ...runners.command import Command
+from ...runners.roles import PROGRAMS
+from ...runners.table import RUNNERS
+from ...typed import Iterator, Mapping
+from ...values.policy import Policy
+from ..account import Account
+from ..process import Process, Streams
+from .apptainer import installed
+
+_ELSEWHERE = (
+    *("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/snap/bin", "/opt/bin"),
+    *("/opt/podman/bin", "/opt/apptainer/bin"),
+)
+_NETWORKS = {"pasta": "pasta", "slirp4netns": "slirp4netns"}
+"""Networks of podman that need a program of their own."""
+_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program.
+
+    :param path: where it is, or '' where it is not on the engines' PATH.
+    :param elsewhere: where else it is, or ''.
+    :param version: as numbers; () where it did not say.
+    :param complaint: what it said in place of its version, or ''.
+    """
+
+    name: str
+    path: str = ""
+    elsewhere: str = ""
+    version: tuple[int, ...] = ()
+    complaint: str = ""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Those of the engines that the site allows.
+
+    :param unknown: engines that the site allows and nobody here knows.
+    :param engines: the programs of each engine.
+    :param parts_missing: programs that apptainer starts and that are not there.
+    :param networks: networks that the site allows and that podman has no program for.
+    """
+
+    unknown: tuple[str, ...]
+    engines: Mapping[str, tuple[Program, ...]]
+    parts_missing: tuple[str, ...] = ()
+    networks: Mapping[str, str] | None = None
+
+    def one(self, name: str) -> Program | None:
+        """The program of that name, if it is there."""
+        found = (one for programs in self.engines.values() for one in programs)
+        return next((one for one in found if one.name == name and one.path), None)
+
+
+def look_at_programs(account: Account, policy: Policy, process: Process) -> Programs:
+    """Find them, and ask each for its version."""
+    path = account.lasting_environ["PATH"]
+    with _session(account) as environ:
+        engines = _engines(policy, path, process, environ)
+    parts: tuple[str, ...] = ()
+    if any(one.version for one in engines.get("apptainer", ())):
+        parts = tuple(installed(process).get("missing", ()))
+    networks = {
+        network: program
+        for network, program in _NETWORKS.items()
+        if "podman" in engines
+        and network in policy.networks
+        and not shutil.which(program, path=path)
+    }
+    unknown = tuple(name for name in policy.runners if name not in RUNNERS)
+    return Programs(unknown, engines, parts, networks)
+
+
+@contextmanager
+def _session(account: Account) -> Iterator[Mapping[str, str]]:
+    """Variables without which some do not even say their version, where there is no session."""
+    try:
+        runtime = account.runtime_base
+    except CesError:
+        runtime = ""
+    if runtime:
+        yield {"XDG_RUNTIME_DIR": runtime}
+        return
+    with tempfile.TemporaryDirectory(prefix="ces-doctor-") as directory:
+        yield {"XDG_RUNTIME_DIR": directory}
+
+
+def _engines(
+    policy: Policy, path: str, process: Process, environ: Mapping[str, str]
+) -> Mapping[str, tuple[Program, ...]]:
+    return {
+        name: tuple(_program(one, path, process, environ) for one in PROGRAMS[RUNNERS[name].role])
+        for name in policy.runners
+        if name in RUNNERS
+    }
+
+
+def _program(name: str, path: str, process: Process, environ: Mapping[str, str]) -> Program:
+    found = shutil.which(name, path=path)
+    if found is None:
+        other = (f"{directory}/{name}" for directory in _ELSEWHERE)
+        return Program(name, elsewhere=next((one for one in other if os.access(one, os.X_OK)), ""))
+    try:
+        done = process.run(Command((found, "--version"), environ), Streams(timeout=_SECONDS))
+    except CesError as error:
+        return Program(name, found, complaint=error.said)
+    version = version_in(done.stdout)
+    said = "" if done.ok and version else (done.stderr or done.stdout).strip()
+    return Program(name, found, "", version, said or ("" if version else "it says no version"))
+
+
+def version_in(text: str) -> tuple[int, ...]:
+    """The first version in what a program says of itself; () if there is none."""
+    match = re.search(r"\b(\d{1,5})\.(\d{1,5})(?:\.(\d{1,5}))?", text)
+    return tuple(int(part) for part in match.groups() if part) if match else ()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A user's session on this host: its directory, its bus, what it may limit, what it is told."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from ...dataclass import dataclass
+from ...errors import CesError
+from ..account import Account, steers_engines
+from ..cgroup import ROOT, Limiting, limiting_for
+
+_CONFIGURING = ("CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One user's.
+
+    :param runtime: the runtime directory, or '' where there is none.
+    :param named: what ``XDG_RUNTIME_DIR`` says.
+    :param bus: whether the session's message bus is there.
+    :param lingers: whether systemd keeps the session when nobody is logged in.
+    :param systemd: whether this host runs systemd, which makes sessions.
+    :param limiting: what containers of the user can be limited by.
+    :param in_job: we are in a Slurm job.
+    :param steering: variables by which the user changes what engines do.
+    :param files: how many open files a process may have, or -1; ``processes``: likewise.
+    """
+
+    user: str
+    uid: int
+    runtime: str
+    named: str
+    bus: bool
+    lingers: bool
+    systemd: bool
+    limiting: Limiting
+    in_job: bool
+    steering: tuple[str, ...] = ()
+    files: int = -1
+    processes: int = -1
+
+
+def look_at_session(account: Account, root: str = "") -> Session:
+    """Find it out.
+
+    :param root: of the host, for tests.
+    """
+    environ = account.environ
+    try:
+        runtime = account.runtime_base
+    except CesError:
+        runtime = ""
+    in_job = {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= environ.keys()
+    return Session(
+        user=account.name,
+        uid=account.uid,
+        runtime=runtime,
+        named=environ.get("XDG_RUNTIME_DIR", ""),
+        bus=bool(runtime) and os.path.exists(f"{runtime}/bus"),
+        lingers=os.path.exists(f"{root}/var/lib/systemd/linger/{account.name}"),
+        systemd=os.path.isdir(f"{root}/run/systemd/system"),
+        limiting=_limiting(account, in_job, root),
+        in_job=in_job,
+        steering=tuple(
+            sorted(name for name in environ if steers_engines(name) or name in _CONFIGURING)
+        ),
+        files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        processes=resource.getrlimit(resource.RLIMIT_NPROC)[0],
+    )
+
+
+def _limiting(account: Account, in_job: bool, root: str) -> Limiting:
+    if in_job:
+        from ..allocation import Allocation
+
+        return Allocation.of(account.environ).limiting
+    return limiting_for(account.uid, f"{root}{ROOT}")

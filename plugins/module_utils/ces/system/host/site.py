@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the site's policy names, as a user finds it; and what earlier runs of the user left."""
+
+from __future__ import annotations
+
+import os
+
+from ...dataclass import dataclass
+from ...errors import CesError
+from ...values.policy import Policy
+from ...values.record import LIVE
+from ...values.spec import Directories
+from ..account import LOCAL_DIRECTORIES, Account
+from ..directories import projects_of, safe_data_mount
+from ..files import read_json
+from ..records import Records
+
+_SOCKET = "/dev/log"
+_RECORDS_MAX = 200
+"""How many of the newest records are looked at."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One user's part of it.
+
+    :param policy_there: whether there is a policy file; ``policy_error``: why it cannot be read.
+    :param projects: names of the projects that the user may choose from.
+    :param no_data: why a run without options would get no ``/safe_data``, or ''.
+    :param stores: image stores for all users that the user cannot read, with what was said.
+    :param unmade: directories that a role makes for each user, and did not for this one.
+    :param audited: whether somebody listens to what is to be audited.
+    :param dead: numbers of runs on this host whose process died.
+    :param damaged: numbers of runs whose record cannot be read.
+    """
+
+    user: str
+    origin: str
+    policy_there: bool
+    policy_error: str = ""
+    projects: tuple[str, ...] = ()
+    no_data: str = ""
+    data_cure: str = ""
+    stores: tuple[str, ...] = ()
+    unmade: tuple[str, ...] = ()
+    audited: bool = True
+    dead: tuple[int, ...] = ()
+    damaged: tuple[int, ...] = ()
+
+
+def look_at_site(
+    account: Account, policy: Policy, policy_error: str = "", socket: str = _SOCKET
+) -> Site:
+    """Find it out, as the user.
+
+    :param policy_error: why ``policy`` is the built-in one.
+    :param socket: where syslog listens, for tests.
+    """
+    projects = projects_of(account.groups, policy.safe_data)
+    no_data, cure = _no_data(account, policy)
+    dead, damaged = _left_runs(Records(account.state), os.uname().nodename)
+    return Site(
+        user=account.name,
+        origin=policy.origin,
+        policy_there=os.path.exists(policy.origin),
+        policy_error=policy_error,
+        projects=tuple(os.path.basename(path) for path in projects),
+        no_data=no_data,
+        data_cure=cure,
+        stores=tuple(
+            store
+            for store in (policy.sif_dir, policy.bundle_dir)
+            if store and not os.access(store, os.R_OK | os.X_OK)
+        ),
+        unmade=tuple(_unmade(account)),
+        audited=os.path.exists(socket),
+        dead=dead,
+        damaged=damaged,
+    )
+
+
+def _no_data(account: Account, policy: Policy) -> tuple[str, str]:
+    try:
+        safe_data_mount(Directories(), account, policy)
+    except CesError as error:
+        return error.said or str(error), error.hint
+    return "", ""
+
+
+def _unmade(account: Account) -> list[str]:
+    found = []
+    for _variable, file, name in LOCAL_DIRECTORIES:
+        try:
+            root = read_json(file, "the place of engines' files")["storage_root"]
+        except (CesError, KeyError, TypeError):
+            continue
+        directory = f"{root}/{account.uid}/{name}"
+        if account.uid != 0 and not os.path.isdir(directory):
+            found.append(directory)
+    return found
+
+
+def _left_runs(records: Records, host: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    dead, damaged = [], []
+    for number in records.active()[-_RECORDS_MAX:]:
+        if records.is_alive(number):
+            continue
+        try:
+            record = records.load(number)
+        except CesError:
+            damaged.append(number)
+            continue
+        if record.host == host and record.state in LIVE and record.scheduler == "none":
+            dead.append(number)
+    return tuple(dead), tuple(damaged)

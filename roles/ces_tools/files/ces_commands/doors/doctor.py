@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``ces-doctor``."""
+
+from __future__ import annotations
+
+from ces.json_text import dumps_lines
+from ces.services.doctor import Diagnosis, diagnose
+from ces.values.finding import LEVELS
+
+from ces_commands.parse import Parsed
+
+_FAULTS = 1
+
+
+def main(parsed: Parsed) -> int:
+    """Say what is wrong with this host, and how to mend it; 1 if that keeps it from its work."""
+    diagnosis = diagnose(parsed.text("user") or "", parsed.on("canary"))
+    if parsed.on("json"):
+        print(dumps_lines(diagnosis.as_dict()), end="")
+    else:
+        _print(diagnosis, parsed.on("verbose"))
+    return _FAULTS if diagnosis.level == "fault" else 0
+
+
+def _print(diagnosis: Diagnosis, all_of_it: bool) -> None:
+    for one in diagnosis.findings:
+        if all_of_it or one.level != "ok":
+            role = f" (role {one.role})" if one.role else ""
+            print(f"{one.level} ({one.check}): {one}{role}")
+    counts = dict.fromkeys(reversed(LEVELS), 0)
+    for one in diagnosis.findings:
+        counts[one.level] += 1
+    told = ", ".join(f"{count} {level}" for level, count in counts.items())
+    print(f"{diagnosis.user}: {told}")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told of the engines' programs; and how they are found."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from recording import RecordingProcess
+from telling import POLICY, only, told
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.programs import LOOKS
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import programs
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.programs import (
+    Program,
+    Programs,
+    look_at_programs,
+    version_in,
+)
+
+PODMAN = Program("podman", "/usr/bin/podman", version=(5, 4, 2))
+GOOD = Programs((), {"podman": (PODMAN,)}, networks={})
+
+
+def with_podman(**changes: object) -> Programs:
+    return replace(GOOD, engines={"podman": (replace(PODMAN, **changes),)})
+
+
+def test_good_programs_are_well():
+    assert told(LOOKS, GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "check", "level", "part"),
+    [
+        (replace(GOOD, unknown=("moby",)), "runners_known", "fault", "moby"),
+        (with_podman(path="", version=()), "engines_installed", "fault", "role podman"),
+        (
+            with_podman(path="", version=(), elsewhere="/opt/bin/podman"),
+            "engines_installed",
+            "fault",
+            "add /opt/bin to PATH",
+        ),
+        (
+            with_podman(version=(), complaint="no libgpgme"),
+            "engines_answering",
+            "fault",
+            "libgpgme",
+        ),
+        (with_podman(version=(3, 0, 1)), "engine_versions", "fault", "3.4 or newer"),
+        (with_podman(version=(4, 3, 1)), "engine_versions", "note", "4.3.1"),
+        (replace(GOOD, parts_missing=("squashfuse",)), "apptainer_parts", "fault", "mount"),
+        (replace(GOOD, parts_missing=("mksquashfs",)), "apptainer_parts", "warning", "ces-pull"),
+        (replace(GOOD, networks={"pasta": "pasta"}), "networks", "warning", "pasta"),
+    ],
+)
+def test_what_is_wrong_is_told(facts, check, level, part):
+    only(LOOKS, facts, check, level, part)
+
+
+def test_a_podman_that_does_not_know_pasta():
+    policy = replace(POLICY, networks=("none", "pasta"))
+    found = told(LOOKS, with_podman(version=(4, 3, 1)), policy)
+    assert [(one.check, one.level) for one in found] == [
+        ("engine_versions", "note"),
+        ("networks", "warning"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("podman version 5.4.2\n", (5, 4, 2)),
+        ("apptainer version 1.4.5-3\n", (1, 4, 5)),
+        ("crun version 1.21\ncommit: 10269840aa07fb7e6b7e1acff6198692d8ff5c88\n", (1, 21)),
+        ("no number", ()),
+        ("", ()),
+    ],
+)
+def test_versions_are_read(text, version):
+    assert version_in(text) == version
+
+
+def test_programs_are_looked_for_where_engines_are(tmp_path: Path, monkeypatch):
+    for name in ("bin/podman", "bin/crun", "opt/skopeo"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setattr(programs, "_ELSEWHERE", (f"{tmp_path}/opt",))
+    account = Account("ada", os.geteuid(), str(tmp_path), (), {"PATH": f"{tmp_path}/bin"})
+    process = RecordingProcess()
+    process.answer(f"{tmp_path}/bin/podman", stdout="podman version 5.4.2\n")
+    process.answer(f"{tmp_path}/bin/crun", 127, stderr="crun: no libyajl\n")
+    policy = replace(POLICY, runners=("podman", "oci", "moby"), networks=("none", "pasta"))
+    found = look_at_programs(account, policy, process)
+    assert found.unknown == ("moby",)
+    assert found.engines["podman"] == (
+        Program("podman", f"{tmp_path}/bin/podman", version=(5, 4, 2)),
+    )
+    crun, skopeo, umoci = found.engines["oci"]
+    assert crun.complaint == "crun: no libyajl"
+    assert skopeo.elsewhere == f"{tmp_path}/opt/skopeo"
+    assert (umoci.path, umoci.elsewhere) == ("", "")
+    assert found.networks == {"pasta": "pasta"}
