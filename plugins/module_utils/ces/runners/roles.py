@@ -14,6 +14,11 @@ PROGRAMS = {
 ROLE_OF = {program: role for role, programs in PROGRAMS.items() for program in programs}
 
 
+def programs_of(engine: str) -> tuple[str, ...]:
+    """All programs that a runner needs, by the one that it is named after in the table."""
+    return PROGRAMS[ROLE_OF[engine]]
+
+
 def cure_without(program: str) -> str:
     """What to do where a program is not installed."""
     role = ROLE_OF.get(program)

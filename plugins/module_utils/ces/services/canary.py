@@ -13,6 +13,7 @@ from ..blocks import contextmanager
 from ..dataclass import replace
 from ..errors import CesError
 from ..runners.command import Launch
+from ..runners.roles import ROLE_OF
 from ..runners.table import RUNNERS, Runner
 from ..system.account import Account
 from ..system.files import explained, private_directory, read_if_there, remove_tree, write_new
@@ -55,7 +56,7 @@ def _one(name: str, account: Account, process: Process) -> Finding:
             or "mend what else is found; if there is nothing, tell the administrator"
         )
         said = f"a container with {name} does not do its work: {said}"
-        return Finding(check, "fault", said, cure, runner.role)
+        return Finding(check, "fault", said, cure, ROLE_OF[runner.engine])
     took = time.monotonic() - begin
     return Finding(check, "ok", f"a container with {name} did its work in {took:.1f} s")
 

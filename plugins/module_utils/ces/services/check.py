@@ -12,7 +12,7 @@ from ..checks.ways import WAYS
 from ..dataclass import dataclass, replace
 from ..errors import CesError, Damaged, NotFound, RefusedByPolicy
 from ..json_text import loads
-from ..runners.roles import PROGRAMS, ROLE_OF
+from ..runners.roles import programs_of
 from ..runners.table import runner_named
 from ..system.account import Account
 from ..system.authfile import login_for
@@ -281,7 +281,7 @@ def _have_programs(name: str, account: Account) -> None:
     """
     :raises CesError: one is missing that the engine's role installs.
     """
-    for program in PROGRAMS[ROLE_OF[runner_named(name).engine]]:
+    for program in programs_of(runner_named(name).engine):
         if not account.has_program(program):
             raise account.missing(f"use the runner {name}", program)
 

@@ -12,7 +12,7 @@ from ...blocks import contextmanager
 from ...dataclass import dataclass
 from ...errors import CesError
 from ...runners.command import Command
-from ...runners.roles import PROGRAMS
+from ...runners.roles import programs_of
 from ...runners.table import RUNNERS
 from ...typed import Iterator, Mapping
 from ...values.policy import Policy
@@ -104,7 +104,9 @@ def _engines(
     policy: Policy, path: str, process: Process, environ: Mapping[str, str]
 ) -> Mapping[str, tuple[Program, ...]]:
     return {
-        name: tuple(_program(one, path, process, environ) for one in PROGRAMS[RUNNERS[name].role])
+        name: tuple(
+            _program(one, path, process, environ) for one in programs_of(RUNNERS[name].engine)
+        )
         for name in policy.runners
         if name in RUNNERS
     }
