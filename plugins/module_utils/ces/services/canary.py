@@ -51,10 +51,7 @@ def _one(name: str, account: Account, process: Process) -> Finding:
     except OSError as error:
         said = f"{error.filename or 'a file'}: {error.strerror or error}"
     if said:
-        cure = (
-            runner.hint(said)
-            or "mend what else is found; if there is nothing, tell the administrator"
-        )
+        cure = runner.hint(said) or _CURE
         said = f"a container with {name} does not do its work: {said}"
         return Finding(check, "fault", said, cure, ROLE_OF[runner.engine])
     took = time.monotonic() - begin
