@@ -320,7 +320,7 @@ def test_the_kernels_table_of_mounts(place, entries):
     file = place / "mountinfo"
     file.write_text("".join(LINE.format(point, kind) for point, kind in entries))
     assert [there.point for there in soon(lambda: list(mounts(str(file))))] == [
-        p for p, _ in entries
+        point for point, _kind in entries
     ]
 
 

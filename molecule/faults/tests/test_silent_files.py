@@ -32,7 +32,7 @@ def slurms(backend: Host) -> Iterator[Callable[[str], float]]:
         f"mkdir {PROGRAMS}; base64 -d | tar -C {PROGRAMS} -xz",
         b64encode(packed.getvalue()).decode(),
     )
-    uid = next(person["uid"] for person in SITE["testbed_people"] if person["name"] == "bob")
+    uid = {person["name"]: person["uid"] for person in SITE["testbed_people"]}["bob"]
     names = {"ID": JOB, "UID": uid, "GID": uid}
     words = " ".join(f"SLURM_JOB_{name}={value}" for name, value in names.items())
 
