@@ -55,8 +55,8 @@ OPTIONS = (
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
 contract: --home, --workdir, --overlay, --writable, --add-caps, --keep-privs, --security, --dns,
 --no-init and --compat (signals would be lost), --net, --device, --apply-cgroups, --env-file,
---docker-login; and --fakeroot, whose root has every capability, whatever --drop-caps says (1.4.5):
-it makes a mount writable that is to be read-only."""
+--docker-login; and --fakeroot, whose root has every capability over mounts that are to be
+read-only."""
 
 ERRORS = (
     *own_files.ERRORS,
