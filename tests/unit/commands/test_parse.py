@@ -157,3 +157,11 @@ def test_any_words_are_a_command_line_or_an_error_of_usage(words):
 def test_the_runners_are_those_of_the_table():
     assert tuple(RUNNERS) == RUNNER_NAMES
     assert f"[{'|'.join(RUNNERS)}]" in usage(VERBS["run"], "ces-run")
+
+
+@pytest.mark.parametrize("name", ["check", "doctor"])
+def test_verbose_is_what_it_is_for_that_command(name):
+    said = usage(VERBS[name], f"ces-{name}")
+    assert "print what is well, too" in said
+    assert said.count("--verbose") == 1
+    assert parse(VERBS[name], "", ["-v", *["a"] * VERBS[name].operands[1]], None).on("verbose")

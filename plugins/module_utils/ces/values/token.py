@@ -30,7 +30,7 @@ def token_from(raw: bytes) -> str:
         raise _refused("it is longer than 64 KiB", "give the token alone")
     raw = raw.removesuffix(b"\n").removesuffix(b"\r")
     if not raw:
-        raise _refused("it is empty", "printf '%s' TOKEN | ces-pull ...")
+        raise _refused("it is empty", "give a file that has it: --password-stdin < FILE")
     if b"\n" in raw or b"\r" in raw:
         lines = len(raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"))
         raise _refused(f"it has {lines} lines", "give the token alone, on one line")

@@ -11,12 +11,15 @@ from ces_commands.verbs import OLD_NAMES, VERBS, overview, usage
 
 FAILED = 125
 """Exit status of every failure that is ours, as ces.errors.EXIT_OURS has it."""
+_LAST_STREAM = 2
+"""Standard error."""
 _WITH_PATHS = ("run", "pull", "bundle", "check")
 """Doors that are given paths."""
 
 
 def main(argv: list[str]) -> int:
     """Run the command that ``argv[0]`` is the name of; returns its exit status."""
+    _have_streams()
     try:
         status = _dispatch(argv)
         sys.stdout.flush()
@@ -25,6 +28,21 @@ def main(argv: list[str]) -> int:
         # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        # the disk of a file that takes our output is full, say
+        _complain(f"{os.path.basename(argv[0])}: could not go on: {error}")
+        return FAILED
+
+
+def _have_streams() -> None:
+    """Have /dev/null in place of a closed standard stream: no file of ours may become one."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    while opened <= _LAST_STREAM:
+        opened = os.dup(opened)
+    os.close(opened)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  as long as we live
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -57,7 +75,10 @@ def _complain(line: str) -> None:
     """Say what is wrong; what was typed may be a token in the wrong place."""
     from ces.shown import shown, without_tokens
 
-    print(without_tokens(shown(line)), file=sys.stderr)
+    try:
+        print(without_tokens(shown(line)), file=sys.stderr)
+    except OSError:
+        pass  # nobody can be told: the exit status has to do
 
 
 def _answer(parsed: Parsed, argv: list[str], program_file: str) -> int:

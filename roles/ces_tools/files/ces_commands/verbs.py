@@ -37,7 +37,7 @@ class Verb:
     :param usage: what follows the options.
     :param summary: one sentence.
     :param door: module of this package with a function ``main(Parsed)``.
-    :param options: all but those that every command has.
+    :param options: all but those that every command has; one of the same name takes its place.
     :param takes_runner: its first word may be a runner.
     :param takes_rest: words behind the first one that is no option are the container's, options
         included.
@@ -63,7 +63,8 @@ class Verb:
         self.usage = usage
         self.summary = summary
         self.door = door
-        self.options = (*options, *COMMON)
+        own = {option.key for option in options}
+        self.options = (*options, *(option for option in COMMON if option.key not in own))
         self.takes_runner = takes_runner
         self.takes_rest = takes_rest
         self.operands = operands
@@ -77,6 +78,7 @@ COMMON = (
     Option("-h --help", "", "print this help and end"),
 )
 _JSON = Option("--json", "", "print JSON instead of text")
+_ALL_OF_IT = Option("-v --verbose", "", "print what is well, too")
 
 _CREDENTIALS = (
     Option("--username", "USER", "user name at the registry"),
@@ -183,7 +185,7 @@ VERBS = {
             "IMAGE|SIF",
             "Say whether an image will work here, without fetching it.",
             "check",
-            (*_CREDENTIALS, _JSON),
+            (*_CREDENTIALS, _JSON, _ALL_OF_IT),
             takes_runner=True,
             operands=(1, 1),
             statuses=(
@@ -201,6 +203,7 @@ VERBS = {
                 Option("--user", "NAME", "look at that user, for administrators"),
                 Option("--canary", "", "really run a container under each engine, too"),
                 _JSON,
+                _ALL_OF_IT,
             ),
             statuses=(
                 ("0", "no fault was found"),
