@@ -180,6 +180,10 @@ ILL = [
     ),
     ("workdir", saying(WorkingDir="/proc/x"), ALL, "fault", "'/proc/x' to start in can be made"),
     ("workdir", saying(WorkingDir="/dev/x"), ("apptainer",), "fault", "to start in can be made"),
+    ("workdir", saying(WorkingDir="/" + "w" * 256), ALL, "fault", "longer than paths can be"),
+    ("workdir", saying(WorkingDir="/" + "é" * 128), ALL, "fault", "longer than paths can be"),
+    ("workdir", saying(WorkingDir="/w" * 2048), ALL, "fault", "longer than paths can be"),
+    ("volumes", saying(Volumes={"/" + "v" * 256: {}}), ALL, "fault", "longer than paths can be"),
     ("volumes", saying(Volumes={"/": {}}), ("podman",), "fault", "cannot mount its VOLUME '/'"),
     ("volumes", saying(Volumes={"/sys/x": {}}), ("podman",), "fault", "its VOLUME '/sys/x' there"),
     ("volumes", saying(Volumes={"/scratch/a": {}}), ALL, "note", "is your directory"),
@@ -303,6 +307,7 @@ def test_an_image_may_be_as_large_as_the_site_says(limit, level):
         # two directories on one disk share its space
         ([Space("/a", 19 * MIB, 1), Space("/b", 19 * MIB, 1)], "fault"),
         ([Space("/a", 19 * MIB, 1), Space("/b", 19 * MIB, 1, disk=1)], "ok"),
+        ([Space("/a", 30 * MIB, 3, closed=True)], "fault"),
     ],
 )
 def test_space_is_counted_for_each_disk(spaces, level):

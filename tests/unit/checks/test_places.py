@@ -64,6 +64,14 @@ def test_good_places_are_well():
         ("files", {"free": 1 << 20}, "room", "fault", "image files"),
         ("data", {"files": 12}, "room", "warning", "12 more files"),
         ("temporary", {"there": False}, "temporary", "fault", "does not exist"),
+        # one cause is told once
+        (
+            "building",
+            {"there": False, "refused": "Permission denied"},
+            "temporary",
+            "fault",
+            "does not exist",
+        ),
     ],
 )
 def test_what_is_wrong_is_told(what, changes, check, level, part):
@@ -120,5 +128,8 @@ def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path):
     }
     assert found.overlay == "mount: wrong fs type"
     assert list(tmp_path.iterdir()) == []
+    # nothing is tried without the programs for it
+    lost = replace(account, environ={**environ, "PATH": str(tmp_path)})
+    assert look_at_places(lost, POLICY, process, str(tmp_path)).overlay == ""
     few = look_at_places(account, replace(POLICY, runners=("oci",)), process, str(tmp_path))
     assert list(few.places) == ["home", "records", "data"]

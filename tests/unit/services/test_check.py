@@ -269,6 +269,22 @@ def test_an_image_that_fits_nowhere_is_told(backend, registry):
     assert "container_storage" in {one.role for one in checked.verdicts[0].findings}
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("", "ok"), ("made", "ok"), ("none/made", "fault"), ("file/x", "fault")]
+)
+def test_a_directory_that_a_pull_cannot_use_is_a_fault(
+    backend, registry, tmp_path, monkeypatch, name, level
+):
+    """As transfer() makes its directory, and none above it."""
+    (tmp_path / "file").touch()
+    environ = {**backend.system.account.environ, "TMPDIR": f"{tmp_path}/{name}"}
+    backend.system.account = replace(backend.system.account, environ=environ)
+    checked = check_for_here(SPEC, backend.system)
+    assert levels(checked).get("space", "ok") == level
+    if level == "fault":
+        assert f"{tmp_path}/{name}" in checked.verdicts[0].reason
+
+
 def test_a_disk_that_does_not_answer_is_passed_over(backend, registry, monkeypatch):
     def fail(_path):
         raise OSError(116, "Stale file handle")

@@ -86,12 +86,14 @@ class Space:
     :param free: bytes.
     :param usual: how often the size of the image's layers usually comes to lie there.
     :param disk: the number of its file system.
+    :param closed: it cannot be written to, or not be made.
     """
 
     path: str
     free: int
     usual: int
     disk: int = 0
+    closed: bool = False
 
 
 @dataclass(frozen=True)

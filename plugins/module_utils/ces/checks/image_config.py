@@ -16,6 +16,8 @@ from .row import MAKER, Told
 from .secrets import looks_secret
 from .ways import PASSED_OVER, RANGE
 
+_NAME_MAX, _PATH_MAX = 255, 4096
+"""Bytes; of the second, one ends the path."""
 _ENTRY = "name another program (--entrypoint in an option file)"
 _START = f"name another directory (--workdir or --cwd in an option file), or {MAKER}"
 _OF_DEV = ("/dev/shm", "/dev/mqueue", "/dev/pts")  # noqa: S108  in the container
@@ -129,7 +131,9 @@ def look_at_workdir(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
         yield Told(
             "note", f"its WORKDIR {written!r:.80} is no absolute path: it starts in {cwd!r:.80}"
         )
-    if cwd.startswith(engine.ways.closed) and cwd not in _OF_DEV:
+    if _is_too_long(cwd):
+        yield Told("fault", f"its WORKDIR {cwd!r:.80} is longer than paths can be", _START)
+    elif cwd.startswith(engine.ways.closed) and cwd not in _OF_DEV:
         yield Told("fault", f"no directory {cwd!r:.80} to start in can be made", _START)
     covered = next((path for path in CONTRACT if f"{cwd}/".startswith(f"{path}/")), None)
     if covered is None:
@@ -150,11 +154,19 @@ def look_at_workdir(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
         )
 
 
+def _is_too_long(path: str) -> bool:
+    """Whether Linux has no such path (limits.h: NAME_MAX, PATH_MAX)."""
+    raw = path.encode("utf-8", "surrogatepass")
+    return len(raw) >= _PATH_MAX or any(len(name) > _NAME_MAX for name in raw.split(b"/"))
+
+
 def look_at_volumes(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether its volumes can be had, and which of them are hidden."""
     written = image.said.get("Volumes") or {}
     whole = [path for path in written if path and not path.strip("/")]
     closed = [path for path in image.config.volumes if path.startswith(engine.ways.closed)]
+    for path in filter(_is_too_long, image.config.volumes):
+        yield Told("fault", f"its VOLUME {path!r:.80} is longer than paths can be", MAKER)
     for path in (*whole, *closed):
         if engine.ways.strict_places:
             yield Told(

@@ -160,6 +160,17 @@ def look_at_space(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether a pull has room where the engine keeps what it fetches."""
     if image.manifest is None or not is_fetched(image, engine):
         return
+    closed = [space.path for space in engine.spaces if space.closed]
+    for path in closed:
+        yield Told(
+            "fault",
+            f"a pull keeps files in {path}, which cannot be written to or is not there",
+            "if TMPDIR or APPTAINER_TMPDIR names it, unset that; if none does, the administrator"
+            " makes it, or corrects its owner and mode",
+            "container_storage",
+        )
+    if closed:
+        return
     size = image.manifest.size
     for spaces in _by_disk(engine.spaces):
         free, paths = spaces[0].free, " and ".join(space.path for space in spaces)

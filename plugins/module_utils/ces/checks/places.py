@@ -18,6 +18,8 @@ NETWORK = (
 _NO_OVERLAY = ("aufs", "ecryptfs", "overlay")
 _LITTLE, _NOTHING = 1 << 30, 64 << 20
 """Bytes: an image of a usual size needs the first, no image fits into the second."""
+_PASSING = ("temporary", "building")
+"""Directories that a user's variables may name."""
 _HOME_LITTLE = 64 << 20
 _FILES_LITTLE = 10_000
 _LOCAL = "the administrator applies the role container_storage: it puts it on a local disk"
@@ -112,6 +114,8 @@ def tell_written(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether the user can write in each place."""
     home = found.of("home")
     for what, place in found.places.items():
+        if what in _PASSING and not place.there:
+            continue  # tell_temporary() does
         if place.refused and (home is None or home.there):
             yield Told(
                 "fault",
@@ -177,13 +181,13 @@ def tell_room(found: Places, policy: Policy) -> Iterator[Told]:
 
 def tell_temporary(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether the directories for pulls are there."""
-    for what in ("temporary", "building"):
+    for what in _PASSING:
         place = found.of(what)
         if place is not None and not place.there:
             yield Told(
                 "fault",
                 f"{_WORDS[what]} {place.path} does not exist: {_BREAKS[what]}",
-                f"make {place.path}, or unset TMPDIR where it is named there",
+                f"make {place.path}; or unset TMPDIR or APPTAINER_TMPDIR, if it names that directory",
             )
 
 

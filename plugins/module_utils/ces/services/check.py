@@ -297,9 +297,12 @@ def _spaces(rooms: Sequence[Room]) -> Iterator[Space]:
     """The space where directories are, or will be; nothing of one whose disk does not answer."""
     for room in rooms:
         path = room.path
+        makeable = (path, os.path.dirname(path))
         while not os.path.isdir(path) and path != os.path.dirname(path):
             path = os.path.dirname(path)
         with suppress(OSError):
             found = os.statvfs(path)
             free = found.f_bavail * found.f_frsize
-            yield Space(room.path, free, room.usual, os.stat(path).st_dev)
+            closed = not os.access(path, os.W_OK | os.X_OK)
+            closed = closed or not (room.deep or path in makeable)
+            yield Space(room.path, free, room.usual, os.stat(path).st_dev, closed)

@@ -122,7 +122,7 @@ class PodmanStore:
         from ..system.podman_places import podman_storage, podman_temporary
 
         account = self._system.account
-        return Room(podman_temporary(account), 1), Room(podman_storage(account), 3)
+        return Room(podman_temporary(account), 1, deep=False), Room(podman_storage(account), 3)
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""

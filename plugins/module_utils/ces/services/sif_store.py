@@ -137,7 +137,7 @@ class SifStore:
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive and unpacked, beside each other; and the file."""
-        return Room(self._temporary(), 4), Room(self._kept.writable(), 1)
+        return Room(self._temporary(), 4, deep=False), Room(self._kept.writable(), 1)
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""

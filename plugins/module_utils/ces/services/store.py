@@ -68,10 +68,12 @@ class Room:
     """A directory that a fetch fills.
 
     :param usual: how often the size of the image's layers usually comes to lie there.
+    :param deep: the directories above it are made, too, where they are missing.
     """
 
     path: str
     usual: int
+    deep: bool = True
 
 
 class Store(Protocol):

@@ -73,12 +73,11 @@ def _dispatch(argv: list[str]) -> int:
 
 def _complain(line: str) -> None:
     """Say what is wrong; what was typed may be a token in the wrong place."""
+    from ces.blocks import suppress
     from ces.shown import shown, without_tokens
 
-    try:
+    with suppress(OSError):  # nobody can be told: the exit status has to do
         print(without_tokens(shown(line)), file=sys.stderr)
-    except OSError:
-        pass  # nobody can be told: the exit status has to do
 
 
 def _answer(parsed: Parsed, argv: list[str], program_file: str) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 
 from ...dataclass import dataclass
@@ -87,7 +88,9 @@ def look_at_places(account: Account, policy: Policy, process: Process, root: str
     places = {what: look_at_place(path) for what, path in paths.items()}
     storage = places.get("storage")
     overlay = ""
-    if storage is not None and not storage.refused and account.uid != 0:
+    # a PATH without these is told of the engines
+    can_try = all(shutil.which(name, path=environ["PATH"]) for name in ("unshare", "mount"))
+    if storage is not None and not storage.refused and account.uid != 0 and can_try:
         overlay = own_overlay_said(process, nearest_directory(storage.path))
     fuse = any(os.access(f"{path}/fuse-overlayfs", os.X_OK) for path in environ["PATH"].split(":"))
     return Places(account.name, account.uid, places, overlay, fuse and os.path.exists("/dev/fuse"))
