@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def test_good_files_are_well():
         ({"left": "/home/ada/old"}, "old_storage", "note", "rm -rf /home/ada/old"),
         ({"own_registries": "/home/ada/r.conf"}, "own_registries_conf", "warning", "r.conf"),
         ({"search": ("r.example.org",)}, "short_names", "warning", "r.example.org"),
+        ({"misread": ("r.conf cannot be read (x)",)}, "registries_conf", "fault", "(x): podman"),
         ({"policy_file": ""}, "policy_json", "fault", "there is no"),
         ({"policy_error": "it is no JSON"}, "policy_json", "fault", "it is no JSON"),
         ({"own_policy": True}, "policy_json", "warning", "in place of the site's"),
@@ -123,9 +125,12 @@ def test_facts_are_read_from_the_files(tmp_path: Path):
     write(home / ".config/containers/storage.conf", "[storage]\n")
     write(home / ".config/containers/policy.json", "{")
     write(home / ".config/containers/registries.conf", "")
+    write(etc / "registries.conf.d/90.conf", "[[broken = ")
     found = look_at_configuration(account, policy, str(tmp_path))
     assert found.own_storage == f"{home}/.config/containers/storage.conf"
     assert found.own_registries == f"{home}/.config/containers/registries.conf"
     assert found.own_policy
     assert found.policy_error
+    if sys.version_info >= (3, 11):
+        assert f"{etc}/registries.conf.d/90.conf cannot be read" in found.misread[0]
     assert found.search == ()

@@ -180,6 +180,8 @@ ILL = [
     ),
     ("workdir", saying(WorkingDir="/proc/x"), ALL, "fault", "'/proc/x' to start in can be made"),
     ("workdir", saying(WorkingDir="/dev/x"), ("apptainer",), "fault", "to start in can be made"),
+    ("config", saying(Labels={"a": 1}), ALL, "fault", "config.Labels has what is no text"),
+    ("config", saying(Labels=["a"]), ALL, "fault", "config.Labels has what is no text"),
     ("workdir", saying(WorkingDir="/" + "w" * 256), ALL, "fault", "longer than paths can be"),
     ("workdir", saying(WorkingDir="/" + "é" * 128), ALL, "fault", "longer than paths can be"),
     ("workdir", saying(WorkingDir="/w" * 2048), ALL, "fault", "longer than paths can be"),
@@ -239,7 +241,7 @@ def test_what_an_engine_can_have_is_no_fault_there(check, image, runner):
 
 
 def test_each_check_is_seen_to_find_something():
-    elsewhere = {"engine", "present", "size", "space", "network"}
+    elsewhere = {"engine", "files", "present", "size", "space", "network"}
     assert {case[0] for case in ILL} | elsewhere == {row.name for row in ROWS}
 
 
@@ -256,12 +258,21 @@ def test_a_user_whose_range_is_not_known_is_no_fault():
     assert worst(found("user", saying(User="70000"), nobody_knows, engine("podman"))) == "warning"
 
 
+def test_a_file_that_a_pull_cannot_read_is_a_fault_unless_nothing_is_pulled():
+    runner = engine("podman", misread=("/etc/r.conf cannot be read (line 1)",))
+    assert [one.level for one in found("files", IMAGE, HOST, runner)] == ["fault"]
+    here = replace(runner, here=MANIFEST.digest)
+    assert [one.level for one in found("files", IMAGE, HOST, here)] == ["ok"]
+
+
 def test_an_engine_that_cannot_be_used_is_all_that_is_told():
     refusal = CesError("use it", said="crun is not installed on this host", hint="role oci")
     findings = image_findings(IMAGE, HOST, engine("oci", refusal=refusal))
     (fault,) = [one for one in findings if one.level == "fault"]
     assert (fault.check, fault.said, fault.role) == ("engine", refusal.said, "oci")
-    assert {one.check for one in findings} <= {"engine", "policy", "registry", "present", "network"}
+    assert {one.check for one in findings} <= {
+        *("engine", "files", "policy", "registry", "present", "network")
+    }
 
 
 def test_an_image_that_is_here_is_not_measured_again():

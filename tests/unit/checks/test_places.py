@@ -64,6 +64,14 @@ def test_good_places_are_well():
         ("files", {"free": 1 << 20}, "room", "fault", "image files"),
         ("data", {"files": 12}, "room", "warning", "12 more files"),
         ("temporary", {"there": False}, "temporary", "fault", "does not exist"),
+        (
+            "storage",
+            {"there": False, "refused": "Permission denied"},
+            "writable",
+            "fault",
+            "cannot make podman's storage /srv/ada (Permission denied): podman can neither pull nor"
+            " run. the administrator adds ada to ces_users",
+        ),
         # one cause is told once
         (
             "building",

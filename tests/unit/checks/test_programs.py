@@ -84,6 +84,27 @@ def test_versions_are_read(text, version):
     assert version_in(text) == version
 
 
+def test_an_old_umoci_is_well():
+    """It is seen to have layers that zstd compressed, too (molecule/faults, test_check)."""
+    umoci = Program("umoci", "/usr/bin/umoci", version=(0, 4, 7))
+    assert told(LOOKS, Programs((), {"oci": (umoci,)}, networks={})) == []
+
+
+def test_a_file_that_a_program_cannot_read_is_the_thing_to_mend():
+    said = "Failed to obtain podman configuration: toml: line 1: expected '.'"
+    finding = only(LOOKS, with_podman(version=(), complaint=said), "engines_answering", "fault", "")
+    assert finding.cure.startswith("correct the file that it names")
+
+
+def test_a_home_that_is_missing_is_not_told_of_programs(tmp_path: Path):
+    (tmp_path / "podman").touch(mode=0o755)
+    for home, given in ((f"{tmp_path}/none", "/"), (str(tmp_path), None)):
+        account = Account("ada", os.geteuid(), home, (), {"PATH": str(tmp_path)})
+        process = RecordingProcess()
+        look_at_programs(account, POLICY, process)
+        assert {command.env.get("HOME") for command in process.commands} == {given}
+
+
 def test_programs_are_looked_for_where_engines_are(tmp_path: Path, monkeypatch):
     for name in ("bin/podman", "bin/crun", "opt/skopeo"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 from recording import DIGEST, REGISTRY
@@ -270,11 +271,30 @@ def test_an_image_that_fits_nowhere_is_told(backend, registry):
 
 
 @pytest.mark.parametrize(
+    ("file", "text", "failing"),
+    [
+        ("policy.json", "{", ["podman", "oci"]),
+        pytest.param(
+            "registries.conf",
+            "[[broken = ",
+            ["podman"],
+            marks=pytest.mark.skipif(sys.version_info < (3, 11), reason="nothing here reads TOML"),
+        ),
+    ],
+)
+def test_a_file_that_the_engine_cannot_read_is_a_fault(backend, registry, file, text, failing):
+    place = backend.home / ".config/containers"
+    place.mkdir(parents=True)
+    (place / file).write_text(text)
+    checked = check_for_here(SPEC, backend.system)
+    assert [one.runner for one in checked.verdicts if not one.works] == failing
+    assert f"{place}/{file} cannot be read" in checked.verdicts[0].reason
+
+
+@pytest.mark.parametrize(
     ("name", "level"), [("", "ok"), ("made", "ok"), ("none/made", "fault"), ("file/x", "fault")]
 )
-def test_a_directory_that_a_pull_cannot_use_is_a_fault(
-    backend, registry, tmp_path, monkeypatch, name, level
-):
+def test_a_directory_that_a_pull_cannot_use_is_a_fault(backend, registry, tmp_path, name, level):
     """As transfer() makes its directory, and none above it."""
     (tmp_path / "file").touch()
     environ = {**backend.system.account.environ, "TMPDIR": f"{tmp_path}/{name}"}

@@ -101,6 +101,14 @@ def test_only_root_looks_at_others(monkeypatch):
         diagnose("root")
 
 
+@pytest.mark.parametrize("canary", [False, True])
+def test_root_is_told_that_no_container_was_run(monkeypatch, canary):
+    monkeypatch.setattr(doctor, "SUBJECTS", ())
+    monkeypatch.setattr(doctor, "_user", lambda _name: pwd.getpwnam("root"))
+    (finding,) = diagnose(canary=canary).findings
+    assert ("no container was run" in finding.said) is canary
+
+
 def test_a_real_user_of_this_host_gets_a_whole_report():
     if os.geteuid() != 0:
         pytest.skip("only root may look at another user")

@@ -10,6 +10,7 @@ from .look import Look
 from .row import Told
 
 _AWAY = "move {} away, if it is not meant"
+CORRECTED = "correct that file, or move it away; one in /etc is the administrator's"
 _BY_POLICY = ("podman", "oci")
 """Engines whose programs read policy.json."""
 
@@ -58,6 +59,13 @@ def tell_own_registries(found: Configuration, policy: Policy) -> Iterator[Told]:
             " blocked registries of the site may not hold for your pulls",
             _AWAY.format(found.own_registries),
         )
+
+
+def tell_misread(found: Configuration, policy: Policy) -> Iterator[Told]:
+    """Whether podman can read which registries there are."""
+    if "podman" in policy.runners:
+        for said in found.misread:
+            yield Told("fault", f"{said}: podman cannot pull", CORRECTED, "podman")
 
 
 def tell_short_names(found: Configuration, policy: Policy) -> Iterator[Told]:
@@ -170,6 +178,7 @@ LOOKS = (
     Look("databases", "podman's databases say where storage is", tell_databases),
     Look("old_storage", "no old storage takes room", tell_left),
     Look("own_registries_conf", "the site's registries.conf counts", tell_own_registries),
+    Look("registries_conf", "podman can read the registries", tell_misread),
     Look("short_names", "short names lead nowhere", tell_short_names),
     Look("policy_json", "the site's policy.json counts", tell_policy_file),
     Look("accepted_registries", "images of all allowed registries are accepted", tell_rejected),

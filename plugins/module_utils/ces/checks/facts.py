@@ -42,7 +42,13 @@ class Image:
             return str(error)
         # engines refuse these, which other builders' configurations have had
         texts = [name for name in ("Entrypoint", "Cmd") if isinstance(config.get(name), str)]
-        return f"config.{texts[0]} is a text, and no list of words" if texts else ""
+        if texts:
+            return f"config.{texts[0]} is a text, and no list of words"
+        labels = config.get("Labels") or {}
+        odd = not isinstance(labels, dict) or any(
+            not isinstance(value, (str, type(None))) for value in labels.values()
+        )
+        return "config.Labels has what is no text" if odd else ""
 
     @property
     def parts(self) -> Mapping[str, Any]:
@@ -103,6 +109,7 @@ class Engine:
     :param refusal: why it cannot be used.
     :param spaces: what a pull fills.
     :param here: the digest of the image of that name that it has; None if it has none.
+    :param misread: what a pull cannot read of the files of its configuration, a sentence each.
     :param damaged: what is wrong with the image that it has.
     """
 
@@ -111,5 +118,6 @@ class Engine:
     ways: Ways
     refusal: CesError | None = None
     spaces: tuple[Space, ...] = ()
+    misread: tuple[str, ...] = ()
     here: str | None = None
     damaged: str = ""

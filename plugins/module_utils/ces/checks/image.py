@@ -29,6 +29,7 @@ def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, .
 
 ROWS = (
     Row("engine", "the site allows it, and it is installed", source.look_at_engine),
+    Row("files", "a pull can read the engine's configuration", source.look_at_files),
     Row("policy", "the site allows it", source.look_at_policy),
     Row("registry", "its registry has it", source.look_at_registry),
     Row("present", "no image of that name is here", source.look_at_present),

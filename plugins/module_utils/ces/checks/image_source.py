@@ -8,6 +8,7 @@ from ..typed import Iterator, Sequence
 from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import unlike
 from ..values.quantities import spell_bytes
+from .configuration import CORRECTED
 from .facts import Engine, Host, Image, Space
 from .row import MAKER, Told, is_fetched
 from .ways import WAYS
@@ -19,6 +20,13 @@ def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]
         role = ROLE_OF[engine.runner.engine]
         named = role if f"role {role}" in engine.refusal.hint else ""
         yield Told("fault", engine.refusal.said, engine.refusal.hint, named)
+
+
+def look_at_files(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether a pull can read the files of the engine's configuration."""
+    if is_fetched(image, engine):
+        for said in engine.misread:
+            yield Told("fault", f"{said}: nothing can be pulled", CORRECTED, "podman")
 
 
 def look_at_policy(image: Image, _host: Host, _engine: Engine) -> Iterator[Told]:

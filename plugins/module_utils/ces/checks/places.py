@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 from ..system.host.places import Place, Places
 from ..typed import Iterator
 from ..values.policy import Policy
@@ -20,6 +23,8 @@ _LITTLE, _NOTHING = 1 << 30, 64 << 20
 """Bytes: an image of a usual size needs the first, no image fits into the second."""
 _PASSING = ("temporary", "building")
 """Directories that a user's variables may name."""
+_DENIED = os.strerror(errno.EACCES)
+_NOT_OURS = "the administrator adds {} to ces_users and applies the role container_storage"
 _HOME_LITTLE = 64 << 20
 _FILES_LITTLE = 10_000
 _LOCAL = "the administrator applies the role container_storage: it puts it on a local disk"
@@ -117,12 +122,18 @@ def tell_written(found: Places, policy: Policy) -> Iterator[Told]:
         if what in _PASSING and not place.there:
             continue  # tell_temporary() does
         if place.refused and (home is None or home.there):
+            of_role = what in ("storage", "data")
+            lacking = of_role and not place.there
             yield Told(
                 "fault",
-                f"{found.user} cannot write in {_WORDS[what]} {place.path} ({place.refused}):"
-                f" {_BREAKS[what]}",
-                _cure(place),
-                "container_storage" if what in ("storage", "data") else "",
+                f"{found.user} cannot {'make' if lacking else 'write in'} {_WORDS[what]}"
+                f" {place.path} ({place.refused}): {_BREAKS[what]}",
+                (
+                    _NOT_OURS.format(found.user)
+                    if lacking and place.refused == _DENIED
+                    else _cure(place)
+                ),
+                "container_storage" if of_role else "",
             )
 
 
@@ -187,7 +198,7 @@ def tell_temporary(found: Places, policy: Policy) -> Iterator[Told]:
             yield Told(
                 "fault",
                 f"{_WORDS[what]} {place.path} does not exist: {_BREAKS[what]}",
-                f"make {place.path}; or unset TMPDIR or APPTAINER_TMPDIR, if it names that directory",
+                f"make {place.path}; or unset TMPDIR or APPTAINER_TMPDIR, if it names that",
             )
 
 

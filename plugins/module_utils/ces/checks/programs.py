@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from ..runners.table import RUNNERS
 from ..system.host.programs import Program, Programs
 from ..typed import Iterator, Mapping
 from ..values.policy import Policy
 from .look import Look
 from .row import Told
 
+_ANEW = "the administrator installs its package anew, with all that it needs"
 OLDEST: Mapping[str, tuple[int, ...]] = {"podman": (3, 4), "apptainer": (1, 3), "crun": (1, 0)}
 """Older ones lack options that runs use."""
 _LATER: Mapping[str, tuple[tuple[int, ...], str]] = {
@@ -18,7 +20,6 @@ _LATER: Mapping[str, tuple[tuple[int, ...], str]] = {
         " CONTAINERS_CONF_OVERRIDE from 4.5 on",
     ),
     "apptainer": ((1, 4), "it knows no --authfile, so that credentials go by variables"),
-    "umoci": ((0, 6), "images with layers that zstd compressed cannot be unpacked"),
 }
 """From which version on something works, and what does not before."""
 _PASTA = (4, 4)
@@ -65,7 +66,7 @@ def tell_answering(found: Programs, policy: Policy) -> Iterator[Told]:
                     "fault",
                     f"{one.path} does not say its version ({one.complaint:.200}): no run with"
                     f" {engine} starts",
-                    "the administrator installs its package anew, with all that it needs",
+                    RUNNERS[engine].hint(one.complaint) or _ANEW,
                     engine,
                 )
 

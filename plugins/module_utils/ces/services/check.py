@@ -17,6 +17,8 @@ from ..runners.table import runner_named
 from ..system.account import Account
 from ..system.authfile import login_for
 from ..system.beside import beside
+from ..system.containers_conf import registries_files, toml_errors
+from ..system.host.configuration import acceptance_in, policy_file
 from ..system.proxy import proxy_for
 from ..system.sif import sif_architecture, sif_config
 from ..system.subids import SubidHost
@@ -269,7 +271,8 @@ def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, Loca
         if isinstance(image, ImageFile):
             store.open_file(image)
             return engine, None
-        engine = replace(engine, spaces=tuple(_spaces(store.rooms())))
+        misread = tuple(_misread(name, system.account))
+        engine = replace(engine, spaces=tuple(_spaces(store.rooms())), misread=misread)
         return engine, store.find(image)
     except Damaged as error:
         return replace(engine, damaged=error.said), None
@@ -291,6 +294,17 @@ def _known_as(here: LocalImage | None, image: ImageOrFile, manifest: Manifest | 
     if here is None or isinstance(image, ImageFile):
         return None
     return here.digest_of(image, manifest.digest if manifest else None) or here.digest
+
+
+def _misread(name: str, account: Account) -> Iterator[str]:
+    """What a pull cannot read: podman reads both files, skopeo only which images are accepted."""
+    if name == "podman":
+        yield from toml_errors(registries_files(account))
+    if name in ("podman", "oci"):
+        file = policy_file(account)
+        _acceptance, error = acceptance_in(file)
+        if error:
+            yield f"{file} cannot be read ({error})"
 
 
 def _spaces(rooms: Sequence[Room]) -> Iterator[Space]:

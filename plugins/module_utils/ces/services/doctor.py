@@ -123,6 +123,8 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
     found = [one for subject, looking in begun for one in _answered(subject, looking.answer())]
     if user.pw_uid == 0:
         said = "what is a user's own was not looked at: containers are not run by root here"
+        if canary:
+            said = f"no container was run, and {said}"
         found.append(Finding("user", "note", said, "name a user with --user"))
     return Diagnosis(user.pw_name, tuple(found))
 

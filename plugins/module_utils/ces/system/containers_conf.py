@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
-from ..typed import Iterator, Sequence
+from ..typed import Iterable, Iterator, Sequence
 from ..values.containers_conf import Setting, read_settings
 from .account import Account
 from .files import read_if_there
@@ -47,6 +48,23 @@ def registries_files(account: Account, root: str = "") -> Iterator[str]:
     yield given or (own if os.path.exists(own) else site)
     yield from _drop_ins(site)
     yield from _drop_ins(own)
+
+
+def toml_errors(files: Iterable[str]) -> list[str]:
+    """What engines cannot read of these files, a sentence each.
+
+    A file need not be there. Nothing is known of it before Python 3.11.
+    """
+    errors: list[str] = []
+    if sys.version_info >= (3, 11):
+        from tomllib import loads
+
+        for file in files:
+            try:
+                loads(read_if_there(file))
+            except (ValueError, RecursionError) as error:
+                errors.append(f"{file} cannot be read ({error})")
+    return errors
 
 
 def settings_of(files: Iterator[str] | Sequence[str]) -> Iterator[Setting]:

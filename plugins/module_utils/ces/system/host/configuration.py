@@ -13,7 +13,7 @@ from ...values.containers_conf import Setting, breaking, words_in
 from ...values.image_acceptance import Acceptance
 from ...values.policy import Policy
 from ..account import OWN_STORAGE, Account
-from ..containers_conf import configuration_files, registries_files, settings_of
+from ..containers_conf import configuration_files, registries_files, settings_of, toml_errors
 from ..files import read_json
 from ..podman_places import podman_storage
 from .podman_databases import contradictions
@@ -38,6 +38,7 @@ class Configuration:
     :param broken: settings of containers.conf that break what a run promises.
     :param runtime: the program that starts containers, as containers.conf has it; '' if unset.
     :param search: registries in which a short name is looked for.
+    :param misread: what podman cannot read of files of registries.conf, a sentence each.
     :param open_files: files with credentials that others may read.
     :param left: storage that podman does not use any more, or ''.
     :param contradictions: what podman's databases record otherwise.
@@ -54,6 +55,7 @@ class Configuration:
     broken: tuple[str, ...] = ()
     runtime: str = ""
     search: tuple[str, ...] = ()
+    misread: tuple[str, ...] = ()
     open_files: tuple[str, ...] = ()
     left: str = ""
     contradictions: tuple[str, ...] = ()
@@ -66,9 +68,9 @@ def look_at_configuration(account: Account, policy: Policy, root: str = "") -> C
     """
     settings = list(settings_of(configuration_files(account, root)))
     own_storage = _if_file(f"{account.home}/{OWN_STORAGE}")
-    own_policy = _if_file(f"{account.home}/.config/{_POLICY}")
-    file = own_policy or _if_file(f"{root}/etc/{_POLICY}")
-    acceptance, error = _acceptance(file)
+    file = policy_file(account, root)
+    own_policy = file and not file.startswith(f"{root}/etc/")
+    acceptance, error = acceptance_in(file)
     places = [place for entry in policy.registries for place in (entry.prefix, entry.rewrite)]
     named = [place for place in dict.fromkeys(places) if place]
     graph_root = podman_storage(account, root)
@@ -85,6 +87,7 @@ def look_at_configuration(account: Account, policy: Policy, root: str = "") -> C
         broken=tuple(str(setting) for setting in breaking(settings)),
         runtime=_last(settings, "engine.runtime"),
         search=_search(account, root),
+        misread=tuple(toml_errors(registries_files(account, root))),
         open_files=tuple(_open_files(account)),
         left=left if os.path.isdir(left) and graph_root != left else "",
         contradictions=(
@@ -95,11 +98,20 @@ def look_at_configuration(account: Account, policy: Policy, root: str = "") -> C
     )
 
 
+def policy_file(account: Account, root: str = "") -> str:
+    """The policy.json that podman and skopeo read, or '' where there is none.
+
+    :param root: of the host, for tests.
+    """
+    own = _if_file(f"{account.home}/.config/{_POLICY}")
+    return own or _if_file(f"{root}/etc/{_POLICY}")
+
+
 def _if_file(path: str) -> str:
     return path if os.path.isfile(path) else ""
 
 
-def _acceptance(file: str) -> tuple[Acceptance, str]:
+def acceptance_in(file: str) -> tuple[Acceptance, str]:
     """What a policy.json accepts, or why it cannot be used."""
     if not file:
         return Acceptance({}), ""

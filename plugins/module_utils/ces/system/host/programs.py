@@ -88,16 +88,17 @@ def look_at_programs(account: Account, policy: Policy, process: Process) -> Prog
 
 @contextmanager
 def _session(account: Account) -> Iterator[Mapping[str, str]]:
-    """Variables without which some do not even say their version, where there is no session."""
+    """Variables without which some do not even say their version: of a session, and of a home."""
+    home = {} if os.path.isdir(account.home) else {"HOME": "/"}
     try:
         runtime = account.runtime_base
     except CesError:
         runtime = ""
     if runtime:
-        yield {"XDG_RUNTIME_DIR": runtime}
+        yield {"XDG_RUNTIME_DIR": runtime, **home}
         return
     with tempfile.TemporaryDirectory(prefix="ces-doctor-") as directory:
-        yield {"XDG_RUNTIME_DIR": directory}
+        yield {"XDG_RUNTIME_DIR": directory, **home}
 
 
 def _engines(
