@@ -60,6 +60,7 @@ class ToldRegistry:
 
     def __call__(self, image, login, _environ, **_more):
         self.asked.append((str(image), login))
+        self.patience = _more["patience"]
         return self
 
     def described(self):
@@ -248,6 +249,11 @@ def test_what_the_registry_has_no_more_runs_where_it_is(backend, registry):
     backend.has_image(NAME)
     checked = check_for_here(SPEC, backend.system)
     assert checked.works and levels(checked) == {"registry": "warning"}
+
+
+def test_a_registry_that_says_nothing_is_not_waited_for_long(backend, registry):
+    check_for_here(SPEC, backend.system)
+    assert registry.patience <= 20
 
 
 def test_a_registry_that_cannot_be_asked_is_an_error(backend, registry):

@@ -102,6 +102,31 @@ def test_a_signal_ends_a_question(endless):
     assert caught.value.signal == "SIGTERM"
 
 
+@pytest.mark.parametrize("endless", [say_nothing], indirect=True)
+def test_a_signal_of_which_another_waiter_emptied_the_pipe_ends_a_question(endless):
+    """As beside an engine that is asked meanwhile: both wait for the same pipe."""
+    silent, writer = os.pipe()
+
+    def send():
+        assert endless.began.wait(50)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    sender = threading.Thread(target=send)
+    with StopSignals() as signals:
+        own, signals.wakeup = signals.wakeup, silent
+        sender.start()
+        try:
+            begin = time.monotonic()
+            with pytest.raises(Interrupted):
+                ask(endless, signals=signals)
+            assert time.monotonic() - begin < 20
+        finally:
+            signals.wakeup = own
+            os.close(silent)
+            os.close(writer)
+    sender.join()
+
+
 def test_a_signal_ends_a_pause():
     with StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGINT)

@@ -39,6 +39,8 @@ from .store import LocalImage, Room
 if TYPE_CHECKING:
     from ..system.registry import Registry
 
+PATIENCE = 15.0
+"""Seconds for the registry's answers: who asks waits at a terminal, and can ask again."""
 VERDICTS = {
     "ok": "works",
     "note": "works",
@@ -199,6 +201,7 @@ def _in_registry(
         sign_in=allowed.sign_in,
         signals=system.process.signals,
         tell=system.tell,
+        patience=PATIENCE,
     )
     try:
         manifest = registry.described()

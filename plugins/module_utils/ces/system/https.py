@@ -24,6 +24,8 @@ PATIENCE = 60.0
 """Seconds that all answers together may take; a wait that a server asks for is not counted."""
 ANSWER_MAX = 4 * 1024 * 1024
 """Bytes of an answer: registries take manifests of that size (OCI distribution specification)."""
+_GLANCE = 0.5
+"""Seconds after which we look for a signal: who waits beside us may have emptied ``wakeup``."""
 _SAID_MAX = 200
 """Characters of a server's own words in a message."""
 _REFUSED = "Tunnel connection failed: "
@@ -122,7 +124,7 @@ class Https:
             if told:
                 raise Interrupted(self._tried, told)
             left = end - time.monotonic()
-            ready = [found for found, _event in poll.poll(max(0.0, 1000 * left))]
+            ready = [found for found, _event in poll.poll(1000 * max(0.0, min(left, _GLANCE)))]
             if descriptor in ready:
                 return True
             if left <= 0:

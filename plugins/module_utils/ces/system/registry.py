@@ -57,6 +57,7 @@ class Registry:
     :param sign_in: hosts that may have the login, too, beside the registry's own and those below.
     :param signals: a noted stop signal ends a question.
     :param tell: hears what takes long.
+    :param patience: seconds for all answers together, where those of pulls are not meant.
     """
 
     def __init__(
@@ -67,11 +68,12 @@ class Registry:
         sign_in: Sequence[str] = (),
         signals: StopSignals | None = None,
         tell: Callable[[str], None] = _silent,
+        patience: float | None = None,
     ) -> None:
         self._image, self._login, self._sign_in_hosts, self._tell = image, login, sign_in, tell
         self._host = host_of(image.registry)
         self._tried = f"ask the registry {image.registry} for {image}"
-        self._https = Https(self._tried, environ, (self._host,), signals)
+        self._https = Https(self._tried, environ, (self._host,), signals, patience)
         self._authorization = self._basic()
         self._pauses = 0
 
