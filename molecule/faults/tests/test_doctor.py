@@ -306,7 +306,8 @@ def test_a_user_sees_what_is_the_users(backend: Host, alice: User) -> None:
 def test_a_user_who_may_not_run_containers(users: dict[str, User]) -> None:
     done = users["dave"].run("ces-doctor")
     assert done.rc == 1
-    assert "fault (writable): dave cannot write in podman's storage" in done.out
+    assert "fault (writable): dave cannot make podman's storage" in done.out
+    assert "adds dave to ces_users" in done.out
     assert "warning (user_directories)" in done.out
 
 
