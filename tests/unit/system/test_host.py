@@ -66,6 +66,7 @@ def test_options_of_a_mount(table):
 
 def test_the_nearest_directory(tmp_path):
     assert mounts.nearest_directory(f"{tmp_path}/a/b/c") == str(tmp_path)
+    assert mounts.nearest_directory("no/directory/of-this-name") == ""
 
 
 def test_settings_of_the_kernel_and_the_files_that_make_them(tmp_path):

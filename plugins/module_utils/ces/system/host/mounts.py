@@ -48,8 +48,8 @@ def mount_of(path: str, table: str = "/proc/self/mountinfo") -> Mount:
 
 
 def nearest_directory(path: str) -> str:
-    """The path, or the nearest directory above it that is there."""
-    while not os.path.isdir(path):
+    """The path, or the nearest directory above it that is there; '' if a relative path has none."""
+    while not os.path.isdir(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
     return path
 
