@@ -11,7 +11,7 @@ from ..values.finding import Finding
 from . import image_config as config
 from . import image_source as source
 from .facts import Engine, Host, Image
-from .row import Row, Told
+from .row import Row, findings
 
 
 def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, ...]:
@@ -22,8 +22,7 @@ def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, .
     found: list[Finding] = []
     for row in ROWS:
         if known.get(row.needs):
-            told = list(row.look(image, host, engine)) or [Told("ok", row.fine)]
-            found += [Finding(row.name, one.level, one.said, one.cure, one.role) for one in told]
+            found += findings(row.name, row.fine, list(row.look(image, host, engine)))
     return tuple(found)
 
 

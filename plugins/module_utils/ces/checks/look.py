@@ -7,7 +7,7 @@ from ..dataclass import dataclass
 from ..typed import Any, Callable, Iterator, Sequence
 from ..values.finding import Finding
 from ..values.policy import Policy
-from .row import Told
+from .row import Told, findings
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ def findings_of(looks: Sequence[Look], facts: object, policy: Policy) -> Iterato
     """
     for look in looks:
         try:
-            told = list(look.tell(facts, policy)) or [Told("ok", look.fine)]
+            told = list(look.tell(facts, policy))
         except Exception as error:  # facts that nobody foresaw must not hide the other rows
             told = [Told("warning", f"this check failed: {type(error).__name__}: {error}")]
-        for one in told:
-            yield Finding(look.name, one.level, one.said, one.cure, one.role)
+        yield from findings(look.name, look.fine, told)

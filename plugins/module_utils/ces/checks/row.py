@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
-from ..typed import Callable, Iterator
+from ..typed import Callable, Iterator, Sequence
+from ..values.finding import Finding
 from .facts import Engine, Host, Image
 
 MAKER = "ask its maker"
@@ -36,6 +37,12 @@ class Row:
     fine: str
     look: Callable[[Image, Host, Engine], Iterator[Told]]
     needs: str = ""
+
+
+def findings(name: str, fine: str, told: Sequence[Told]) -> list[Finding]:
+    """What a row told, under its name; where that is nothing, that all is fine."""
+    told = told or [Told("ok", fine)]
+    return [Finding(name, one.level, one.said, one.cure, one.role) for one in told]
 
 
 def is_fetched(image: Image, engine: Engine) -> bool:

@@ -19,6 +19,7 @@ from ..system.authfile import login_for
 from ..system.beside import beside
 from ..system.containers_conf import registries_files, toml_errors
 from ..system.host.configuration import acceptance_in, policy_file
+from ..system.host.mounts import nearest_directory
 from ..system.proxy import proxy_for
 from ..system.sif import sif_architecture, sif_config
 from ..system.subids import SubidHost
@@ -259,9 +260,8 @@ def _subordinate(kind: str, account: Account) -> int | None:
     host = SubidHost()
     if account.uid == 0 or host.source() != "files":
         return None
-    owners = (account.name, str(account.uid))
-    entries = SubidTable.parse(host.read(kind)).in_force
-    return sum(one.ids.count for one in entries if one.usable and one.owner in owners)
+    own = SubidTable.parse(host.read(kind)).usable_by(account.name, account.uid)
+    return sum(entry.ids.count for entry in own)
 
 
 def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, LocalImage | None]:
@@ -313,10 +313,7 @@ def _misread(name: str, account: Account) -> Iterator[str]:
 def _spaces(rooms: Sequence[Room]) -> Iterator[Space]:
     """The space where directories are, or will be; nothing of one whose disk does not answer."""
     for room in rooms:
-        path = room.path
-        makeable = (path, os.path.dirname(path))
-        while not os.path.isdir(path) and path != os.path.dirname(path):
-            path = os.path.dirname(path)
+        path, makeable = nearest_directory(room.path), (room.path, os.path.dirname(room.path))
         with suppress(OSError):
             found = os.statvfs(path)
             free = found.f_bavail * found.f_frsize

@@ -222,11 +222,8 @@ def _of_isolation(here: Around) -> Iterator[Finding]:
 
 def _of_ids(here: Around) -> Iterator[Finding]:
     user = pwd.getpwuid(here.account.uid)
-    try:
-        runtime = here.account.runtime_base
-    except CesError:
-        runtime = ""
-    return findings_of(idmap.LOOKS, look_at_ids(user, runtime, SubidHost()), here.policy)
+    facts = look_at_ids(user, here.account.runtime_base_if_any, SubidHost())
+    return findings_of(idmap.LOOKS, facts, here.policy)
 
 
 def _of_session(here: Around) -> Iterator[Finding]:

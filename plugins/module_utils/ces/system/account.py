@@ -69,6 +69,14 @@ class Account:
         return f"{base}/ces" if base.startswith("/") else f"{self.home}/.local/state/ces"
 
     @property
+    def runtime_base_if_any(self) -> str:
+        """As :attr:`runtime_base`; '' where the user has no session here."""
+        try:
+            return self.runtime_base
+        except CesError:
+            return ""
+
+    @property
     def runtime_base(self) -> str:
         """The session's own directory, ``/run/user/UID``.
 

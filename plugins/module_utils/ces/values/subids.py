@@ -98,6 +98,11 @@ class SubidTable:
         """The entries that are not commented out."""
         return [entry for entry in self.entries if not entry.disabled]
 
+    def usable_by(self, name: str, uid: int) -> tuple[Entry, ...]:
+        """The entries in force of a user, by name or by number, that programs can use."""
+        owners = (name, str(uid))
+        return tuple(one for one in self.in_force if one.usable and one.owner in owners)
+
     def by_owner(self) -> dict[str, list[Entry]]:
         """The entries of each key, in the table's order."""
         owners: dict[str, list[Entry]] = {}

@@ -73,10 +73,8 @@ def look_at_ids(user: pwd.struct_passwd, runtime: str, host: SubidHost, root: st
 
 
 def _ids(table: SubidTable, user: pwd.struct_passwd, real: Mapping[int, str], mapped: str) -> Ids:
-    names = (user.pw_name, str(user.pw_uid))
-    entries = [entry for entry in table.in_force if entry.usable]
-    own = tuple(entry for entry in entries if entry.owner in names)
-    others = (entry for entry in entries if entry.owner not in names)
+    own = table.usable_by(user.pw_name, user.pw_uid)
+    others = [entry for entry in table.in_force if entry.usable and entry not in own]
     return Ids(
         own=own,
         shared=tuple(one for one in others if any(one.ids.overlaps(mine.ids) for mine in own)),

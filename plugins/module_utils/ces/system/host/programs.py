@@ -90,10 +90,7 @@ def look_at_programs(account: Account, policy: Policy, process: Process) -> Prog
 def _session(account: Account) -> Iterator[Mapping[str, str]]:
     """Variables without which some do not even say their version: of a session, and of a home."""
     home = {} if os.path.isdir(account.home) else {"HOME": "/"}
-    try:
-        runtime = account.runtime_base
-    except CesError:
-        runtime = ""
+    runtime = account.runtime_base_if_any
     if runtime:
         yield {"XDG_RUNTIME_DIR": runtime, **home}
         return

@@ -7,7 +7,6 @@ import os
 import resource
 
 from ...dataclass import dataclass
-from ...errors import CesError
 from ..account import Account, steers_engines
 from ..cgroup import ROOT, Limiting, limiting_for
 
@@ -49,10 +48,7 @@ def look_at_session(account: Account, root: str = "") -> Session:
     :param root: of the host, for tests.
     """
     environ = account.environ
-    try:
-        runtime = account.runtime_base
-    except CesError:
-        runtime = ""
+    runtime = account.runtime_base_if_any
     in_job = {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= environ.keys()
     return Session(
         user=account.name,
