@@ -39,8 +39,8 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import runner_named
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import runner_named
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
 
 

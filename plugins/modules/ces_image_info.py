@@ -101,8 +101,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.ces.engines.images.store import LocalImage
 from ..module_utils.ces.services.images import list_images, store_of
-from ..module_utils.ces.services.store import LocalImage
 from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import ImageRef
 from ..module_utils.door import RUNNER, answer, system_for

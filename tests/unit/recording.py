@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams

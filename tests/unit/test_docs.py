@@ -15,7 +15,7 @@ import yaml
 from ces_commands.verbs import VERBS
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.image import ROWS
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import table
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines import table
 from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
 
 ROOT = Path(__file__).resolve().parents[2]

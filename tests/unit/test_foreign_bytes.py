@@ -20,8 +20,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer import (
+    command as apptainer,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import command as oci
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer, oci, podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cdi import parse_spec
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import limiting_for

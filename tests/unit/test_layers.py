@@ -13,8 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "plugins/module_utils/ces"
-LAYERS = ("", "values", "runners", "system", "checks", "services")
-"""Directories of the core; files of each may import those of the same and of earlier ones."""
+LAYERS = ("", "values", "engines", "system", "images", "checks", "services")
+"""Parts of the core; files of each may import those of the same and of earlier ones. ``images`` are
+the directories of that name below ``engines/``; the rest there is ``engines``."""
 Graph = dict[str, set[str]]
 
 
@@ -46,7 +47,8 @@ def upward(graph: Graph) -> list[str]:
     """The imports from an earlier layer of a later one."""
 
     def layer(name: str) -> int:
-        return LAYERS.index(name.partition("/")[0] if "/" in name else "")
+        first, *below = name.split("/")[:-1] or [""]
+        return LAYERS.index("images" if first == "engines" and "images" in below else first)
 
     return [
         f"{name} imports {other}"
@@ -101,17 +103,25 @@ def test_the_developers_page_has_these_layers_in_this_order() -> None:
         ),
         ("services/c.py", "def f():\n    from . import d", [], ["services/c.py", "services/d.py"]),
         ("services/c.py", "from ..system.b import x", [], []),
+        ("engines/podman/images/e.py", "from ....system.b import x", [], []),
+        (
+            "engines/podman/f.py",
+            "def f():\n    from .images.e import x",
+            ["engines/podman/f.py imports engines/podman/images/e.py"],
+            [],
+        ),
     ],
 )
 def test_this_test_sees_an_import_that_goes_up_or_round(
     tmp_path: Path, file: str, line: str, up: list[str], around: list[str]
 ) -> None:
     tree = {"values/a.py": "", "system/b.py": "", "services/c.py": ""}
+    tree |= {"engines/podman/images/e.py": "", "engines/podman/f.py": ""}
     tree["services/d.py"] = "from .c import x\n"
     tree[file] += line
     for name, text in tree.items():
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         (path.parent / "__init__.py").touch()
         path.write_text(text)
     graph = graph_of(tmp_path)

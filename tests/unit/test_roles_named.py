@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.roles import ROLE_OF
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.roles import ROLE_OF
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import missing
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
 

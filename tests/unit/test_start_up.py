@@ -28,7 +28,7 @@ from ces.errors import CesError
 from ces.values.image import ImageRef
 from ces.values.quantities import memory_bytes
 from ces.json_text import dumps_lines, loads
-from ces.services import {store}
+from ces.engines.{engine}.images import store
 import ces_commands.doors.run
 loads('{{"a": [1]}}'), dumps_lines({{"a": None}}), memory_bytes("4GiB")
 ImageRef.parse("registry.example.org:5000/a/b:1")
@@ -44,15 +44,15 @@ def core(tmp_path: Path) -> list[str]:
     return [str(tmp_path), str(ROOT / "roles/ces_tools/files")]
 
 
-@pytest.mark.parametrize("store", ["podman_store", "bundle_store", "sif_store"])
-def test_a_run_loads_nothing_that_is_slow(core: list[str], store: str) -> None:
-    program = RUN.format(paths=core, store=store)
+@pytest.mark.parametrize("engine", ["podman", "oci", "apptainer"])
+def test_a_run_loads_nothing_that_is_slow(core: list[str], engine: str) -> None:
+    program = RUN.format(paths=core, engine=engine)
     program = program.replace("import json\n", "before = sorted(sys.modules)\nimport json\n")
     # as the commands start: without site packages, and without the user's settings
     done = subprocess.run(
         [sys.executable, "-ISB", "-c", program], capture_output=True, text=True, check=True
     )
     loaded = set(json.loads(done.stdout))
-    assert f"ces.services.{store}" in loaded
+    assert f"ces.engines.{engine}.images.store" in loaded
     assert loaded & SLOW == set()
     assert [name for name in loaded if any(word in name for word in FOR_SOME)] == []

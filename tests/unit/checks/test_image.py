@@ -20,14 +20,14 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.checks.facts import (
     Space,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.image import ROWS, image_findings
-from ansible_collections.tre.ces.plugins.module_utils.ces.checks.ways import WAYS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.ways import WAYS
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import worst
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.manifest import (
     CONFIGURATIONS,

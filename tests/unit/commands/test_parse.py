@@ -9,7 +9,7 @@ from ces_commands.verbs import RUNNER_NAMES, VERBS, overview, spellings, usage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
 
 RUN, PULL = VERBS["run"], VERBS["pull"]
 IMAGE = "registry.example.org/app:1"

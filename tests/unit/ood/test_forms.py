@@ -13,8 +13,8 @@ import pytest
 from ood_support import APPS, FILES, LARGE, ROOT, SMALL
 from py_mini_racer import JSEvalException, MiniRacer
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 
 # what the portal's own objects take it for

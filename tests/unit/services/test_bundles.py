@@ -15,6 +15,8 @@ import pytest
 from recording import DIGEST, REGISTRY, OneImageRegistry
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.images import by_digest
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci.images import root as bundles
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     Busy,
     CesError,
@@ -22,7 +24,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import bundles, by_digest
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
     list_images,

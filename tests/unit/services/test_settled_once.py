@@ -16,13 +16,11 @@ from recording import DIGEST, REGISTRY, OneImageRegistry
 from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import table
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import (
-    bundle_store,
-    images,
-    plan,
-    pull,
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines import table
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci.images import (
+    store as bundle_store,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import images, plan, pull
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import session as sessions
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session

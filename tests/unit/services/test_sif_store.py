@@ -12,13 +12,13 @@ from recording import DIGEST, REGISTRY, OneImageRegistry
 from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     InvalidValue,
     NotFound,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import pull as pulling
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import (
     list_images,

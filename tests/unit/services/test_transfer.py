@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.errors import NotFound
-from ansible_collections.tre.ces.plugins.module_utils.ces.services.transfer import (
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.images.transfer import (
     sweep_transfers,
     transfer,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import NotFound
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 
 

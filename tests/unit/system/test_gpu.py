@@ -12,11 +12,11 @@ from recording import BackEnd, make_backend
 from support import as_ordinary_user
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import cdi
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.gpu import gpus_for

@@ -16,8 +16,8 @@ import pytest
 from support import eventually, is_gone
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import process as module
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.proc import kill_recorded
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import (

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The allow-list of engine options, as values; what reaches podman is in runners/test_podman.py."""
+"""The allow-list of engine options, as values; what reaches podman is in engines/test_podman.py."""
 
 from __future__ import annotations
 
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer import (
+    command as apptainer,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer, podman
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import (
     Given,

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
+from ..engines.table import Runner
+from ..engines.ways import Ways
 from ..errors import CesError
-from ..runners.table import Runner
 from ..typed import Any, Mapping
 from ..values.bundle import ImageConfig
 from ..values.image_config import check_image
 from ..values.manifest import Manifest
-from .ways import Ways
 
 
 @dataclass(frozen=True)

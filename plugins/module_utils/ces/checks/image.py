@@ -2,7 +2,7 @@
 """Will an image work here? A table of what is looked at and what that means for one engine.
 
 No I/O. What an engine says of an image that it cannot have, and what to do then, is in the engine's
-own table (``ERRORS`` in runners/): cures are taken from there, by the engine's message.
+own table (``ERRORS`` in engines/NAME/command.py). Cures are taken from there, by its message.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from ..engines.command import words_of
+from ..engines.ways import PASSED_OVER, RANGE
 from ..errors import CesError
-from ..runners.command import words_of
 from ..shown import shown
 from ..typed import Iterator
 from ..values.image_config import id_in
@@ -14,7 +15,6 @@ from .facts import Engine, Host, Image
 from .grammar import is_heard, is_port, is_signal
 from .row import MAKER, Told
 from .secrets import looks_secret
-from .ways import PASSED_OVER, RANGE
 
 _NAME_MAX, _PATH_MAX = 255, 4096
 """Bytes; of the second, one ends the path."""

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from ..runners.roles import ROLE_OF
+from ..engines.roles import ROLE_OF
+from ..engines.ways import WAYS
 from ..typed import Iterator, Sequence
 from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import unlike
@@ -11,7 +12,6 @@ from ..values.quantities import spell_bytes
 from .configuration import CORRECTED
 from .facts import Engine, Host, Image, Space
 from .row import MAKER, Told, is_fetched
-from .ways import WAYS
 
 
 def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..runners.table import RUNNERS
+from ..engines.table import RUNNERS
 from ..system.host.programs import Program, Programs
 from ..typed import Iterator, Mapping
 from ..values.policy import Policy

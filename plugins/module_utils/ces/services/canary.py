@@ -11,10 +11,11 @@ import time
 
 from ..blocks import contextmanager
 from ..dataclass import replace
+from ..engines.command import Launch
+from ..engines.oci.images.root import bundle_for_run
+from ..engines.roles import ROLE_OF
+from ..engines.table import RUNNERS, Runner
 from ..errors import CesError
-from ..runners.command import Launch
-from ..runners.roles import ROLE_OF
-from ..runners.table import RUNNERS, Runner
 from ..system.account import Account
 from ..system.files import explained, private_directory, read_if_there, remove_tree, write_new
 from ..system.host.small_root import SHELL, make_root
@@ -25,7 +26,6 @@ from ..values.finding import Finding
 from ..values.mounts import SAFE_OUTPUTS, Mount
 from ..values.policy import Policy
 from ..values.resources import Resources
-from .bundles import bundle_for_run
 
 _SECONDS = 30.0
 _CURE = "mend what else is found; if there is nothing, tell the administrator"

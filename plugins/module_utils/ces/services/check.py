@@ -8,12 +8,13 @@ import os
 from ..blocks import suppress
 from ..checks.facts import Engine, Host, Image, Space
 from ..checks.image import image_findings
-from ..checks.ways import WAYS
 from ..dataclass import dataclass, replace
+from ..engines.images.store import LocalImage, Room
+from ..engines.roles import programs_of
+from ..engines.table import runner_named
+from ..engines.ways import WAYS
 from ..errors import CesError, Damaged, NotFound, RefusedByPolicy
 from ..json_text import loads
-from ..runners.roles import programs_of
-from ..runners.table import runner_named
 from ..system.account import Account
 from ..system.authfile import login_for
 from ..system.beside import beside
@@ -35,7 +36,6 @@ from ..values.spec import CheckSpec, Credentials
 from ..values.subids import SubidTable
 from .images import store_of
 from .plan import usable_runner
-from .store import LocalImage, Room
 
 if TYPE_CHECKING:
     from ..system.registry import Registry

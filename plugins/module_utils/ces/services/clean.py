@@ -6,15 +6,15 @@ from __future__ import annotations
 import os
 import time
 
+from ..engines.command import cid_file, pid_file
+from ..engines.images.transfer import sweep_transfers
+from ..engines.table import RUNNERS, Runner
 from ..errors import CesError
-from ..runners.command import cid_file, pid_file
-from ..runners.table import RUNNERS, Runner
 from ..system.audit import audit_run
 from ..system.files import regular, remove_abandoned, remove_tree
 from ..system.proc import kill_named, kill_recorded, recorded_lives
 from ..system.system import System
 from ..values.record import LIVE, RunRecord, utc_now
-from .transfer import sweep_transfers
 from .verdict import TIME_OVER, is_over
 
 _DIED = "the process that ran it was killed, or the host went down"

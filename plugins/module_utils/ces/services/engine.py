@@ -6,8 +6,8 @@ from __future__ import annotations
 import time
 
 from ..dataclass import replace
+from ..engines.command import Command, Launch
 from ..errors import EXIT_OURS
-from ..runners.command import Command, Launch
 from ..system.cgroup import oom_kills
 from ..system.files import read_if_there, remove_quietly
 from ..system.process import Finished, Streams

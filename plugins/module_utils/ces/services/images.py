@@ -3,28 +3,28 @@
 
 from __future__ import annotations
 
+from ..engines.images.store import LocalImage, Store
+from ..engines.table import runner_named
 from ..errors import NotFound
-from ..runners.table import runner_named
 from ..system.system import System
 from ..typed import Callable, Mapping
 from ..values.image import ImageRef
-from .store import LocalImage, Store
 
 
 def _podman(system: System) -> Store:
-    from .podman_store import PodmanStore
+    from ..engines.podman.images.store import PodmanStore
 
     return PodmanStore(system)
 
 
 def _apptainer(system: System) -> Store:
-    from .sif_store import SifStore
+    from ..engines.apptainer.images.store import SifStore
 
     return SifStore(system)
 
 
 def _oci(system: System) -> Store:
-    from .bundle_store import BundleStore
+    from ..engines.oci.images.store import BundleStore
 
     return BundleStore(system)
 

@@ -11,8 +11,11 @@ import json
 import os
 
 from ..dataclass import dataclass, replace
+from ..engines.command import Command, Launch
+from ..engines.images.store import LocalImage
+from ..engines.oci.images.root import configuration, lay_out, survey
+from ..engines.oci.images.store import config_in
 from ..errors import CesError, InvalidValue
-from ..runners.command import Command, Launch
 from ..system.directories import mounted_below
 from ..system.files import explained, read_if_there, remove_tree, write_new
 from ..system.system import System
@@ -21,12 +24,9 @@ from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.resources import Resources
 from ..values.spec import RunSpec
-from .bundle_store import config_in
-from .bundles import configuration, lay_out, survey
 from .images import store_of
 from .plan import Plan, plan_run
 from .ready import fetched_image
-from .store import LocalImage
 
 _NOTE = "tre.ces.image"
 """The annotation that says of which image we made a bundle."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 import os
 
 from ..dataclass import dataclass, replace
+from ..engines.command import Launch, words_of
+from ..engines.table import Runner, runner_named
 from ..errors import InvalidValue, RefusedByPolicy
-from ..runners.command import Launch, words_of
-from ..runners.table import Runner, runner_named
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
 from ..system.directories import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ..blocks import suppress
 from ..dataclass import dataclass
+from ..engines.images.store import LocalImage, Store
 from ..errors import CesError, Damaged
 from ..system.audit import audit
 from ..system.authfile import login_for
@@ -17,7 +18,6 @@ from ..values.policy import AllowedRegistry
 from ..values.spec import PullSpec
 from .images import store_of
 from .plan import usable_runner
-from .store import LocalImage, Store
 
 _PATIENCE = 3600.0
 """Seconds to wait for somebody else who fetches the same image."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
+from ..engines.images.store import LocalImage, Store
 from ..errors import NotFound
 from ..system.system import System
 from ..values.image import ImageFile
@@ -11,7 +12,6 @@ from ..values.record import RunRecord
 from ..values.spec import PullSpec, RunSpec
 from .images import store_of
 from .plan import Plan, plan_run, with_image
-from .store import LocalImage, Store
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import os
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass
-from ..runners.command import Command, Launch
+from ..engines.command import Command, Launch
+from ..engines.images.store import LocalImage
 from ..system.audit import audit_run
 from ..system.files import (
     explained,
@@ -27,7 +28,6 @@ from .engine import run_engine
 from .images import store_of
 from .plan import Plan, plan_run, with_image
 from .ready import Ready, make_ready, stored_image
-from .store import LocalImage
 from .verdict import break_off
 
 

@@ -7,8 +7,8 @@ import os
 import time
 
 from ..blocks import suppress
+from ..engines.podman.command import STOP_GRACE
 from ..errors import Busy, CesError
-from ..runners.podman import STOP_GRACE
 from ..system.proc import variables_of
 from ..system.signals import signal
 from ..system.system import System

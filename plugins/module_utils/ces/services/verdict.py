@@ -15,8 +15,8 @@ from ..values.quantities import spell_bytes
 from ..values.record import RunRecord, utc_now
 
 if TYPE_CHECKING:
-    from ..runners.command import Launch
-    from ..runners.table import Runner
+    from ..engines.command import Launch
+    from ..engines.table import Runner
     from .plan import Plan
 
 TIME_OVER = "the time that Slurm gave the job was over"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from ..dataclass import replace
+from ..engines.command import Command
+from ..engines.table import Runner
 from ..errors import CesError
-from ..runners.command import Command
-from ..runners.table import Runner
 from ..typed import Mapping, Sequence
 from ..values.cdi import AMD, KINDS, NVIDIA, Spec
 from ..values.gpu_listing import numbers, parse_listing

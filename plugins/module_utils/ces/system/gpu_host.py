@@ -8,8 +8,8 @@ import os
 import re
 
 from ..dataclass import dataclass
+from ..engines.command import Command
 from ..errors import CesError
-from ..runners.command import Command
 from ..typed import Mapping
 from ..values.cdi import AMD, NVIDIA, Node
 from ..values.gpu_listing import Listed, driver_version, gpu_facts, parse_listing

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 
+from ..engines.roles import cure_without
 from ..errors import CesError
-from ..runners.roles import cure_without
 from ..typed import Sequence
 from ..values.containers_conf import PATH
 

@@ -9,8 +9,8 @@ import time
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass
+from ..engines.command import Command
 from ..errors import CesError
-from ..runners.command import Command
 from ..shown import shown_lines
 from ..typed import Callable, Iterator, Mapping, Protocol
 from .child import Child, start

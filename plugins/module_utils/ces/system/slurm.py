@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 
 from ..dataclass import dataclass
+from ..engines.command import Command
 from ..errors import CesError
-from ..runners.command import Command
 from ..typed import Iterable, Sequence
 from ..values.job import JobSpec
 from ..values.quantities import spell_bytes

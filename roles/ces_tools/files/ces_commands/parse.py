@@ -108,7 +108,7 @@ def _check_runner(parsed: Parsed) -> None:
     Of the three words that a pull may have, the first one is a user.
     """
     # no word without a slash is an image: only what is refused anyway loads this
-    from ces.runners.other_engines import is_meant
+    from ces.engines.other_engines import is_meant
 
     pull = parsed.verb.name == "pull"
     words = parsed.operands[:1] if pull else parsed.operands
@@ -118,8 +118,8 @@ def _check_runner(parsed: Parsed) -> None:
         raise UsageError(f"it has the runner oci and takes none: leave {words[0]} out")
     if parsed.runner is not None:
         raise UsageError(f"its runner is {parsed.runner} already: leave {words[0]} out")
+    from ces.engines.table import runner_named
     from ces.errors import InvalidValue
-    from ces.runners.table import runner_named
 
     try:
         runner_named(words[0])

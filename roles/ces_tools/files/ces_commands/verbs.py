@@ -9,7 +9,7 @@ from __future__ import annotations
 from ces.values.runoptions import options_for
 
 RUNNER_NAMES = ("podman", "apptainer", "oci")
-"""Words that are taken for a runner: those of ces.runners.table, which a test compares. Whether one
+"""Words that are taken for a runner: those of ces.engines.table, which a test compares. Whether one
 is offered here is the policy's to say."""
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from ...runners.command import Command
+from ...engines.command import Command
 from ...typed import Any
 from ..process import Process
 from .kernel import apparmor_profiles

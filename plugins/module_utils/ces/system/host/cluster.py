@@ -7,8 +7,8 @@ import os
 import re
 
 from ...dataclass import dataclass
+from ...engines.command import Command
 from ...errors import CesError
-from ...runners.command import Command
 from ...typed import Mapping
 from ..process import Process, Streams
 

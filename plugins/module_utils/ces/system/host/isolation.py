@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from ...dataclass import dataclass
+from ...engines.command import Command
 from ...errors import CesError
-from ...runners.command import Command
 from ...typed import Mapping
 from ..files import read_if_there
 from ..process import Process

@@ -7,8 +7,8 @@ import glob
 import os
 import time
 
+from ...engines.command import Command
 from ...errors import CesError
-from ...runners.command import Command
 from ...typed import Any
 from ..process import Process, Streams
 

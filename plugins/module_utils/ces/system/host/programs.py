@@ -10,10 +10,10 @@ import tempfile
 
 from ...blocks import contextmanager
 from ...dataclass import dataclass
+from ...engines.command import Command
+from ...engines.roles import programs_of
+from ...engines.table import RUNNERS
 from ...errors import CesError
-from ...runners.command import Command
-from ...runners.roles import programs_of
-from ...runners.table import RUNNERS
 from ...typed import Iterator, Mapping
 from ...values.policy import Policy
 from ..account import Account

@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 import os
 
-from ces.runners.table import runner_named
+from ces.engines.apptainer.images.store import digest_of_file, link_here
+from ces.engines.table import runner_named
 from ces.services.pull import Pulled, pull_image
 from ces.services.session import session
-from ces.services.sif_store import digest_of_file, link_here
 from ces.system.system import System
 from ces.values.image import ImageRef
 from ces.values.spec import PullSpec

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.roles import cure_without
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.roles import cure_without
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ capabilities; a runtime takes the one that applies
 
 from __future__ import annotations
 
-from ..typed import Any, Mapping
+from ...typed import Any, Mapping
 
 PROFILE = "/usr/share/containers/seccomp.json"
 _MACHINES = {

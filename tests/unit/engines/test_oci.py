@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import command as oci
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import config as bundle
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import seccomp
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     InvalidValue,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import bundle, oci, seccomp
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import (
     Ground,
     ImageConfig,

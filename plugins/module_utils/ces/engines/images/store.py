@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import os
 
-from ..dataclass import asdict, dataclass, replace
-from ..runners.command import Launch
-from ..system.files import explained
-from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Protocol, Sequence
-from ..values.image import ImageFile, ImageRef
-from ..values.mounts import SAFE_OUTPUTS, SCRATCH
-from ..values.spec import Credentials
+from ...dataclass import asdict, dataclass, replace
+from ...system.files import explained
+from ...typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Protocol, Sequence
+from ...values.image import ImageFile, ImageRef
+from ...values.mounts import SAFE_OUTPUTS, SCRATCH
+from ...values.spec import Credentials
+from ..command import Launch
 
 if TYPE_CHECKING:
-    from ..values.bundle import ImageConfig
+    from ...values.bundle import ImageConfig
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,18 @@ from __future__ import annotations
 import os
 import stat
 
-from ..dataclass import replace
-from ..errors import CesError, NotFound
-from ..json_text import dumps
-from ..runners import bundle, seccomp
-from ..runners.command import Launch
-from ..runners.oci import chosen
-from ..system.account import Account
-from ..system.files import explained, read_json, write_new
-from ..system.rootfs import PLACES, ids_in
-from ..typed import Any
-from ..values.bundle import Ground, ImageConfig, Owner
+from ....dataclass import replace
+from ....errors import CesError, NotFound
+from ....json_text import dumps
+from ....system.account import Account
+from ....system.files import explained, read_json, write_new
+from ....system.rootfs import PLACES, ids_in
+from ....typed import Any
+from ....values.bundle import Ground, ImageConfig, Owner
+from ...command import Launch
+from .. import config as bundle
+from .. import seccomp
+from ..command import chosen
 
 _HOSTS = "hosts"
 _KERNELS_OWN = ("/proc", "/sys", "/dev")

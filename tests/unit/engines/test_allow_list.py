@@ -15,12 +15,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Launch
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import RUNNERS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import (
     allowed_options,
     read_options,

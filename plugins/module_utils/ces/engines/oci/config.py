@@ -6,17 +6,17 @@ https://github.com/opencontainers/runtime-spec/blob/main/config.md
 
 from __future__ import annotations
 
-from ..blocks import suppress
-from ..errors import InvalidValue
-from ..json_text import loads
-from ..typed import Any, Iterator, Mapping
-from ..values.bundle import Ground, ImageConfig, Owner
-from ..values.containers_conf import PATH
-from ..values.image_config import are_texts
-from ..values.mounts import Mount
-from ..values.resources import Resources
-from .command import CGROUPS, Launch, words_of
-from .oci import Chosen, chosen
+from ...blocks import suppress
+from ...errors import InvalidValue
+from ...json_text import loads
+from ...typed import Any, Iterator, Mapping
+from ...values.bundle import Ground, ImageConfig, Owner
+from ...values.containers_conf import PATH
+from ...values.image_config import are_texts
+from ...values.mounts import Mount
+from ...values.resources import Resources
+from ..command import CGROUPS, Launch, words_of
+from .command import Chosen, chosen
 
 _MASKED = (
     *("/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys"),

@@ -5,23 +5,23 @@ from __future__ import annotations
 
 import os
 
-from ..blocks import nullcontext
-from ..errors import CesError, InvalidValue, NotFound
-from ..json_text import dumps, loads
-from ..runners import podman
-from ..runners.command import Command, Launch
-from ..system.files import read_json, regular, write_atomic
-from ..system.process import Finished, Streams
-from ..system.system import System
-from ..typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequence
-from ..values.image import ImageFile, ImageRef
-from ..values.record import utc_form
-from ..values.spec import Credentials
-from .store import LocalImage, Room
-from .transfer import transfer
+from ....blocks import nullcontext
+from ....errors import CesError, InvalidValue, NotFound
+from ....json_text import dumps, loads
+from ....system.files import read_json, regular, write_atomic
+from ....system.process import Finished, Streams
+from ....system.system import System
+from ....typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequence
+from ....values.image import ImageFile, ImageRef
+from ....values.record import utc_form
+from ....values.spec import Credentials
+from ...command import Command, Launch
+from ...images.store import LocalImage, Room
+from ...images.transfer import transfer
+from .. import command as podman
 
 if TYPE_CHECKING:
-    from .podman_digests import Digests
+    from .digests import Digests
 
 _LISTING = 64 * 1024 * 1024
 """Bytes of a listing of images that are read: thousands of them."""
@@ -100,7 +100,7 @@ class PodmanStore:
         podman itself knows where to fetch from: registries.conf says what the policy says.
         """
         # only who fetches pays for loading it
-        from ..system.authfile import auth_file
+        from ....system.authfile import auth_file
 
         account = self._system.account
         with (
@@ -119,7 +119,7 @@ class PodmanStore:
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive, and unpacked in storage."""
         # only who looks at free space pays for loading it
-        from ..system.podman_places import podman_storage, podman_temporary
+        from ....system.podman_places import podman_storage, podman_temporary
 
         account = self._system.account
         return Room(podman_temporary(account), 1, deep=False), Room(podman_storage(account), 3)
@@ -183,7 +183,7 @@ class PodmanStore:
 def _digests(noted: dict[str, Any]) -> Digests:
     """What is kept beside podman's list of images: ``STORAGE/DRIVER-images/images.json``."""
     # a run whose image podman was asked for before needs none of it
-    from .podman_digests import Digests
+    from .digests import Digests
 
     return Digests(os.path.dirname(os.path.dirname(noted["list"])) if noted else None)
 

@@ -6,9 +6,11 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer import (
+    command as apptainer,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import apptainer
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import ImageConfig
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
     AMD,

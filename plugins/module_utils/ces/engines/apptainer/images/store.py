@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images as files (SIF), kept by digest: see by_digest.py."""
+"""Images as files (SIF), kept by digest: see ``images/by_digest.py`` of all engines."""
 
 from __future__ import annotations
 
 import os
 
-from ..blocks import contextmanager, nullcontext
-from ..dataclass import replace
-from ..errors import CesError, NotFound, RefusedByPolicy
-from ..runners import apptainer
-from ..runners.command import Launch
-from ..system.account import Account
-from ..system.files import (
+from ....blocks import contextmanager, nullcontext
+from ....dataclass import replace
+from ....errors import CesError, NotFound, RefusedByPolicy
+from ....system.account import Account
+from ....system.files import (
     explained,
     link_to,
     passing_file,
@@ -20,17 +18,19 @@ from ..system.files import (
     regular,
     remove_tree,
 )
-from ..system.sif import check_architecture, sif_architecture, sif_config, sif_lacks
-from ..system.system import System
-from ..typed import AbstractContextManager, Iterator, Sequence
-from ..values.bundle import ImageConfig
-from ..values.image import ImageFile, ImageRef
-from ..values.record import utc_second
-from ..values.spec import Credentials
-from .by_digest import ByDigest, base_of, looked_at
+from ....system.sif import check_architecture, sif_architecture, sif_config, sif_lacks
+from ....system.system import System
+from ....typed import AbstractContextManager, Iterator, Sequence
+from ....values.bundle import ImageConfig
+from ....values.image import ImageFile, ImageRef
+from ....values.record import utc_second
+from ....values.spec import Credentials
+from ...command import Launch
+from ...images.by_digest import ByDigest, base_of, looked_at
+from ...images.store import LocalImage, Room, make_named, warn_of
+from ...images.transfer import transfer
+from .. import command as apptainer
 from .conversion import conversion
-from .store import LocalImage, Room, make_named, warn_of
-from .transfer import transfer
 
 _AUTHFILE_SINCE = (1, 4)
 """The first apptainer that knows ``--authfile`` (its CHANGELOG)."""
@@ -157,7 +157,7 @@ class SifStore:
         self, file: str, image: ImageRef, source: str, credentials: Credentials
     ) -> Sequence[str]:
         # only who fetches pays for loading it
-        from ..system.authfile import auth_file, login_for
+        from ....system.authfile import auth_file, login_for
 
         parsed = ImageRef.parse(source)
         account = self._system.account
@@ -229,7 +229,7 @@ def _trust(image: ImageRef, account: Account) -> Iterator[dict[str, str]]:
     It looks in certs.d when it asks for the digest, and not when it fetches (1.4.5). The variable
     replaces the system's bundle, but not its directory.
     """
-    from ..system.certificates import certificates_of
+    from ....system.certificates import certificates_of
 
     files = certificates_of(image.registry)
     if not files:

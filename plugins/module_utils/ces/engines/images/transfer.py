@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import os
 
-from ..blocks import contextmanager, suppress
-from ..dataclass import dataclass
-from ..errors import Interrupted, NotFound, RefusedByPolicy
-from ..runners.command import Command
-from ..system.account import Account
-from ..system.files import (
+from ...blocks import contextmanager, suppress
+from ...dataclass import dataclass
+from ...errors import Interrupted, NotFound, RefusedByPolicy
+from ...system.account import Account
+from ...system.files import (
     passing_file,
     private_directory,
     random_name,
@@ -22,12 +21,13 @@ from ..system.files import (
     remove_quietly,
     remove_tree,
 )
-from ..system.proc import kill_recorded
-from ..system.process import Streams
-from ..system.system import System
-from ..system.trees import new_directory
-from ..typed import Callable, Iterator, Sequence
-from ..values.image import ImageRef
+from ...system.proc import kill_recorded
+from ...system.process import Streams
+from ...system.system import System
+from ...system.trees import new_directory
+from ...typed import Callable, Iterator, Sequence
+from ...values.image import ImageRef
+from ..command import Command
 
 _KIND = "transfer"
 _TOO_MUCH = "too much"

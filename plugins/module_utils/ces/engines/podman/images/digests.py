@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 
-from ..dataclass import replace
-from ..errors import CesError
-from ..json_text import dumps
-from ..system.files import locked, read_json, write_atomic
-from ..values.image import ImageRef
-from .store import LocalImage
+from ....dataclass import replace
+from ....errors import CesError
+from ....json_text import dumps
+from ....system.files import locked, read_json, write_atomic
+from ....values.image import ImageRef
+from ...images.store import LocalImage
 
 _FILE = "ces-digests.json"
 

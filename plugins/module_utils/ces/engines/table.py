@@ -9,8 +9,10 @@ from ..typed import Callable, Mapping, Sequence
 from ..values.options import Option
 from ..values.policy import NETWORKS
 from ..values.resources import Resources
-from . import apptainer, oci, podman
+from .apptainer import command as apptainer
 from .command import Command, Launch
+from .oci import command as oci
+from .podman import command as podman
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ Its containers are ordinary processes below its own: a signal to its process gro
 
 from __future__ import annotations
 
-from ..errors import EXIT_OURS
-from ..typed import TYPE_CHECKING, Iterable, Mapping
-from ..values.containers_conf import PATH
-from ..values.mounts import Mount
-from ..values.options import Option
-from ..values.words import is_shell_name
-from . import own_files
-from .command import (
+from ...errors import EXIT_OURS
+from ...typed import TYPE_CHECKING, Iterable, Mapping
+from ...values.containers_conf import PATH
+from ...values.mounts import Mount
+from ...values.options import Option
+from ...values.words import is_shell_name
+from .. import own_files
+from ..command import (
     CGROUPS,
     FILE_IN_PLACE,
     IMAGE_ERRORS,
@@ -27,8 +27,8 @@ from .command import (
 )
 
 if TYPE_CHECKING:
-    from ..values.bundle import ImageConfig
-    from ..values.gpus import Gpus
+    from ...values.bundle import ImageConfig
+    from ...values.gpus import Gpus
 
 OPTIONS = (
     Option("--bind", "-B", meaning="bind"),

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import os
 
-from ..blocks import suppress
-from ..dataclass import dataclass
-from ..runners import apptainer
-from ..runners.command import Command
-from ..system.account import Account
-from ..system.files import explained, write_new
-from ..typed import Iterable
-from ..values.mounts import Mount
-from .transfer import Transfer
+from ....blocks import suppress
+from ....dataclass import dataclass
+from ....system.account import Account
+from ....system.files import explained, write_new
+from ....typed import Iterable
+from ....values.mounts import Mount
+from ...command import Command
+from ...images.transfer import Transfer
+from .. import command as apptainer
 
 _SHOWN = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "nix", "opt", "sbin", "usr")
 """What there may be of these in ``/``: programs, libraries and settings, and nothing of users."""

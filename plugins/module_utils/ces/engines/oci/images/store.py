@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images unpacked for OCI runtimes, kept by digest: see by_digest.py.
+"""Images unpacked for OCI runtimes, kept by digest: see ``images/by_digest.py`` of all engines.
 
     STORE/digests/sha256-HEX/rootfs        the image's files, all of one owner, never changed
     STORE/digests/sha256-HEX/image.json    what the image says of itself; a run holds a lock on it
 
 What a single container adds (configuration, layer for what it writes) is no part of it: see
-bundles.py.
+root.py.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ import fcntl
 import os
 import sys
 
-from ..blocks import contextmanager, nullcontext
-from ..errors import Busy, CesError, InvalidValue, NotFound
-from ..json_text import dumps
-from ..runners import oci
-from ..runners.command import Launch
-from ..system.files import (
+from ....blocks import contextmanager, nullcontext
+from ....errors import Busy, CesError, InvalidValue, NotFound
+from ....json_text import dumps
+from ....system.files import (
     explained,
     private_directory,
     read_json,
@@ -28,17 +26,19 @@ from ..system.files import (
     remove_tree,
     write_new,
 )
-from ..system.system import System
-from ..system.trees import remove
-from ..typed import AbstractContextManager, Iterator, Sequence
-from ..values.bundle import ImageConfig
-from ..values.image import ImageFile, ImageRef
-from ..values.record import utc_second
-from ..values.spec import Credentials
-from .bundles import bundle_for_run
-from .by_digest import ByDigest, looked_at
-from .store import LocalImage, Room, make_named, warn_of
-from .transfer import Transfer, transfer
+from ....system.system import System
+from ....system.trees import remove
+from ....typed import AbstractContextManager, Iterator, Sequence
+from ....values.bundle import ImageConfig
+from ....values.image import ImageFile, ImageRef
+from ....values.record import utc_second
+from ....values.spec import Credentials
+from ...command import Launch
+from ...images.by_digest import ByDigest, looked_at
+from ...images.store import LocalImage, Room, make_named, warn_of
+from ...images.transfer import Transfer, transfer
+from .. import command as oci
+from .root import bundle_for_run
 
 
 class BundleStore:
@@ -94,7 +94,7 @@ class BundleStore:
     ) -> Sequence[str]:
         """Unpack the image into a directory, which gets its name when it is whole."""
         # only who fetches pays for loading it
-        from ..system.authfile import auth_file
+        from ....system.authfile import auth_file
 
         account = self._system.account
         for program in ("skopeo", "umoci"):
@@ -169,9 +169,9 @@ class BundleStore:
 
     def _unpack(self, room: Transfer, image: ImageRef) -> str:
         """The unpacked image in the transfer's own room."""
-        from ..system.oci_layout import image_in_layout
-        from ..system.rootfs import make_directories, settle_rootfs, user_of_image
-        from ..system.sif import check_architecture
+        from ....system.oci_layout import image_in_layout
+        from ....system.rootfs import make_directories, settle_rootfs, user_of_image
+        from ....system.sif import check_architecture
 
         layout, whole = f"{room.directory}/layout", f"{room.directory}/whole"
         said = image_in_layout(layout)

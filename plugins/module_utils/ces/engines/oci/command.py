@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """OCI bundles, run by crun without a daemon: how each thing is said. No I/O.
 
-crun(1), skopeo(1), umoci(1). What is in a bundle says bundle.py.
+crun(1), skopeo(1), umoci(1). What is in a bundle says config.py.
 """
 
 from __future__ import annotations
 
 import os.path
 
-from ..dataclass import dataclass
-from ..errors import EXIT_OURS, CesError, InvalidValue
-from ..json_text import loads
-from ..typed import Any, Sequence
-from ..values.options import Option
-from ..values.resources import Resources
-from . import own_files, podman
-from .command import IMAGE_ERRORS, Command, Launch, exec_refused
+from ...dataclass import dataclass
+from ...errors import EXIT_OURS, CesError, InvalidValue
+from ...json_text import loads
+from ...typed import Any, Sequence
+from ...values.options import Option
+from ...values.resources import Resources
+from .. import own_files
+from ..command import IMAGE_ERRORS, Command, Launch, exec_refused
+from ..podman import command as podman
 
 _ID = r"\d{1,9}(:\d{1,9})?"
 

@@ -18,15 +18,15 @@ from __future__ import annotations
 import errno
 import os
 
-from ..blocks import contextmanager
-from ..errors import CesError, Damaged, NotFound
-from ..runners.command import Command
-from ..system.account import Account
-from ..system.files import explained, private_directory, random_name
-from ..system.system import System
-from ..system.trees import new_directory, only_ours, opened, path_of
-from ..typed import Callable, Iterator
-from ..values.image import ImageRef, is_digest
+from ...blocks import contextmanager
+from ...errors import CesError, Damaged, NotFound
+from ...system.account import Account
+from ...system.files import explained, private_directory, random_name
+from ...system.system import System
+from ...system.trees import new_directory, only_ours, opened, path_of
+from ...typed import Callable, Iterator
+from ...values.image import ImageRef, is_digest
+from ..command import Command
 from .store import LocalImage
 from .transfer import passing_place, transfer
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
-    InvalidValue,
-)
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners import podman
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.command import Command, Launch
-from ansible_collections.tre.ces.plugins.module_utils.ces.runners.table import (
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
     RUNNERS,
     runner_named,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
+    InvalidValue,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Gpus
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from ..errors import EXIT_OURS
-from ..typed import Mapping
-from ..values.mounts import Mount
-from ..values.options import Option
-from . import own_files
-from .command import (
+from ...errors import EXIT_OURS
+from ...typed import Mapping
+from ...values.mounts import Mount
+from ...values.options import Option
+from .. import own_files
+from ..command import (
     FILE_IN_PLACE,
     IMAGE_ERRORS,
     NO_WORKDIR,
