@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .ces.engines.table import NAMES
 from .ces.errors import CesError, InvalidValue
 from .ces.shown import shown
 from .ces.system.system import System
@@ -16,7 +17,7 @@ from .ces.values.quantities import gpu_count
 from .ces.values.runoptions import options_for
 from .ces.values.spec import Credentials, RunSpec
 
-RUNNER = {"runner": {"type": "str", "choices": ["podman", "apptainer", "oci"]}}
+RUNNER = {"runner": {"type": "str", "choices": list(NAMES)}}
 CREDENTIALS: dict[str, dict[str, Any]] = {
     "username": {"type": "str"},
     "password": {"type": "str", "no_log": True},

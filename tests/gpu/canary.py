@@ -71,7 +71,7 @@ def main(place: Path) -> None:
     for finding in checks.gpu_findings(host):
         print(f"  {'ok ' if finding.ok else 'BAD'} {finding.check}: {finding.said}")
     there = uuids(run("nvidia-smi", "-L"))
-    podman = core("engines.table").RUNNERS["podman"]
+    podman = core("engines.table").runner_named("podman")
     image()
     try:
         wants: list[tuple[str, int | None, str | None]] = [("all", None, None), ("one", 1, None)]

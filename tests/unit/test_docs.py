@@ -116,11 +116,11 @@ def test_the_page_of_the_policy_has_the_defaults():
     assert written == policy.Policy.from_dict({}, "defaults")
 
 
-@pytest.mark.parametrize("runner", table.RUNNERS)
+@pytest.mark.parametrize("runner", table.NAMES)
 def test_the_page_of_the_policy_has_every_option_of_each_engine(runner):
     section = POLICY.split(f"### {runner}\n")[1].split("\n### ")[0]
     documented = set(re.findall(r"`(--?[a-zA-Z-]+)`", " ".join(first_cells(section))))
-    options = table.RUNNERS[runner].options
+    options = table.runner_named(runner).options
     assert documented == {name for item in options for name in (item.name, item.short) if name}
 
 
@@ -170,7 +170,7 @@ def test_the_page_for_researchers_has_every_check_of_an_image():
 
 
 def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do():
-    runner = table.RUNNERS["apptainer"]
+    runner = table.runner_named("apptainer")
     section = RESEARCHER.split("## The runners\n")[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| (.+?) \| .* \| (.+?) \|$", section, re.M))
     kept_back = re.findall(r"`(\w+)`", rows["variables that cannot be given"])

@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import NAMES
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "plugins/module_utils/ces"
-LAYERS = ("", "values", "engines", "system", "images", "checks", "services")
-"""Parts of the core; files of each may import those of the same and of earlier ones. ``images`` are
-the directories of that name below ``engines/``; the rest there is ``engines``."""
+LAYERS = ("", "values", "engines", "system", "images", "table", "checks", "services")
+"""Parts of the core; files of each may import those of the same and of earlier ones. ``engines/``
+has three: ``images`` are the directories of that name there, ``table`` the table and its rows, and
+``engines`` all the rest."""
+ROWS = ("table.py", "runner.py")
 Graph = dict[str, set[str]]
 
 
@@ -43,13 +47,16 @@ def graph_of(core: Path) -> Graph:
     return {str(file.relative_to(core)): set(imports_of(file, core)) for file in files}
 
 
+def layer(name: str) -> int:
+    """The place in LAYERS of a file of the core."""
+    *place, file = name.split("/")
+    if place[:1] != ["engines"]:
+        return LAYERS.index(place[0] if place else "")
+    return LAYERS.index("images" if "images" in place else "table" if file in ROWS else "engines")
+
+
 def upward(graph: Graph) -> list[str]:
     """The imports from an earlier layer of a later one."""
-
-    def layer(name: str) -> int:
-        first, *below = name.split("/")[:-1] or [""]
-        return LAYERS.index("images" if first == "engines" and "images" in below else first)
-
     return [
         f"{name} imports {other}"
         for name, others in graph.items()
@@ -85,10 +92,72 @@ def test_imports_go_downward_and_in_no_circle() -> None:
     assert circle(graph) == []
 
 
+PURE = ("", "values", "engines", "table", "checks")
+"""Layers that do no I/O."""
+HARMLESS = {
+    *("__future__", "_json", "bisect", "calendar", "collections.abc", "contextlib", "csv"),
+    *("dataclasses", "email.utils", "errno", "json", "re", "time", "typing", "urllib.parse"),
+}
+"""Parts of the standard library that reach nothing outside of the process but its clock."""
+HARMLESS_OF_OS = {"os.path", "os.path.basename", "os.path.dirname", "os.strerror"}
+REACHING = {"open", "print", "input", "exec", "eval", "__import__"}
+
+
+def reaching_out(file: Path) -> set[str]:
+    """What in a file's text may reach files, processes or the network."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name not in ("os", "os.path")}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(str(node.module))
+        elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("os."):
+            found.add(ast.unparse(node))
+        elif isinstance(node, ast.Name) and node.id in REACHING:
+            found.add(node.id)
+    return found - HARMLESS - HARMLESS_OF_OS
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from os import environ", {"os"}),
+        ("import os\nos.environ['A'] = ''", {"os.environ"}),
+        ("def f(p):\n    import subprocess", {"subprocess"}),
+        ("read = open", {"open"}),
+        ("import os.path\nimport re\nos.path.basename('a')", set()),
+    ],
+)
+def test_this_test_sees_what_reaches_out(tmp_path: Path, line: str, found: set[str]) -> None:
+    (tmp_path / "a.py").write_text(line)
+    assert reaching_out(tmp_path / "a.py") == found
+
+
+def test_the_pure_layers_do_no_io() -> None:
+    found = {
+        name: reaching
+        for name in graph_of(CORE)
+        if LAYERS[layer(name)] in PURE and (reaching := reaching_out(CORE / name))
+    }
+    assert found == {}
+
+
+def test_an_engine_knows_no_other_engine() -> None:
+    def engine(name: str) -> str:
+        parts = name.split("/")
+        return parts[1] if parts[0] == "engines" and parts[1] in NAMES else ""
+
+    graph = graph_of(CORE)
+    pairs = {(engine(name), engine(other)) for name in graph for other in graph[name]}
+    assert {pair for pair in pairs if all(pair) and len(set(pair)) == 2} == set()
+    assert ("podman", "podman") in pairs
+
+
 def test_the_developers_page_has_these_layers_in_this_order() -> None:
     page = (ROOT / "docs/developer.md").read_text(encoding="utf-8")
     table = page.partition("## Layers of the core")[2].partition("\n## ")[0]
-    assert tuple(re.findall(r"^\| `(\w+)/`", table, re.M)) == LAYERS[1:]
+    first, *rest = re.findall(r"^\| `(\w+)(?:/|\.py)`", table, re.M)
+    assert (first, *rest) == ("errors", *LAYERS[1:])
 
 
 @pytest.mark.parametrize(

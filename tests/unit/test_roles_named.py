@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.roles import ROLE_OF
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import command
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import NAMES, runner_named
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.system import missing
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import gpu, missing
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,10 +36,13 @@ def texts(path: Path) -> set[str]:
     }
 
 
-def programs() -> set[str]:
-    """The programs that the core starts by name, but for those of every host."""
-    words = {
-        call.args[0].elts[0].value
+def started() -> list[tuple[str, str, str]]:
+    """The programs that the core starts by name: where, which, and the role that brings it.
+
+    Programs of every host are started by words that stand in a variable.
+    """
+    return [
+        (path.name, call.args[0].elts[0].value, role_of(call))
         for path in CORE.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
@@ -47,9 +50,13 @@ def programs() -> set[str]:
         and call.args
         and isinstance(call.args[0], ast.Tuple)
         and isinstance(call.args[0].elts[0], ast.Constant)
-    }
-    assert {"podman", "crun", "squeue"} <= words
-    return words | {runner.engine for runner in RUNNERS.values()}
+    ]
+
+
+def role_of(call: ast.Call) -> str:
+    """What a call has for ``role``."""
+    given = [word.value for word in call.keywords if word.arg == "role"]
+    return str(given[0].value) if given and isinstance(given[0], ast.Constant) else ""
 
 
 def test_every_role_that_a_message_names_exists() -> None:
@@ -65,25 +72,40 @@ def test_every_role_that_a_message_names_exists() -> None:
 
 
 def test_every_program_is_brought_by_a_role_that_exists() -> None:
-    assert set(ROLE_OF.values()) <= ROLES
-    assert programs() - ROLE_OF.keys() == set()
+    found = started()
+    assert {"podman", "crun", "squeue", "nvidia-smi"} <= {
+        program for _file, program, _role in found
+    }
+    assert [one for one in found if one[2] not in ROLES] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_engine_has_a_role_of_its_name_which_brings_its_programs(name: str) -> None:
+    runner = runner_named(name)
+    assert (runner.name, name in ROLES) == (name, True)
+    roles = {role for _file, program, role in started() if program in runner.programs}
+    assert roles == {name}
 
 
 @pytest.mark.parametrize(
-    ("program", "cure"),
+    ("command", "cure"),
     [
-        ("crun", "the administrator installs it (role oci)"),
-        ("skopeo", "the administrator installs it (role oci)"),
-        ("sbatch", "use a host of the cluster"),
-        ("unknown", "the administrator installs it"),
+        (command.remove("/run/1/cid"), "the administrator installs it (role oci)"),
+        (command.unpack("layout", "rootfs"), "the administrator installs it (role oci)"),
+        (gpu.LIST, "the administrator installs it (role gpu)"),
+        (
+            Command(("sbatch",), role="slurm"),
+            "use a host of the cluster, or the administrator installs Slurm's commands"
+            " (role slurm)",
+        ),
+        (Command(("unknown",)), "the administrator installs it"),
     ],
 )
 def test_a_program_that_is_not_there_is_told_with_who_brings_it(
-    program: str, cure: str, monkeypatch: pytest.MonkeyPatch
+    command: Command, cure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # whatever is installed on the machine that runs the tests
     monkeypatch.setattr(missing, "PATH", "/nowhere")
     with pytest.raises(CesError) as error:
-        SystemProcess({"PATH": "/nowhere"}).run(Command((program,)))
-    assert error.value.hint.startswith(cure)
-    assert cure == error.value.hint or program == "sbatch"
+        SystemProcess({"PATH": "/nowhere"}).run(command)
+    assert error.value.hint == cure

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import NAMES
+
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = {
     *("collections", "contextlib", "dataclasses", "datetime", "enum", "functools", "importlib"),
@@ -17,7 +19,7 @@ SLOW = {
     *("http.client", "ssl"),
 }
 """Parts of the standard library that take a millisecond or more each (Python 3.13)."""
-FOR_SOME = ("allocation", "cdi", "checks", "doctor", "gpu", "job", "slurm")
+FOR_SOME = ("allocation", "cdi", "checks", "doctor", "gpu", "job", "slurm", "traits", "ways")
 """Words in the names of those parts of the core that most runs have no use for."""
 RUN = """
 import sys
@@ -29,7 +31,9 @@ from ces.values.image import ImageRef
 from ces.values.quantities import memory_bytes
 from ces.json_text import dumps_lines, loads
 from ces.engines.{engine}.images import store
+from ces.engines.table import runner_named
 import ces_commands.doors.run
+runner_named('{engine}')
 loads('{{"a": [1]}}'), dumps_lines({{"a": None}}), memory_bytes("4GiB")
 ImageRef.parse("registry.example.org:5000/a/b:1")
 import json
@@ -44,7 +48,7 @@ def core(tmp_path: Path) -> list[str]:
     return [str(tmp_path), str(ROOT / "roles/ces_tools/files")]
 
 
-@pytest.mark.parametrize("engine", ["podman", "oci", "apptainer"])
+@pytest.mark.parametrize("engine", NAMES)
 def test_a_run_loads_nothing_that_is_slow(core: list[str], engine: str) -> None:
     program = RUN.format(paths=core, engine=engine)
     program = program.replace("import json\n", "before = sorted(sys.modules)\nimport json\n")
@@ -56,3 +60,5 @@ def test_a_run_loads_nothing_that_is_slow(core: list[str], engine: str) -> None:
     assert f"ces.engines.{engine}.images.store" in loaded
     assert loaded & SLOW == set()
     assert [name for name in loaded if any(word in name for word in FOR_SOME)] == []
+    others = {f"ces.engines.{name}" for name in NAMES if name != engine}
+    assert others & loaded == set()

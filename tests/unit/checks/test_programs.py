@@ -12,6 +12,7 @@ from telling import POLICY, only, told
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.programs import LOOKS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import programs
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.programs import (
@@ -21,6 +22,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.programs i
     version_in,
 )
 
+KNOWN = {name: one.programs for name, one in known_runners().items()}
 PODMAN = Program("podman", "/usr/bin/podman", version=(5, 4, 2))
 GOOD = Programs((), {"podman": (PODMAN,)}, networks={})
 
@@ -101,7 +103,7 @@ def test_a_home_that_is_missing_is_not_told_of_programs(tmp_path: Path):
     for home, given in ((f"{tmp_path}/none", "/"), (str(tmp_path), None)):
         account = Account("ada", os.geteuid(), home, (), {"PATH": str(tmp_path)})
         process = RecordingProcess()
-        look_at_programs(account, POLICY, process)
+        look_at_programs(account, POLICY, process, KNOWN)
         assert {command.env.get("HOME") for command in process.commands} == {given}
 
 
@@ -115,7 +117,7 @@ def test_programs_are_looked_for_where_engines_are(tmp_path: Path, monkeypatch):
     process.answer(f"{tmp_path}/bin/podman", stdout="podman version 5.4.2\n")
     process.answer(f"{tmp_path}/bin/crun", 127, stderr="crun: no libyajl\n")
     policy = replace(POLICY, runners=("podman", "oci", "moby"), networks=("none", "pasta"))
-    found = look_at_programs(account, policy, process)
+    found = look_at_programs(account, policy, process, KNOWN)
     assert found.unknown == ("moby",)
     assert found.engines["podman"] == (
         Program("podman", f"{tmp_path}/bin/podman", version=(5, 4, 2)),

@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Launch
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
@@ -28,6 +28,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import 
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.own_words import OWN_WORDS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources
 
+RUNNERS = known_runners()
 IMAGE = "/the/image"
 
 

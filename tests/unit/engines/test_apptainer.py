@@ -53,7 +53,7 @@ IMAGE = "/home/ada/app.sif"
 
 def test_a_run_is_exactly_these_words():
     command = apptainer.run(LAUNCH)
-    assert command == Command((*FIRST, *MOUNTS, IMAGE), without=command.without)
+    assert command == Command((*FIRST, *MOUNTS, IMAGE), without=command.without, role="apptainer")
     assert {"https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy"} < {*command.without}
 
 

@@ -69,7 +69,8 @@ def test_a_run_is_exactly_these_words():
             *("crun", "--root=/run/user/1000/ces/crun", "--cgroup-manager=disabled"),
             *(f"--log=file:{PRIVATE}/aside", "--log-format=json"),
             *("run", f"--bundle={PRIVATE}", "ces-run-7"),
-        )
+        ),
+        role="oci",
     )
 
 

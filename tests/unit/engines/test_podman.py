@@ -9,7 +9,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import repla
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
-    RUNNERS,
     runner_named,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
@@ -59,7 +58,9 @@ END = ("--", "registry.example.org/app:1")
 
 
 def test_a_run_is_exactly_these_words():
-    assert podman.run(LAUNCH) == Command((*BEFORE_OPTIONS, *END), env={"GOGC": "400"})
+    assert podman.run(LAUNCH) == Command(
+        (*BEFORE_OPTIONS, *END), env={"GOGC": "400"}, role="podman"
+    )
 
 
 def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
@@ -100,7 +101,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("command", "words"), COMMANDS)
 def test_the_other_commands_are_exactly_these_words(command, words):
-    assert command == Command(tuple(words.split()))
+    assert command == Command(tuple(words.split()), role="podman")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_what_podman_says_leads_to_what_to_do_next(said, hint):
 
 
 def test_an_unknown_runner_is_refused_with_those_there_are():
-    assert runner_named("podman") is RUNNERS["podman"]
+    assert runner_named("podman").engine == "podman"
     with pytest.raises(InvalidValue, match="the runners are podman, apptainer, oci"):
         runner_named("docker")
 

@@ -13,7 +13,7 @@ import pytest
 from ood_support import APPS, FILES, LARGE, ROOT, SMALL
 from py_mini_racer import JSEvalException, MiniRacer
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 
@@ -300,7 +300,7 @@ def test_a_form_says_how_long_a_job_may_be(portal):
 def test_the_example_of_an_option_is_one_that_all_runners_have(forms):
     word, value = forms["batch_container_app"]["attributes"]["engine_args"]["placeholder"].split()
     assert value == "type=bind,source=${HOME}/my_models,target=/models,readonly"
-    for name, runner in RUNNERS.items():
+    for name, runner in known_runners().items():
         assert any(word == option.name for option in runner.options), name
 
 

@@ -91,13 +91,14 @@ def counts(monkeypatch):
 
         return count
 
-    stores = {name: counted("store", make) for name, make in images.STORES.items()}
-    monkeypatch.setattr(images, "STORES", stores)
-    runners = {
-        name: replace(runner, run=counted("command", runner.run))
-        for name, runner in table.RUNNERS.items()
+    rows = {
+        name: replace(
+            runner, run=counted("command", runner.run), store=counted("store", runner.store)
+        )
+        for name, runner in table.known_runners().items()
     }
-    monkeypatch.setattr(table, "RUNNERS", runners)
+    loaders = {name: lambda row=row: row for name, row in rows.items()}
+    monkeypatch.setattr(table, "_ROWS", loaders)
     monkeypatch.setattr(Policy, "registry_for", counted("registry", Policy.registry_for))
     usable_runner = counted("engine", plan.usable_runner)
     for module in (plan, pull):

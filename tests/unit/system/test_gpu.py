@@ -12,7 +12,7 @@ from recording import BackEnd, make_backend
 from support import as_ordinary_user
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     RefusedByPolicy,
@@ -22,6 +22,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation impo
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.gpu import gpus_for
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "gpu"
+RUNNERS = known_runners()
 PODMAN, APPTAINER = RUNNERS["podman"], RUNNERS["apptainer"]
 
 

@@ -23,7 +23,7 @@ def usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_program_that_is_nowhere_is_not_installed(usual: Path) -> None:
-    said = str(missing("use the runner podman", "podman", "/opt/a:/opt/b"))
+    said = str(missing("use the runner podman", "podman", "/opt/a:/opt/b", "podman"))
     assert "could not use the runner podman: podman is not installed on this host" in said
     assert "(PATH is /opt/a:/opt/b)" in said
     assert "the administrator installs it (role podman)" in said
@@ -51,4 +51,4 @@ def test_a_directory_is_no_program(usual: Path) -> None:
     environ = {"PATH": str(usual), "XDG_RUNTIME_DIR": str(usual.parent)}
     ada = Account("ada", os.geteuid(), str(usual.parent), (), environ)
     assert not ada.has_program("podman")
-    assert "not installed" in str(ada.missing("use the runner podman", "podman"))
+    assert "not installed" in str(ada.missing("use the runner podman", "podman", "podman"))

@@ -9,7 +9,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer impo
     command as apptainer,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import RUNNERS
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
@@ -32,6 +32,8 @@ TABLE = (
     Option("--rm", flag=True, meaning="own"),
 )
 ALLOWED = allowed_options(TABLE, (), ())
+
+RUNNERS = known_runners()
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,8 @@ def test_what_is_refused_is_said_with_what_to_write_instead(word, instead):
 )
 def test_an_option_of_another_engine_is_refused_with_the_one_of_this(runner, word, instead):
     with pytest.raises(RefusedByPolicy) as caught:
-        read_options([word], allowed_options(RUNNERS[runner].options, (), ()), runner)
+        allowed = allowed_options(RUNNERS[runner].options, (), ())
+        read_options([word], allowed, runner, RUNNERS[runner].closed)
     assert instead in caught.value.hint
     assert ("policy.json" in caught.value.hint) is (runner != "oci")
 

@@ -6,13 +6,11 @@ from __future__ import annotations
 from ..system.host.configuration import Configuration
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look
+from .look import Look, engines_with
 from .row import Told
 
 _AWAY = "move {} away, if it is not meant"
 CORRECTED = "correct that file, or move it away; one in /etc is the administrator's"
-_BY_POLICY = ("podman", "oci")
-"""Engines whose programs read policy.json."""
 
 
 def tell_own_storage(found: Configuration, policy: Policy) -> Iterator[Told]:
@@ -62,10 +60,10 @@ def tell_own_registries(found: Configuration, policy: Policy) -> Iterator[Told]:
 
 
 def tell_misread(found: Configuration, policy: Policy) -> Iterator[Told]:
-    """Whether podman can read which registries there are."""
-    if "podman" in policy.runners:
+    """Whether the engines can read which registries there are."""
+    for engine in engines_with("registries", policy):
         for said in found.misread:
-            yield Told("fault", f"{said}: podman cannot pull", CORRECTED, "podman")
+            yield Told("fault", f"{said}: {engine} cannot pull", CORRECTED, "podman")
 
 
 def tell_short_names(found: Configuration, policy: Policy) -> Iterator[Told]:
@@ -83,7 +81,7 @@ def tell_short_names(found: Configuration, policy: Policy) -> Iterator[Told]:
 
 def tell_policy_file(found: Configuration, policy: Policy) -> Iterator[Told]:
     """Whether engines can read which images to accept."""
-    if not set(_BY_POLICY) & set(policy.runners):
+    if not engines_with("accepted", policy):
         return
     if not found.policy_file:
         yield Told(
@@ -115,7 +113,7 @@ def tell_policy_file(found: Configuration, policy: Policy) -> Iterator[Told]:
 
 def tell_rejected(found: Configuration, policy: Policy) -> Iterator[Told]:
     """Whether images of the allowed registries are accepted."""
-    if found.policy_error or not set(_BY_POLICY) & set(policy.runners):
+    if found.policy_error or not engines_with("accepted", policy):
         return
     mend = (
         _AWAY.format(found.policy_file)

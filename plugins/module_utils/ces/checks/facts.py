@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
-from ..engines.table import Runner
+from ..engines.runner import Runner
 from ..engines.ways import Ways
 from ..errors import CesError
 from ..typed import Any, Mapping

@@ -7,7 +7,7 @@ from ..system.host.idmap import IdMap, Ids
 from ..typed import Callable, Iterator
 from ..values.policy import Policy
 from ..values.subids import overlapping
-from .look import Look
+from .look import Look, engines_with
 from .row import Told
 
 ENOUGH = 65536
@@ -19,10 +19,11 @@ _MIGRATE = "stop your containers, then run: podman system migrate"
 def _each(
     of_kind: Callable[[IdMap, str, Ids], Iterator[Told]],
 ) -> Callable[[IdMap, Policy], Iterator[Told]]:
-    """The same of both kinds of ids, where the site has podman and the user needs any."""
+    """The same of both kinds of ids, where an engine of the site uses them, and the user too."""
 
     def tell(found: IdMap, policy: Policy) -> Iterator[Told]:
-        if found.uid == 0 or found.source != "files" or "podman" not in policy.runners:
+        needed = found.uid != 0 and found.source == "files"
+        if not needed or not engines_with("subordinate_ids", policy):
             return
         for kind, ids in found.ids.items():
             yield from of_kind(found, kind, ids)

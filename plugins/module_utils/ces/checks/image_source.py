@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from ..engines.roles import ROLE_OF
-from ..engines.ways import WAYS
+from ..engines.table import known_runners
 from ..typed import Iterator, Sequence
 from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import unlike
@@ -17,8 +16,7 @@ from .row import MAKER, Told, is_fetched
 def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether the site allows the engine and the host has it."""
     if engine.refusal is not None:
-        role = ROLE_OF[engine.runner.engine]
-        named = role if f"role {role}" in engine.refusal.hint else ""
+        named = engine.name if f"role {engine.name}" in engine.refusal.hint else ""
         yield Told("fault", engine.refusal.said, engine.refusal.hint, named)
 
 
@@ -125,7 +123,9 @@ def look_at_layers(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     for form in forms:
         if known is None or form in known:
             continue
-        elsewhere = docker and any(form in ways.docker_layers for ways in WAYS.values())
+        elsewhere = docker and any(
+            form in other.traits().ways.docker_layers for other in known_runners().values()
+        )
         yield Told(
             "fault",
             f"{engine.name} unpacks no layer of the form {form!r:.80} in a manifest of"

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from ..engines.table import known_runners
 from ..system.host.isolation import Isolation
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look
+from .look import Look, engines_with
 from .row import Told
 
-_PROFILES = {"podman": ("podman", "tre-ces-podman"), "apptainer": ("apptainer",)}
+_FUSE = "the administrator loads the module fuse (modprobe fuse) and gives /dev/fuse mode 0666"
 _KEYS_LEFT = 10
 """Each container takes one of the kernel's keys while it runs."""
 
@@ -44,10 +45,9 @@ def tell_apparmor(host: Isolation, policy: Policy) -> Iterator[Told]:
     """Whether AppArmor lets the engines make user namespaces."""
     if not host.restricted:
         return
-    for engine, names in _PROFILES.items():
-        if engine in policy.runners and not any(
-            part in profile for profile in host.profiles for part in names
-        ):
+    for engine, runner in known_runners(policy.runners).items():
+        parts = runner.traits().profiles
+        if parts and not any(part in profile for profile in host.profiles for part in parts):
             yield Told(
                 "fault",
                 f"AppArmor lets only programs with a profile make user namespaces, and {engine} has"
@@ -72,12 +72,12 @@ def tell_trial(host: Isolation, policy: Policy) -> Iterator[Told]:
 def tell_mappers(host: Isolation, policy: Policy) -> Iterator[Told]:
     """Whether podman can map subordinate ids."""
     for said in host.mappers:
-        if "podman" in policy.runners:
+        for engine in engines_with("subordinate_ids", policy):
             yield Told(
                 "fault",
-                f"{said}: podman cannot map a user's ids, and starts no container",
+                f"{said}: {engine} cannot map a user's ids, and starts no container",
                 "the administrator installs the package uidmap (shadow-utils) anew",
-                "podman",
+                engine,
             )
 
 
@@ -94,18 +94,12 @@ def tell_cgroups(host: Isolation, policy: Policy) -> Iterator[Told]:
 def tell_fuse(host: Isolation, policy: Policy) -> Iterator[Told]:
     """Whether users can mount images."""
     if host.fuse:
-        needed = "apptainer" in policy.runners
-        yield Told(
-            "fault" if needed else "note",
-            f"{host.fuse}: "
-            + (
-                "apptainer cannot mount an image file"
-                if needed
-                else "podman cannot use fuse-overlayfs where the kernel's overlay does not work"
-            ),
-            "the administrator loads the module fuse (modprobe fuse) and gives /dev/fuse mode 0666",
-            "apptainer" if needed else "",
-        )
+        needing = engines_with("fuse", policy)
+        for engine, runner in needing.items():
+            yield Told("fault", f"{host.fuse}: {runner.traits().fuse}", _FUSE, engine)
+        if not needing:
+            unused = "podman cannot use fuse-overlayfs where the kernel's overlay does not work"
+            yield Told("note", f"{host.fuse}: {unused}", _FUSE)
 
 
 def tell_hidden(host: Isolation, policy: Policy) -> Iterator[Told]:

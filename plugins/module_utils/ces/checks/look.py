@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
-from ..typed import Any, Callable, Iterator, Sequence
+from ..engines.runner import Runner
+from ..engines.table import known_runners
+from ..typed import Any, Callable, Iterator, Mapping, Sequence
 from ..values.finding import Finding
 from ..values.policy import Policy
 from .row import Told, findings
@@ -34,3 +36,9 @@ def findings_of(looks: Sequence[Look], facts: object, policy: Policy) -> Iterato
         except Exception as error:  # facts that nobody foresaw must not hide the other rows
             told = [Told("warning", f"this check failed: {type(error).__name__}: {error}")]
         yield from findings(look.name, look.fine, told)
+
+
+def engines_with(trait: str, policy: Policy) -> Mapping[str, Runner]:
+    """The engines that the site allows and that have a trait (a field of ``Traits``), by name."""
+    allowed = known_runners(policy.runners)
+    return {name: one for name, one in allowed.items() if getattr(one.traits(), trait)}

@@ -3,25 +3,14 @@
 
 from __future__ import annotations
 
-from ..engines.table import RUNNERS
+from ..engines.table import runner_named
 from ..system.host.programs import Program, Programs
-from ..typed import Iterator, Mapping
+from ..typed import Iterator
 from ..values.policy import Policy
 from .look import Look
 from .row import Told
 
 _ANEW = "the administrator installs its package anew, with all that it needs"
-OLDEST: Mapping[str, tuple[int, ...]] = {"podman": (3, 4), "apptainer": (1, 3), "crun": (1, 0)}
-"""Older ones lack options that runs use."""
-_LATER: Mapping[str, tuple[tuple[int, ...], str]] = {
-    "podman": (
-        (4, 5),
-        "what a containers.conf changes in containers holds for ces-run, too, as podman reads"
-        " CONTAINERS_CONF_OVERRIDE from 4.5 on",
-    ),
-    "apptainer": ((1, 4), "it knows no --authfile, so that credentials go by variables"),
-}
-"""From which version on something works, and what does not before."""
 _PASTA = (4, 4)
 
 
@@ -66,7 +55,7 @@ def tell_answering(found: Programs, policy: Policy) -> Iterator[Told]:
                     "fault",
                     f"{one.path} does not say its version ({one.complaint:.200}): no run with"
                     f" {engine} starts",
-                    RUNNERS[engine].hint(one.complaint) or _ANEW,
+                    runner_named(engine).hint(one.complaint) or _ANEW,
                     engine,
                 )
 
@@ -81,7 +70,8 @@ def tell_versions(found: Programs, policy: Policy) -> Iterator[Told]:
 def _version(engine: str, one: Program) -> Iterator[Told]:
     if not one.version:
         return
-    spelled, oldest = ".".join(map(str, one.version)), OLDEST.get(one.name)
+    traits, spelled = runner_named(engine).traits(), ".".join(map(str, one.version))
+    oldest, (since, lacking) = traits.oldest.get(one.name), traits.later.get(one.name, ((), ""))
     if oldest is not None and one.version < oldest:
         yield Told(
             "fault",
@@ -89,8 +79,8 @@ def _version(engine: str, one: Program) -> Iterator[Told]:
             "the administrator takes a newer version, or a newer system",
             engine,
         )
-    elif one.name in _LATER and one.version < _LATER[one.name][0]:
-        yield Told("note", f"{one.name} is {spelled}: {_LATER[one.name][1]}")
+    elif one.version < since:
+        yield Told("note", f"{one.name} is {spelled}: {lacking}")
 
 
 def tell_parts(found: Programs, policy: Policy) -> Iterator[Told]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..system.host.session import Session
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look
+from .look import Look, engines_with
 from .row import Told
 
 _FILES = 1024
@@ -40,10 +40,12 @@ def tell_named(found: Session, policy: Policy) -> Iterator[Told]:
 
 def tell_bus(found: Session, policy: Policy) -> Iterator[Told]:
     """Whether podman can ask systemd for a cgroup."""
-    if found.runtime and not found.bus and found.uid != 0 and "podman" in policy.runners:
+    if not found.runtime or found.bus or found.uid == 0:
+        return
+    for engine in engines_with("user_bus", policy):
         yield Told(
             "warning",
-            f"there is no message bus in {found.runtime}: podman cannot ask systemd for a cgroup,"
+            f"there is no message bus in {found.runtime}: {engine} cannot ask systemd for a cgroup,"
             " so that limits of containers do not hold",
             "the administrator installs dbus-user-session and restarts the session"
             f" (systemctl restart user@{found.uid})",

@@ -108,16 +108,20 @@ _EXEC_REFUSED = '{"msg":"exec container process '
 class Command:
     """An argument list, variables to add to the environment, text for standard input.
 
-    ``without`` are variables that it does not get. ``argv`` holds no secret, ever; ``env`` and
-    ``stdin`` may, and are never logged.
+    ``without`` are variables that it does not get. ``role`` is the role that installs its program,
+    for the message where that is missing. ``argv`` holds no secret, ever; ``env`` and ``stdin``
+    may, and are never logged.
     """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stdin: str | None = field(default=None, repr=False)
     without: tuple[str, ...] = ()
+    role: str = ""
 
 
+STOP_GRACE = 10
+"""Seconds between SIGTERM and SIGKILL, under every engine; podman's own default."""
 CGROUPS = "/sys/fs/cgroup"
 """A container that has the host's /sys may only read there: what systemd leaves to a user is that
 user's to write, the limits of all of their containers too."""

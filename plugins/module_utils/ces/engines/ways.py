@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How each engine takes what an image says, where engines differ. A new engine is a new row.
+"""How an engine takes what an image says, where engines differ.
 
-Each row was seen on real hosts: Debian 13 (podman 5.4, apptainer 1.4, crun 1.21) and, but for
-apptainer, Debian 12 (podman 4.3, crun 1.8, umoci 0.4). Where podman 4.3 takes what a newer one
-refuses, the newer one's way stands here, and the field says so.
+What the engines' own ``traits.py`` say was seen on real hosts: Debian 13 (podman 5.4, apptainer
+1.4, crun 1.21) and, but for apptainer, Debian 12 (podman 4.3, crun 1.8, umoci 0.4). Where podman
+4.3 takes what a newer one refuses, the newer one's way stands there, and the field here says so.
 """
 
 from __future__ import annotations
 
 from ..dataclass import dataclass
-from ..typed import Mapping
 
 RANGE, ANY, PASSED_OVER = "range", "any", "passed over"
 """What becomes of a user that an image names: one of the user's own ids and subordinate ids; any
@@ -17,11 +16,11 @@ number, which is the user; nobody."""
 _OCI = "application/vnd.oci.image.layer"
 _DOCKER = "application/vnd.docker.image.rootfs"
 _PACKED = ("tar+gzip", "tar", "tar+zstd")
-_OF_OCI = tuple(f"{_OCI}.v1.{form}" for form in _PACKED)
-_KEPT_BACK = tuple(f"{_OCI}.nondistributable.v1.{form}" for form in _PACKED)
+OF_OCI = tuple(f"{_OCI}.v1.{form}" for form in _PACKED)
+KEPT_BACK = tuple(f"{_OCI}.nondistributable.v1.{form}" for form in _PACKED)
 """Layers that may not be passed on."""
-_OF_DOCKER = (f"{_DOCKER}.diff.tar.gzip", f"{_DOCKER}.diff.tar")
-_FOREIGN = (f"{_DOCKER}.foreign.diff.tar.gzip", f"{_DOCKER}.foreign.diff.tar")
+OF_DOCKER = (f"{_DOCKER}.diff.tar.gzip", f"{_DOCKER}.diff.tar")
+FOREIGN = (f"{_DOCKER}.foreign.diff.tar.gzip", f"{_DOCKER}.foreign.diff.tar")
 
 
 @dataclass(frozen=True)
@@ -59,36 +58,3 @@ class Ways:
     strict_names: bool = False
     strict_places: bool = False
     strict_text: bool = False
-
-
-_ALL_FORMS = (*_OF_DOCKER, *_FOREIGN, *_OF_OCI, *_KEPT_BACK)
-WAYS: Mapping[str, Ways] = {
-    "podman": Ways(
-        user=RANGE,
-        docker_layers=(*_OF_DOCKER, *_FOREIGN),
-        makes_start=True,
-        one_form=True,
-        strict_layers=True,
-        strict_ports=True,
-        strict_signals=True,
-        strict_names=True,
-        strict_places=True,
-    ),
-    "apptainer": Ways(
-        user=PASSED_OVER,
-        docker_layers=_ALL_FORMS,
-        oci_layers=_ALL_FORMS,
-        closed=("/proc/", "/sys/", "/dev/"),
-        nested=True,
-        own_path=True,
-    ),
-    "oci": Ways(
-        user=ANY,
-        docker_layers=(*_OF_DOCKER, *_FOREIGN),
-        oci_layers=(*_OF_OCI, *_KEPT_BACK),
-        makes_start=True,
-        one_form=True,
-        strict_layers=True,
-        strict_text=True,
-    ),
-}

@@ -10,18 +10,18 @@ import os
 import time
 
 from ..blocks import contextmanager
-from ..dataclass import replace
 from ..engines.command import Launch
-from ..engines.oci.images.root import bundle_for_run
-from ..engines.roles import ROLE_OF
-from ..engines.table import RUNNERS, Runner
+from ..engines.runner import Runner
+from ..engines.table import known_runners
 from ..errors import CesError
 from ..system.account import Account
-from ..system.files import explained, private_directory, read_if_there, remove_tree, write_new
+from ..system.cgroup import limiting_for
+from ..system.files import private_directory, read_if_there, remove_tree
 from ..system.host.small_root import SHELL, make_root
 from ..system.process import Process, Streams
-from ..typed import Callable, Iterator, Mapping
-from ..values.bundle import ImageConfig
+from ..system.records import Records
+from ..system.system import System
+from ..typed import Iterator
 from ..values.finding import Finding
 from ..values.mounts import SAFE_OUTPUTS, Mount
 from ..values.policy import Policy
@@ -35,17 +35,24 @@ _SCRIPT = f"echo {_WORDS} > {SAFE_OUTPUTS}/proof"
 
 def canary_findings(account: Account, policy: Policy, process: Process) -> Iterator[Finding]:
     """What each engine that the site allows made of it. Nothing is left."""
-    for name in policy.runners:
-        if name in RUNNERS:
-            yield _one(name, account, process)
+    system = System(
+        account=account,
+        policy=policy,
+        process=process,
+        records=Records(account.state),
+        limiting=limiting_for(account.uid),
+        host=os.uname().nodename,
+    )
+    for runner in known_runners(policy.runners).values():
+        yield _one(runner, system)
 
 
-def _one(name: str, account: Account, process: Process) -> Finding:
-    check, runner = f"canary_{name}", RUNNERS[name]
+def _one(runner: Runner, system: System) -> Finding:
+    check, name = f"canary_{runner.name}", runner.name
     begin = time.monotonic()
     try:
-        with _place(account) as work:
-            said = _run(name, runner, work, account, process)
+        with _place(system.account) as work:
+            said = _run(runner, work, system)
     except CesError as error:
         said = str(error)
     except OSError as error:
@@ -53,7 +60,7 @@ def _one(name: str, account: Account, process: Process) -> Finding:
     if said:
         cure = runner.hint(said) or _CURE
         said = f"a container with {name} does not do its work: {said}"
-        return Finding(check, "fault", said, cure, ROLE_OF[runner.engine])
+        return Finding(check, "fault", said, cure, name)
     took = time.monotonic() - begin
     return Finding(check, "ok", f"a container with {name} did its work in {took:.1f} s")
 
@@ -69,13 +76,13 @@ def _place(account: Account) -> Iterator[str]:
         remove_tree(work)
 
 
-def _run(name: str, runner: Runner, work: str, account: Account, process: Process) -> str:
+def _run(runner: Runner, work: str, system: System) -> str:
     """Run the container; what went wrong, or ''."""
-    launch = _launch(work)
+    launch, process = _launch(work), system.process
     for path in (launch.private, launch.image, launch.mounts[0].source):
         private_directory(path)
     make_root(launch.image, process)
-    launch = _PREPARED[name](launch, account)
+    launch = runner.store(system).lend_directory(launch)
     try:
         done = process.run(runner.run(launch), Streams(timeout=_SECONDS))
     finally:
@@ -103,31 +110,3 @@ def _launch(work: str) -> Launch:
         args=(SHELL, "-c", _SCRIPT),
         in_job="SLURM_JOB_ID" in os.environ,
     )
-
-
-def _for_podman(launch: Launch, _account: Account) -> Launch:
-    write_new(launch.env_file, "")
-    # a directory in place of an image, with a layer over it (:O) as images have, and whatever
-    # labels SELinux would want of it
-    options = ("--security-opt=label=disable", "--rootfs")
-    return replace(launch, options=options, image=f"{launch.image}:O")
-
-
-def _for_apptainer(launch: Launch, _account: Account) -> Launch:
-    return replace(launch, config=ImageConfig())
-
-
-def _for_oci(launch: Launch, account: Account) -> Launch:
-    room = private_directory(f"{launch.private}.room")
-    text = bundle_for_run(launch, ImageConfig(), launch.image, room, account)
-    with explained("write the container's configuration"):
-        write_new(f"{launch.private}/config.json", text)
-    return launch
-
-
-_PREPARED: Mapping[str, Callable[[Launch, Account], Launch]] = {
-    "podman": _for_podman,
-    "apptainer": _for_apptainer,
-    "oci": _for_oci,
-}
-"""What each engine needs beside the launch itself. A new engine is a new row."""

@@ -10,9 +10,8 @@ from ..checks.facts import Engine, Host, Image, Space
 from ..checks.image import image_findings
 from ..dataclass import dataclass, replace
 from ..engines.images.store import LocalImage, Room
-from ..engines.roles import programs_of
+from ..engines.runner import Runner
 from ..engines.table import runner_named
-from ..engines.ways import WAYS
 from ..errors import CesError, Damaged, NotFound, RefusedByPolicy
 from ..json_text import loads
 from ..system.account import Account
@@ -266,15 +265,16 @@ def _subordinate(kind: str, account: Account) -> int | None:
 
 def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, LocalImage | None]:
     """An engine, and the image of that name that it has."""
-    engine = Engine(name, runner_named(name), WAYS[name])
+    runner = runner_named(name)
+    engine = Engine(name, runner, runner.traits().ways)
     try:
         usable_runner(name, system)
-        _have_programs(name, system.account)
+        _have_programs(runner, system.account)
         store = store_of(name, system)
         if isinstance(image, ImageFile):
             store.open_file(image)
             return engine, None
-        misread = tuple(_misread(name, system.account))
+        misread = tuple(_misread(runner, system.account))
         engine = replace(engine, spaces=tuple(_spaces(store.rooms())), misread=misread)
         return engine, store.find(image)
     except Damaged as error:
@@ -283,13 +283,13 @@ def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, Loca
         return replace(engine, refusal=error), None
 
 
-def _have_programs(name: str, account: Account) -> None:
+def _have_programs(runner: Runner, account: Account) -> None:
     """
     :raises CesError: one is missing that the engine's role installs.
     """
-    for program in programs_of(runner_named(name).engine):
+    for program in runner.programs:
         if not account.has_program(program):
-            raise account.missing(f"use the runner {name}", program)
+            raise account.missing(f"use the runner {runner.name}", program, runner.name)
 
 
 def _known_as(here: LocalImage | None, image: ImageOrFile, manifest: Manifest | None) -> str | None:
@@ -299,11 +299,12 @@ def _known_as(here: LocalImage | None, image: ImageOrFile, manifest: Manifest | 
     return here.digest_of(image, manifest.digest if manifest else None) or here.digest
 
 
-def _misread(name: str, account: Account) -> Iterator[str]:
-    """What a pull cannot read: podman reads both files, skopeo only which images are accepted."""
-    if name == "podman":
+def _misread(runner: Runner, account: Account) -> Iterator[str]:
+    """What a pull cannot read of the files that say what may be fetched, and from where."""
+    traits = runner.traits()
+    if traits.registries:
         yield from toml_errors(registries_files(account))
-    if name in ("podman", "oci"):
+    if traits.accepted:
         file = policy_file(account)
         _acceptance, error = acceptance_in(file)
         if error:

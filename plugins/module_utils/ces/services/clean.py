@@ -8,7 +8,8 @@ import time
 
 from ..engines.command import cid_file, pid_file
 from ..engines.images.transfer import sweep_transfers
-from ..engines.table import RUNNERS, Runner
+from ..engines.runner import Runner
+from ..engines.table import NAMES, runner_named
 from ..errors import CesError
 from ..system.audit import audit_run
 from ..system.files import regular, remove_abandoned, remove_tree
@@ -96,8 +97,8 @@ def sweep(system: System, job: str | None = None) -> list[RunRecord]:
 
             if JobFiles(system.account.state).let_go(run, record):
                 continue
-        runner = RUNNERS.get(record.runner)
-        if runner is not None:
+        if record.runner in NAMES:
+            runner = runner_named(record.runner)
             clear_away(record, system.account.private_for(run.run_id), runner, system)
         if record.state in LIVE:
             record.ended = utc_now()

@@ -23,6 +23,7 @@ from ..checks import (
 )
 from ..checks.look import findings_of
 from ..dataclass import dataclass
+from ..engines.table import known_runners
 from ..errors import CesError, NotFound
 from ..shown import shown
 from ..system.account import Account
@@ -241,7 +242,8 @@ def _of_configuration(here: Around) -> Iterator[Finding]:
 
 
 def _of_programs(here: Around) -> Iterator[Finding]:
-    facts = look_at_programs(here.account, here.policy, here.process)
+    known = {name: runner.programs for name, runner in known_runners().items()}
+    facts = look_at_programs(here.account, here.policy, here.process, known)
     return findings_of(programs.LOOKS, facts, here.policy)
 
 

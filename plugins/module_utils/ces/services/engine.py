@@ -21,7 +21,6 @@ from .verdict import complaint_of, conclude
 
 _BESIDE = 0.2
 """Seconds within which a signal to a whole job has reached all of it."""
-_NOT_KNOWN = "image not known"
 
 
 def run_engine(
@@ -58,7 +57,8 @@ def run_engine(
         remove_quietly(launch.cid_file)
     for path in (launch.pid_file, launch.env_file):
         remove_quietly(path)
-    if finished.rc == EXIT_OURS and _NOT_KNOWN in finished.stderr:
+    gone = plan.runner.gone
+    if gone and finished.rc == EXIT_OURS and gone in finished.stderr:
         ready.store.forget()
     return finished
 

@@ -4,38 +4,10 @@
 from __future__ import annotations
 
 from ..engines.images.store import LocalImage, Store
-from ..engines.table import runner_named
+from ..engines.table import known_runners, runner_named
 from ..errors import NotFound
 from ..system.system import System
-from ..typed import Callable, Mapping
 from ..values.image import ImageRef
-
-
-def _podman(system: System) -> Store:
-    from ..engines.podman.images.store import PodmanStore
-
-    return PodmanStore(system)
-
-
-def _apptainer(system: System) -> Store:
-    from ..engines.apptainer.images.store import SifStore
-
-    return SifStore(system)
-
-
-def _oci(system: System) -> Store:
-    from ..engines.oci.images.store import BundleStore
-
-    return BundleStore(system)
-
-
-# each is loaded when it is needed: a run of one engine does not pay for the others
-STORES: Mapping[str, Callable[[System], Store]] = {
-    "podman": _podman,
-    "apptainer": _apptainer,
-    "oci": _oci,
-}
-"""The image storage of each engine: a new engine is a new row."""
 
 
 def store_of(runner: str, system: System) -> Store:
@@ -43,13 +15,12 @@ def store_of(runner: str, system: System) -> Store:
 
     :raises InvalidValue: there is no such engine.
     """
-    runner_named(runner)
-    return STORES[runner](system)
+    return runner_named(runner).store(system)
 
 
 def list_images(system: System, runner: str | None = None) -> list[LocalImage]:
     """Images of one engine, or of all that this site allows."""
-    runners = [runner] if runner else [name for name in system.policy.runners if name in STORES]
+    runners = [runner] if runner else known_runners(system.policy.runners)
     return [image for name in runners for image in store_of(name, system).listing()]
 
 

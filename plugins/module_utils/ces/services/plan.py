@@ -7,7 +7,8 @@ import os
 
 from ..dataclass import dataclass, replace
 from ..engines.command import Launch, words_of
-from ..engines.table import Runner, runner_named
+from ..engines.runner import Runner
+from ..engines.table import runner_named
 from ..errors import InvalidValue, RefusedByPolicy
 from ..system.cgroup import Limiting
 from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
@@ -290,14 +291,14 @@ def usable_runner(name: str, system: System, elsewhere: bool = False) -> Runner:
         allowed = ", ".join(system.policy.runners)
         raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
     if not elsewhere and not system.account.has_program(runner.engine):
-        raise system.account.missing(f"use the runner {name}", runner.engine)
+        raise system.account.missing(f"use the runner {name}", runner.engine, name)
     return runner
 
 
 def _options(spec: RunSpec, runner: Runner, policy: Policy) -> Given:
     changes = policy.options.get(spec.runner, OptionChanges())
     allowed = allowed_options(runner.options, changes.allow, changes.deny)
-    return read_options(spec.options, allowed, spec.runner)
+    return read_options(spec.options, allowed, spec.runner, runner.closed)
 
 
 def _with_own_words(spec: RunSpec, given: Given) -> RunSpec:

@@ -7,7 +7,7 @@ import os
 import time
 
 from ..blocks import suppress
-from ..engines.podman.command import STOP_GRACE
+from ..engines.command import STOP_GRACE
 from ..errors import Busy, CesError
 from ..system.proc import variables_of
 from ..system.signals import signal

@@ -16,7 +16,7 @@ from ..values.record import RunRecord, utc_now
 
 if TYPE_CHECKING:
     from ..engines.command import Launch
-    from ..engines.table import Runner
+    from ..engines.runner import Runner
     from .plan import Plan
 
 TIME_OVER = "the time that Slurm gave the job was over"

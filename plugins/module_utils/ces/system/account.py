@@ -158,11 +158,14 @@ class Account:
         places = (f"{path or '.'}/{name}" for path in directories)
         return next((p for p in places if os.access(p, os.X_OK) and not os.path.isdir(p)), None)
 
-    def missing(self, tried: str, program: str) -> CesError:
-        """The error for a program that is not on the engines' PATH."""
+    def missing(self, tried: str, program: str, role: str) -> CesError:
+        """The error for a program that is not on the engines' PATH.
+
+        :param role: the one that installs it.
+        """
         from .missing import missing
 
-        return missing(tried, program, self.engine_environ["PATH"])
+        return missing(tried, program, self.engine_environ["PATH"], role)
 
     def _local_directories(self) -> Iterator[tuple[str, str]]:
         """Where the roles put engines' caches and temporary files, off network filesystems."""

@@ -10,9 +10,8 @@ import os
 
 from ..dataclass import replace
 from ..engines.command import Command
-from ..engines.table import Runner
 from ..errors import CesError
-from ..typed import Mapping, Sequence
+from ..typed import Mapping, Protocol, Sequence
 from ..values.cdi import AMD, KINDS, NVIDIA, Spec
 from ..values.gpu_listing import numbers, parse_listing
 from ..values.gpus import (
@@ -28,12 +27,24 @@ from .cdi import Installed, installed
 from .files import may
 from .system import System
 
-LIST = Command(("nvidia-smi", "-L"))
+LIST = Command(("nvidia-smi", "-L"), role="gpu")
 _WITHOUT = {NVIDIA: "dev/nvidiactl", AMD: "dev/kfd"}
 """What is there where a GPU of that kind can be used."""
 
 
-def gpus_for(count: int | None, system: System, runner: Runner, root: str = "") -> Gpus:
+class Engine(Protocol):
+    """What must be known of an engine here, as its row of the table has it."""
+
+    @property
+    def cdi(self) -> bool:
+        """It reads CDI specifications itself."""
+
+    @property
+    def gpu_without_spec(self) -> bool:
+        """It can give GPUs where no CDI specification is installed."""
+
+
+def gpus_for(count: int | None, system: System, runner: Engine, root: str = "") -> Gpus:
     """The GPUs that a container gets, as the engine has to name them.
 
     :param count: how many of those that it may use; None is all.

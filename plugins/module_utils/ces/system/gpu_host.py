@@ -28,9 +28,11 @@ _VENDORS = {"0x10de": NVIDIA, "0x1002": AMD}
 _DISPLAY = ("0x0300", "0x0302", "0x0380", "0x1200")
 """Classes of PCI devices that are GPUs: VGA, 3D, other display controllers, accelerators."""
 _DRIVERS = {NVIDIA: ("nvidia",), AMD: ("amdgpu",)}
-_LIST = Command(("nvidia-smi", "-L"))
-_DRIVER_VERSION = Command(("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"))
-_TOOLKIT = Command(("nvidia-ctk", "--version"))
+_LIST = Command(("nvidia-smi", "-L"), role="gpu")
+_DRIVER_VERSION = Command(
+    ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"), role="gpu"
+)
+_TOOLKIT = Command(("nvidia-ctk", "--version"), role="gpu")
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def _version(text: str) -> str:
 def _slurm(process: Process) -> int | None:
     """GPUs that Slurm has for this node, by its configuration."""
     node = os.uname().nodename.partition(".")[0]
-    said = _ask(process, Command(("scontrol", "--oneliner", "show", "node", node)))
+    said = _ask(process, Command(("scontrol", "--oneliner", "show", "node", node), role="slurm"))
     if said is None or not said.ok:
         return None
     found = re.search(r"\bGres=(\S+)", said.stdout)

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import os
 
-from ..engines.roles import cure_without
 from ..errors import CesError
 from ..typed import Sequence
 from ..values.containers_conf import PATH
 
 
-def missing(tried: str, program: str, path: str, cmd: Sequence[str] = ()) -> CesError:
+def missing(
+    tried: str, program: str, path: str, role: str = "", cmd: Sequence[str] = ()
+) -> CesError:
     """The error for a program that cannot be started by its name.
 
     It may be here all the same: scripts, jobs and cron have a PATH of their own.
 
     :param path: the PATH that was looked through.
+    :param role: the role that installs it; nothing for a program of every host.
     :param cmd: the argument list that was to run, if there is one.
     """
     directories = dict.fromkeys((*path.split(":"), *PATH.split(":")))
@@ -24,7 +26,7 @@ def missing(tried: str, program: str, path: str, cmd: Sequence[str] = ()) -> Ces
     there = next((place for place in places if os.path.isfile(place)), None)
     if there is None:
         said = f"{program} is not installed on this host (PATH is {path or 'nothing'})"
-        return CesError(tried, said=said, hint=cure_without(program), cmd=cmd)
+        return CesError(tried, said=said, hint=_cure_by(role), cmd=cmd)
     if not os.access(there, os.X_OK):
         said, hint = f"you may not execute {there}", "the administrator lets you (mode and group)"
         return CesError(tried, said=said, hint=hint, cmd=cmd)
@@ -35,3 +37,12 @@ def missing(tried: str, program: str, path: str, cmd: Sequence[str] = ()) -> Ces
         f" export PATH=$PATH:{os.path.dirname(there)}",
         cmd=cmd,
     )
+
+
+def _cure_by(role: str) -> str:
+    """What to do where a program is not installed."""
+    if role == "slurm":
+        return (
+            "use a host of the cluster, or the administrator installs Slurm's commands (role slurm)"
+        )
+    return "the administrator installs it" + (f" (role {role})" if role else "")

@@ -167,7 +167,7 @@ class SystemProcess:
             from .missing import missing
 
             program, path = command.argv[0], environ.get("PATH", os.defpath)
-            raise missing(f"run {program}", program, path, command.argv) from None
+            raise missing(f"run {program}", program, path, command.role, command.argv) from None
         except OSError as error:
             raise CesError(f"run {command.argv[0]}", said=str(error), cmd=command.argv) from error
         if command.stdin is not None:

@@ -178,7 +178,9 @@ class Slurm:
         """
         wanted = ",".join(sorted({job.partition("_")[0] for job in ids}))
         argv = ("squeue", "--noheader", "--all", "--array", "--states=all", f"--jobs={wanted}")
-        answer = self._process.run(Command((*argv, f"--format={_QUEUE}")), _LONG_ANSWER)
+        answer = self._process.run(
+            Command((*argv, f"--format={_QUEUE}"), role="slurm"), _LONG_ANSWER
+        )
         if not answer.ok:
             if _GONE in answer.stderr:
                 return {}
@@ -192,7 +194,9 @@ class Slurm:
 
         :raises NoAnswer: the controller does not answer.
         """
-        answer = self._process.run(Command(("scontrol", "--oneliner", "show", "job", job_id)))
+        answer = self._process.run(
+            Command(("scontrol", "--oneliner", "show", "job", job_id), role="slurm")
+        )
         if not answer.ok:
             if _GONE in answer.stderr or _NOT_FOUND.search(answer.stdout):
                 return None
@@ -216,7 +220,7 @@ class Slurm:
         fields = "JobID,State,ExitCode,NodeList,Elapsed,MaxRSS"
         argv = ("sacct", "--noheader", "--parsable2", f"--jobs={job_id}", f"--format={fields}")
         try:
-            answer = self._process.run(Command(argv))
+            answer = self._process.run(Command(argv, role="slurm"))
         except CesError:  # not every host has it
             return None, ""
         rows = [line.split("|") for line in answer.stdout.splitlines() if line.count("|") == 5]
@@ -233,20 +237,22 @@ class Slurm:
 
         :raises CesError: Slurm refuses.
         """
-        answer = self._process.run(Command(("scancel", job_id)))
+        answer = self._process.run(Command(("scancel", job_id), role="slurm"))
         if not answer.ok and _GONE not in answer.stderr:
             answer.check(f"cancel job {job_id}", hint_for(answer.stderr))
 
     def time_left(self, job_id: str) -> float | None:
         """Seconds until a job's time is over; None if nobody knows."""
-        command = Command(("squeue", "--noheader", f"--jobs={job_id}", "--format=%L"))
+        command = Command(("squeue", "--noheader", f"--jobs={job_id}", "--format=%L"), role="slurm")
         answer = self._process.run(command)
         return _seconds(answer.stdout) if answer.ok else None
 
     def longest(self, partition: str | None) -> tuple[str, float | None]:
         """A partition, the default one if none is named, and the seconds that its jobs may take."""
         try:
-            answer = self._process.run(Command(("sinfo", "--noheader", "--format=%P %l")))
+            answer = self._process.run(
+                Command(("sinfo", "--noheader", "--format=%P %l"), role="slurm")
+            )
         except CesError:
             return "", None
         for line in answer.stdout.splitlines():
@@ -278,7 +284,9 @@ class Slurm:
 
     def _partitions(self) -> str:
         try:
-            answer = self._process.run(Command(("sinfo", "--noheader", "--format=%R %l")))
+            answer = self._process.run(
+                Command(("sinfo", "--noheader", "--format=%R %l"), role="slurm")
+            )
         except CesError:
             return ""
         rows = [line.split() for line in answer.stdout.splitlines() if line.count(" ") == 1]
@@ -321,7 +329,7 @@ def _sbatch(request: Request, number: int, *mode: str) -> Command:
         *given,
         *spec.extra,
     )
-    return Command(argv, stdin=_SCRIPT.format(number=number))
+    return Command(argv, stdin=_SCRIPT.format(number=number), role="slurm")
 
 
 def _no_answer(answer: Finished) -> NoAnswer:

@@ -15,9 +15,6 @@ from .mounts import Mount, parse_binds, parse_mount, parse_tmpfs, parse_volume
 from .own_words import ALIKE, INSTEAD, OWN_WORDS
 from .words import check_env
 
-_CLOSED = ("oci",)
-"""Runners without an engine that could read more options than we know."""
-
 
 @dataclass(frozen=True)
 class Option:
@@ -90,9 +87,12 @@ def allowed_options(
     return {**options, **{option.short: option for option in options.values() if option.short}}
 
 
-def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: str) -> Given:
+def read_options(
+    words: Sequence[str], allowed: Mapping[str, Option], runner: str, closed: bool = False
+) -> Given:
     """Read option words: ``--x y``, ``--x=y``, ``-x y``, ``-xy``; each must be in the allow-list.
 
+    :param closed: a site cannot allow more of them.
     :raises RefusedByPolicy: an option that is not allowed; the message names it.
     :raises InvalidValue: a word that is no option, or an option without its value.
     """
@@ -103,7 +103,7 @@ def read_options(words: Sequence[str], allowed: Mapping[str, Option], runner: st
         name, value = _name_and_value(word)
         option = allowed.get(name)
         if option is None:
-            raise _refusal(word, name, allowed, runner)
+            raise _refusal(word, name, allowed, runner, closed)
         if option.flag:
             if value not in (None, "true", "false"):
                 raise InvalidValue("an option", word, f"{name} takes no value but true or false")
@@ -134,7 +134,9 @@ def _name_and_value(word: str) -> tuple[str, str | None]:
     return word, None
 
 
-def _refusal(word: str, name: str, allowed: Mapping[str, Option], runner: str) -> Exception:
+def _refusal(
+    word: str, name: str, allowed: Mapping[str, Option], runner: str, closed: bool
+) -> Exception:
     if not word.startswith("-"):
         return InvalidValue(
             f"an option of {runner}",
@@ -145,7 +147,7 @@ def _refusal(word: str, name: str, allowed: Mapping[str, Option], runner: str) -
     alike = (other for group in ALIKE if name in group for other in group if other in allowed)
     instead = INSTEAD.get(name) or next((f"write {other} instead" for other in alike), "")
     offered = ", ".join(sorted(key for key in allowed if key.startswith("--")))
-    opened = () if runner in _CLOSED else ("the administrator can change that in policy.json",)
+    opened = () if closed else ("the administrator can change that in policy.json",)
     return RefusedByPolicy(
         f"pass {name} to {runner}",
         said="the option is not allowed on this back-end",

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from ces_commands.verbs import OLD_NAMES, RUNNER_NAMES, VERBS, Option, Verb
+from ces.engines.table import NAMES
+
+from ces_commands.verbs import OLD_NAMES, VERBS, Option, Verb
 
 _FILES = ("--env-file", "--opt-file", "--arg-file", "--authfile")
 _DIRECTORIES = ("--outputs", "--scratch")
@@ -31,7 +33,7 @@ def generated(version: str) -> dict[str, str]:
 def man_page(verb: Verb, version: str) -> str:
     """A command's page, for man(7)."""
     program = f"ces-{verb.name}"
-    runner = f"[{'|'.join(RUNNER_NAMES)}] " if verb.takes_runner else ""
+    runner = f"[{'|'.join(NAMES)}] " if verb.takes_runner else ""
     lines = [
         _title(program, version),
         ".SH NAME",
@@ -68,7 +70,7 @@ def bash_completion() -> str:
     cases = []
     for name, verb in VERBS.items():
         words = " ".join(word for option in verb.options for word in option.names)
-        runners = " ".join(RUNNER_NAMES) if verb.takes_runner else ""
+        runners = " ".join(NAMES) if verb.takes_runner else ""
         cases.append(f'        {name}) options="{words}" runners="{runners}" ;;')
     return _COMPLETION.format(
         cases="\n".join(cases),

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from ces_commands.verbs import RUNNER_NAMES, Option, Verb, spellings
+from ces.engines.table import NAMES
+
+from ces_commands.verbs import Option, Verb, spellings
 
 
 class UsageError(Exception):
@@ -56,12 +58,7 @@ def parse(verb: Verb, program: str, words: list[str], runner: str | None = None)
             break
         if word.startswith("-") and word != "-":
             _take_option(parsed, word, rest, options)
-        elif (
-            verb.takes_runner
-            and not parsed.operands
-            and parsed.runner is None
-            and word in RUNNER_NAMES
-        ):
+        elif verb.takes_runner and not parsed.operands and parsed.runner is None and word in NAMES:
             parsed.runner = word
         else:
             parsed.operands.append(word)
@@ -112,7 +109,7 @@ def _check_runner(parsed: Parsed) -> None:
 
     pull = parsed.verb.name == "pull"
     words = parsed.operands[:1] if pull else parsed.operands
-    if (pull and len(parsed.operands) == 3) or not is_meant(words, RUNNER_NAMES):
+    if (pull and len(parsed.operands) == 3) or not is_meant(words, NAMES):
         return
     if not parsed.verb.takes_runner:
         raise UsageError(f"it has the runner oci and takes none: leave {words[0]} out")

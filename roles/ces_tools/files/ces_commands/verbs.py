@@ -6,11 +6,8 @@ The options of a run are in the core's table, which the modules have too.
 
 from __future__ import annotations
 
+from ces.engines.table import NAMES
 from ces.values.runoptions import options_for
-
-RUNNER_NAMES = ("podman", "apptainer", "oci")
-"""Words that are taken for a runner: those of ces.engines.table, which a test compares. Whether one
-is offered here is the policy's to say."""
 
 
 class Option:
@@ -267,7 +264,7 @@ def spellings(verb: Verb) -> dict[str, Option]:
 
 def usage(verb: Verb, program: str) -> str:
     """The help of a command."""
-    runner = f"[{'|'.join(RUNNER_NAMES)}] "
+    runner = f"[{'|'.join(NAMES)}] "
     if program in OLD_NAMES or not verb.takes_runner:
         runner = ""
     lines = [

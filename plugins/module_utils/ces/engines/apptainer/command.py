@@ -147,7 +147,7 @@ def hint(message: str) -> str:
 
 def version() -> Command:
     """Which apptainer this is: ``apptainer version 1.4.5``."""
-    return Command(("apptainer", "--version"))
+    return Command(("apptainer", "--version"), role="apptainer")
 
 
 def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
@@ -160,14 +160,14 @@ def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -
     """
     given = (f"--authfile={authfile}",) if authfile else ()
     argv = ("apptainer", "pull", "--disable-cache", *given, file, f"docker://{source}")
-    return Command(argv, env=env)
+    return Command(argv, env=env, role="apptainer")
 
 
 def pull_opened(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
     """As :func:`pull`, and the owner may read and write all that is in the image."""
     given = (f"--authfile={authfile}",) if authfile else ()
     argv = ("apptainer", "build", "--fix-perms", "--disable-cache", *given)
-    return Command((*argv, file, f"docker://{source}"), env=env)
+    return Command((*argv, file, f"docker://{source}"), env=env, role="apptainer")
 
 
 def enclosed(
@@ -192,6 +192,7 @@ def enclosed(
             *command.argv,
         ),
         env={f"APPTAINERENV_{name}": value for name, value in command.env.items()},
+        role="apptainer",
     )
 
 
@@ -237,6 +238,7 @@ def run(launch: Launch) -> Command:
             **({"APPTAINER_CONTAINLIBS": ",".join(libraries)} if libraries else {}),
         },
         without=_PROXIES,
+        role="apptainer",
     )
 
 

@@ -116,6 +116,12 @@ class Store(Protocol):
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
         """While in the block the image stays, and the engine finds what it needs of it."""
 
+    def lend_directory(self, launch: Launch) -> Launch:
+        """What to run where the launch's image is a directory of files, and no image of the store.
+
+        ``launch.private`` is there. Nothing is removed: the directory above it is the caller's.
+        """
+
     def rooms(self) -> Sequence[Room]:
         """Where a fetch needs space."""
 

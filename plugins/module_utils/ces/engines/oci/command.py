@@ -16,7 +16,7 @@ from ...values.options import Option
 from ...values.resources import Resources
 from .. import own_files
 from ..command import IMAGE_ERRORS, Command, Launch, exec_refused
-from ..podman import command as podman
+from ..run_options import OF_A_RUN
 
 _ID = r"\d{1,9}(:\d{1,9})?"
 
@@ -31,7 +31,7 @@ OPTIONS = (
     Option("--shm-size", values=(r"\d{1,15}[bkmgBKMG]?",), form="an amount, 512m or 2g"),
     Option("--read-only", flag=True),
     Option("--rm", flag=True, meaning="own"),
-    *podman.OWN_WORDS,
+    *OF_A_RUN,
 )
 """What researchers may pass: there is no engine that would read them, so what is not here cannot
 be had."""
@@ -109,13 +109,16 @@ def copy(source: str, layout: str, temporary: str, authfile: str | None) -> Comm
             *((f"--authfile={authfile}",) if authfile else ()),
             f"docker://{source}",
             f"oci:{layout}:image",
-        )
+        ),
+        role="oci",
     )
 
 
 def unpack(layout: str, rootfs: str) -> Command:
     """Make the image's files, all of them the user's."""
-    return Command(("umoci", "raw", "unpack", "--rootless", f"--image={layout}:image", rootfs))
+    return Command(
+        ("umoci", "raw", "unpack", "--rootless", f"--image={layout}:image", rootfs), role="oci"
+    )
 
 
 def container_id(run_id: int) -> str:
@@ -154,7 +157,8 @@ def run(launch: Launch) -> Command:
             "run",
             f"--bundle={launch.private}",
             container_id(launch.run_id),
-        )
+        ),
+        role="oci",
     )
 
 
@@ -162,7 +166,7 @@ def remove(cid_file: str) -> Command:
     """Make sure that nothing of the container is left, running or not."""
     private = os.path.dirname(cid_file)
     name = f"ces-{os.path.basename(private)}"
-    return Command(("crun", f"--root={_state(private)}", "delete", "--force", name))
+    return Command(("crun", f"--root={_state(private)}", "delete", "--force", name), role="oci")
 
 
 def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:

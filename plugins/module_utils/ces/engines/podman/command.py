@@ -12,27 +12,16 @@ from ..command import (
     FILE_IN_PLACE,
     IMAGE_ERRORS,
     NO_WORKDIR,
+    STOP_GRACE,
     Command,
     Launch,
     bind,
     exec_refused,
 )
+from ..run_options import OF_A_RUN
 
 RUN_LABEL = "ces.run"
-STOP_GRACE = 10
-"""Seconds between SIGTERM and SIGKILL; podman's own default."""
 
-OWN_WORDS = (
-    Option("--network", meaning="network"),
-    Option("--net", meaning="network"),
-    Option("--name", meaning="name"),
-    Option("--timeout", meaning="timeout"),
-    Option("--cpus", meaning="cpus"),
-    Option("--memory", "-m", meaning="memory"),
-    Option("--gpus", meaning="gpus"),
-    Option("--device", meaning="device"),
-)
-"""podman's names for what a run has words of its own for."""
 OPTIONS = (
     Option("--volume", "-v", meaning="volume"),
     Option("--mount", meaning="mount or tmpfs"),
@@ -61,7 +50,7 @@ OPTIONS = (
     Option("--read-only", flag=True),
     Option("--http-proxy", flag=True),
     Option("--rm", flag=True, meaning="own"),
-    *OWN_WORDS,
+    *OF_A_RUN,
 )
 """What researchers may pass. Absent, because each would open the host, hide a limit or undo the
 contract: --privileged, --cap-add, --security-opt, --pid, --ipc, --uts, --cgroups, --volumes-from,
@@ -212,28 +201,28 @@ _IMAGE = (
 
 def image_lookup(image: str) -> Command:
     """What is known of an image in storage, as JSON; exits with 125 if it is not there."""
-    return Command(("podman", "image", "inspect", "--format", _IMAGE, image))
+    return Command(("podman", "image", "inspect", "--format", _IMAGE, image), role="podman")
 
 
 def image_list() -> Command:
     """Every image in storage, as JSON."""
-    return Command(("podman", "images", "--format", "json"))
+    return Command(("podman", "images", "--format", "json"), role="podman")
 
 
 def image_remove(image: str) -> Command:
     """Remove an image's name, and the image with its last name."""
-    return Command(("podman", "rmi", image))
+    return Command(("podman", "rmi", image), role="podman")
 
 
 def storage() -> Command:
     """The file in which containers/storage lists this user's images."""
     path = "{{.Store.GraphRoot}}/{{.Store.GraphDriverName}}-images/images.json"
-    return Command(("podman", "info", "--format", path))
+    return Command(("podman", "info", "--format", path), role="podman")
 
 
 def temporary() -> Command:
     """The directory in which podman keeps what it is fetching (image_copy_tmp_dir)."""
-    return Command(("podman", "info", "--format", "{{.Store.ImageCopyTmpDir}}"))
+    return Command(("podman", "info", "--format", "{{.Store.ImageCopyTmpDir}}"), role="podman")
 
 
 def hint(message: str) -> str:
@@ -244,7 +233,7 @@ def hint(message: str) -> str:
 
 def delete(path: str) -> Command:
     """Remove a directory in which subordinate ids own files."""
-    return Command(("podman", "unshare", "rm", "-rf", "--", path))
+    return Command(("podman", "unshare", "rm", "-rf", "--", path), role="podman")
 
 
 def pull(image: str, authfile: str | None, temporary_files: str | None = None) -> Command:
@@ -257,6 +246,7 @@ def pull(image: str, authfile: str | None, temporary_files: str | None = None) -
             image,
         ),
         env={} if temporary_files is None else {"TMPDIR": temporary_files},
+        role="podman",
     )
 
 
@@ -312,22 +302,28 @@ def run(launch: Launch) -> Command:
             "GOGC": "400",
             **({"CONTAINERS_CONF_OVERRIDE": launch.override_file} if launch.overrides else {}),
         },
+        role="podman",
     )
 
 
 def stop(cid_file: str) -> Command:
     """End the container gently, and not gently after the grace period."""
-    return Command(("podman", "stop", "--ignore", f"--time={STOP_GRACE}", f"--cidfile={cid_file}"))
+    return Command(
+        ("podman", "stop", "--ignore", f"--time={STOP_GRACE}", f"--cidfile={cid_file}"),
+        role="podman",
+    )
 
 
 def kill(cid_file: str, number: int) -> Command:
     """Send a signal to the container's first process."""
-    return Command(("podman", "kill", f"--signal={number}", f"--cidfile={cid_file}"))
+    return Command(("podman", "kill", f"--signal={number}", f"--cidfile={cid_file}"), role="podman")
 
 
 def remove(cid_file: str) -> Command:
     """Make sure that nothing of the container is left, running or not."""
-    return Command(("podman", "rm", "--force", "--ignore", "--time=0", f"--cidfile={cid_file}"))
+    return Command(
+        ("podman", "rm", "--force", "--ignore", "--time=0", f"--cidfile={cid_file}"), role="podman"
+    )
 
 
 def _cgroups(launch: Launch) -> str:

@@ -45,5 +45,5 @@ def _missing_helpers(programs: str) -> list[str]:
 
 
 def _ask(process: Process, *words: str) -> str:
-    done = process.run(Command(("apptainer", *words)))
+    done = process.run(Command(("apptainer", *words), role="apptainer"))
     return done.check(f"ask apptainer {' '.join(words)}").stdout.strip()

@@ -51,7 +51,7 @@ def look_at_cluster(process: Process, path: str, root: str = "") -> Cluster:
     if not any(os.access(f"{directory}/scontrol", os.X_OK) for directory in path.split(":")):
         return Cluster(False)
     try:
-        done = process.run(Command(("scontrol", "show", "config")), _PATIENT)
+        done = process.run(Command(("scontrol", "show", "config"), role="slurm"), _PATIENT)
     except CesError as error:
         return Cluster(True, error.said)
     if not done.ok:
@@ -100,7 +100,9 @@ def _node(process: Process) -> tuple[str, str]:
     """The state of the node that this host is, and why it is out of use."""
     name = os.uname().nodename.partition(".")[0]
     try:
-        done = process.run(Command(("scontrol", "--oneliner", "show", "node", name)), _PATIENT)
+        done = process.run(
+            Command(("scontrol", "--oneliner", "show", "node", name), role="slurm"), _PATIENT
+        )
     except CesError:
         return "", ""
     state = re.search(r"\bState=(\S+)", done.stdout) if done.ok else None

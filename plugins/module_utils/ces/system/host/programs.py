@@ -11,10 +11,8 @@ import tempfile
 from ...blocks import contextmanager
 from ...dataclass import dataclass
 from ...engines.command import Command
-from ...engines.roles import programs_of
-from ...engines.table import RUNNERS
 from ...errors import CesError
-from ...typed import Iterator, Mapping
+from ...typed import Iterator, Mapping, Sequence
 from ...values.policy import Policy
 from ..account import Account
 from ..process import Process, Streams
@@ -67,11 +65,20 @@ class Programs:
         return next((one for one in found if one.name == name and one.path), None)
 
 
-def look_at_programs(account: Account, policy: Policy, process: Process) -> Programs:
-    """Find them, and ask each for its version."""
+def look_at_programs(
+    account: Account, policy: Policy, process: Process, known: Mapping[str, Sequence[str]]
+) -> Programs:
+    """Find them, and ask each for its version.
+
+    :param known: the names of each engine's programs.
+    """
     path = account.lasting_environ["PATH"]
     with _session(account) as environ:
-        engines = _engines(policy, path, process, environ)
+        engines = {
+            name: tuple(_program(one, path, process, environ) for one in known[name])
+            for name in policy.runners
+            if name in known
+        }
     parts: tuple[str, ...] = ()
     if any(one.version for one in engines.get("apptainer", ())):
         parts = tuple(installed(process).get("missing", ()))
@@ -82,7 +89,7 @@ def look_at_programs(account: Account, policy: Policy, process: Process) -> Prog
         and network in policy.networks
         and not shutil.which(program, path=path)
     }
-    unknown = tuple(name for name in policy.runners if name not in RUNNERS)
+    unknown = tuple(name for name in policy.runners if name not in known)
     return Programs(unknown, engines, parts, networks)
 
 
@@ -96,18 +103,6 @@ def _session(account: Account) -> Iterator[Mapping[str, str]]:
         return
     with tempfile.TemporaryDirectory(prefix="ces-doctor-") as directory:
         yield {"XDG_RUNTIME_DIR": directory, **home}
-
-
-def _engines(
-    policy: Policy, path: str, process: Process, environ: Mapping[str, str]
-) -> Mapping[str, tuple[Program, ...]]:
-    return {
-        name: tuple(
-            _program(one, path, process, environ) for one in programs_of(RUNNERS[name].engine)
-        )
-        for name in policy.runners
-        if name in RUNNERS
-    }
 
 
 def _program(name: str, path: str, process: Process, environ: Mapping[str, str]) -> Program:

@@ -50,7 +50,7 @@ class Conversion:
             # a site may have put it somewhere of its own
             read.append(os.path.dirname(os.path.dirname(os.path.realpath(program))))
         return apptainer.enclosed(
-            Command((program or command.argv[0], *command.argv[1:]), env=env),
+            Command((program or command.argv[0], *command.argv[1:]), env=env, role=command.role),
             self.root,
             (*self.mounts, *_besides(read)),
             privileged=self.account.uid == 0,

@@ -135,6 +135,10 @@ class SifStore:
                 os.mkdir(mount.source, 0o700)
         return nullcontext()
 
+    def lend_directory(self, launch: Launch) -> Launch:
+        """apptainer takes a directory as it takes a file."""
+        return replace(launch, config=ImageConfig())
+
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive and unpacked, beside each other; and the file."""
         return Room(self._temporary(), 4, deep=False), Room(self._kept.writable(), 1)

@@ -99,7 +99,7 @@ class BundleStore:
         account = self._system.account
         for program in ("skopeo", "umoci"):
             if not account.has_program(program):
-                raise account.missing(f"pull {image}", program)
+                raise account.missing(f"pull {image}", program, "oci")
         store = self._kept.writable()
         with (
             transfer(self._kept.workplace(store), account) as room,
@@ -141,6 +141,15 @@ class BundleStore:
                 remove(f"{launch.private}/root")
                 for name in ("config.json", "hosts", "aside"):
                     remove_quietly(f"{launch.private}/{name}")
+
+    def lend_directory(self, launch: Launch) -> Launch:
+        """A bundle of it, whose layer is beside the run's own directory."""
+        room = private_directory(f"{launch.private}.room")
+        account = self._system.account
+        text = bundle_for_run(launch, ImageConfig(), launch.image, room, account)
+        with explained("write the container's configuration"):
+            write_new(f"{launch.private}/config.json", text)
+        return launch
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive and unpacked, beside each other."""

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What checks must know of apptainer. No I/O."""
+
+from __future__ import annotations
+
+from ..traits import Traits
+from ..ways import FOREIGN, KEPT_BACK, OF_DOCKER, OF_OCI, PASSED_OVER, Ways
+
+_ALL_FORMS = (*OF_DOCKER, *FOREIGN, *OF_OCI, *KEPT_BACK)
+TRAITS = Traits(
+    ways=Ways(
+        user=PASSED_OVER,
+        docker_layers=_ALL_FORMS,
+        oci_layers=_ALL_FORMS,
+        closed=("/proc/", "/sys/", "/dev/"),
+        nested=True,
+        own_path=True,
+    ),
+    oldest={"apptainer": (1, 3)},
+    later={
+        "apptainer": ((1, 4), "it knows no --authfile, so that credentials go by variables"),
+    },
+    profiles=("apptainer",),
+    fuse="apptainer cannot mount an image file",
+)

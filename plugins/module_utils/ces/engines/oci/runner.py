@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The row of the runner oci, which is crun, in the table of engines."""
+
+from __future__ import annotations
+
+from ...typed import TYPE_CHECKING
+from ..runner import Runner
+from . import command
+
+if TYPE_CHECKING:
+    from ...system.system import System
+    from ..images.store import Store
+    from ..traits import Traits
+
+
+def _store(system: System) -> Store:
+    from .images.store import BundleStore
+
+    return BundleStore(system)
+
+
+def _traits() -> Traits:
+    from .traits import TRAITS
+
+    return TRAITS
+
+
+RUNNER = Runner(
+    name="oci",
+    programs=("crun", "skopeo", "umoci"),
+    networks=("none", "host"),
+    options=command.OPTIONS,
+    hint=command.hint,
+    complaint=command.complaint,
+    run=command.run,
+    store=_store,
+    traits=_traits,
+    remove=command.remove,
+    check=command.check,
+    aside=True,
+    closed=True,
+)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What checks must know of podman. No I/O."""
+
+from __future__ import annotations
+
+from ..traits import Traits
+from ..ways import FOREIGN, OF_DOCKER, RANGE, Ways
+
+TRAITS = Traits(
+    ways=Ways(
+        user=RANGE,
+        docker_layers=(*OF_DOCKER, *FOREIGN),
+        makes_start=True,
+        one_form=True,
+        strict_layers=True,
+        strict_ports=True,
+        strict_signals=True,
+        strict_names=True,
+        strict_places=True,
+    ),
+    oldest={"podman": (3, 4)},
+    later={
+        "podman": (
+            (4, 5),
+            "what a containers.conf changes in containers holds for ces-run, too, as podman reads"
+            " CONTAINERS_CONF_OVERRIDE from 4.5 on",
+        ),
+    },
+    profiles=("podman", "tre-ces-podman"),
+    accepted=True,
+    registries=True,
+    subordinate_ids=True,
+    user_bus=True,
+)
