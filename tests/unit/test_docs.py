@@ -124,6 +124,45 @@ def test_the_page_of_the_policy_has_every_option_of_each_engine(runner):
     assert documented == {name for item in options for name in (item.name, item.short) if name}
 
 
+def documentation(module: Path) -> dict:
+    """What a module's DOCUMENTATION says."""
+    (text,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(module.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION"
+    ]
+    return yaml.safe_load(text)
+
+
+def test_the_documentation_of_modules_has_every_engine():
+    found = {path.stem: documentation(path) for path in ROOT.glob("plugins/modules/*.py")}
+    options = {name: said.get("options", {}).get("runner") for name, said in found.items()}
+    having = {name: option["choices"] for name, option in options.items() if option}
+    assert {"ces_check", "ces_image_info", "ces_pull", "ces_run", "ces_run_info"} <= having.keys()
+    assert all(choices == list(table.NAMES) for choices in having.values()), having
+
+
+def test_the_page_of_the_policy_has_every_engine():
+    (meaning,) = re.findall(r"^\| `runners` \|.*\| (.*) \|$", POLICY, re.M)
+    assert re.findall(r'`"(\w+)"`', meaning) == list(table.NAMES)
+    assert {f"### {name}" for name in table.NAMES} <= set(POLICY.splitlines())
+
+
+def test_the_page_for_researchers_has_a_column_for_every_engine():
+    section = RESEARCHER.split("## The runners\n")[1].split("\n## ")[0]
+    (head,) = re.findall(r"^\| \|(.*)\|$", section, re.M)
+    assert {cell.strip() for cell in head.split("|")} == set(table.NAMES)
+
+
+@pytest.mark.parametrize("engine", table.NAMES)
+def test_the_playbook_applies_the_role_of_every_engine(engine):
+    plays = yaml.safe_load((ROOT / "playbooks/backend.yml").read_text(encoding="utf-8"))
+    roles = {role["role"]: role for play in plays for role in play.get("roles", ())}
+    role = roles[f"tre.ces.{engine}"]
+    allowed = f"'{engine}' in ces_runners | default(['podman'])"
+    assert (role["tags"], role.get("when", allowed)) == ([engine], allowed)
+
+
 def role_options() -> list[tuple[str, str]]:
     return [
         (path.parts[-3], name)

@@ -12,11 +12,11 @@ import re
 import shlex
 
 import pytest
+from engines import RUNNERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from remote import wait_until
 
-RUNNERS = ("podman", "apptainer", "oci")
 REGISTRY = "registry.tre.test:5000"
 SHELL = f"{REGISTRY}/tre/shell:1.0"
 SHELL_OF_A_USER = f"{REGISTRY}/tre/shell-user:1.0"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from conftest import LOGIN, User
+from engines import RUNNERS
 
-RUNNERS = ("podman", "apptainer", "oci")
 CRUN = ("podman", "oci")
 REGISTRY = "registry.tre.test:5000"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"

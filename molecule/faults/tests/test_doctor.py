@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Play, User, down
+from engines import RUNNERS
 from remote import Host
 
 HOME = "/home/alice"
@@ -343,7 +344,7 @@ def test_as_a_task(play: Play) -> None:
 def test_a_canary_runs_under_each_engine_and_leaves_nothing(alice: User) -> None:
     before = alice.left()
     done = alice.run("ces-doctor --canary -v").ok()
-    for engine in ("podman", "apptainer", "oci"):
+    for engine in RUNNERS:
         assert f"ok (canary_{engine}): a container with {engine} did its work" in done.out
     assert alice.left() == before
     assert alice.run("ls ~/.local/share/ces/doctor-* $XDG_DATA_HOME/ces/doctor-*").out == ""

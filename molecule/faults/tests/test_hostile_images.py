@@ -7,8 +7,8 @@ import json
 import shlex
 
 import pytest
+from engines import RUNNERS
 
-ENGINES = ("podman", "apptainer", "oci")
 POLICY = "/etc/ces/policy.json"
 LIMIT = 4 << 20
 
@@ -43,7 +43,7 @@ def limited(backend):
     backend.root(f"cat >{POLICY}", before)
 
 
-@pytest.mark.parametrize(("engine", "claims"), [("oci", 1), *((name, -1) for name in ENGINES)])
+@pytest.mark.parametrize(("engine", "claims"), [("oci", 1), *((name, -1) for name in RUNNERS)])
 def test_what_arrives_counts_and_not_what_a_manifest_says(push, pull, limited, engine, claims):
     done = pull(engine, push(f"liar-{engine}", 7 << 20, claims=claims))
     said = "its manifest is not of a known form" if claims < 0 else f"more than {LIMIT} bytes"

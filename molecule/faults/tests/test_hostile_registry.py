@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import AUTH, SITE, Host, User, down, wait_until
+from engines import RUNNERS
 from remote import answer_of
 
 TLS = "/etc/docker/registry/tls"
@@ -44,7 +45,7 @@ def challenge(realm: str) -> dict[str, Any]:
     return {"status": 401, "headers": [["WWW-Authenticate", f'Bearer realm="{realm}"']]}
 
 
-@pytest.mark.parametrize("runner", ["podman", "apptainer", "oci"])
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_a_login_goes_to_no_host_that_a_registry_names(alice, registry, runner):
     words = ["ces-pull", runner, "--username", USER, "--password-stdin", IMAGE]
     with odd(registry, challenge("https://collector.test:5000/token")) as server:
@@ -98,7 +99,7 @@ def test_nonsense_of_a_registry_is_an_error_of_ours_and_commands_no_terminal(
     assert done.said.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("runner", ["podman", "apptainer", "oci"])
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_what_a_registry_says_to_an_engine_commands_no_terminal(alice, registry, runner):
     digest = {"status": 200, "headers": [["Docker-Content-Digest", f"sha256:{'1' * 64}"]]}
     denial = {"code": "DENIED", "message": "no \x1b[31mred \x9b1m \u202e"}

@@ -7,8 +7,8 @@ import shlex
 
 import pytest
 from conftest import wait_until
+from engines import RUNNERS
 
-RUNNERS = ("podman", "apptainer", "oci")
 CRUN = ("podman", "oci")
 REGISTRY = "registry.tre.test:5000"
 # for a processor that this host is not: the kernel looks no further

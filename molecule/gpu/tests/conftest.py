@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from engines import WITH_GPUS as RUNNERS
 from remote import Done, Host, logged_in, wait_until
 
 TOP = Path(__file__).resolve().parents[3]
@@ -22,7 +23,6 @@ INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = yaml.safe_load((INVENTORY / "group_vars/all.yml").read_text())
 REGISTRY = SITE["testbed_registry"]
 SHELL = f"{REGISTRY}/tre/shell:1.0"
-RUNNERS = ("podman", "apptainer")
 LOOK = "ls -d /dev/nvidia[0-9]* /dev/nvidia-caps/* 2>/dev/null; env | grep ^FAKE_GPU; true"
 """What a container has of GPUs: device files and variables."""
 SPEC = "/etc/cdi/nvidia.json"

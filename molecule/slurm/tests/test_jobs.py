@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import NODES, SITE, Cluster, User
+from engines import RUNNERS
 from remote import wait_until
 
 TOP = Path(__file__).resolve().parents[3]
@@ -169,7 +170,7 @@ def all_gone(user: User) -> None:
 # --- the good day ---
 
 
-@pytest.mark.parametrize("runner", ["podman", "apptainer", "oci"])
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_a_run_as_a_job_is_what_a_run_is(start: Start, alice: User, runner: str) -> None:
     params = {"args": ["-n", 'Ada "L" $HOME'], "env": {"HELLO_TRE": GREETING}, "runner": runner}
     planned = start(check=True, time_limit="20m", **params, **LOGIN).result()

@@ -9,9 +9,9 @@ import time
 
 import pytest
 from conftest import STATE, USER, Machine
+from engines import RUNNERS
 
 IMAGE = "registry.tre.test:5000/tre/shell:1.0"
-RUNNERS = ("podman", "apptainer", "oci")
 MEMORY = 200 * 1024**2
 ASLEEP = "sleep 4711"
 SECONDS = 120

@@ -29,12 +29,22 @@ def mode_of(content: bytes) -> int:
     return 0o755 if content.startswith(b"#!") else 0o644
 
 
-def grammar(collection: Path) -> bytes:
-    """The patterns of the core that forms check values by, as Ruby and browsers read them too."""
+def of_core(collection: Path) -> dict[str, bytes]:
+    """What forms take from the core, as files.
+
+    Patterns that they check values by, as Ruby and browsers read them too; and the engines.
+    """
     sys.path.insert(0, str(collection / "plugins/module_utils"))
+    from ces.engines.table import known_runners
     from ces.values.grammar import PATTERNS
 
-    return f"{json.dumps(PATTERNS, indent=1)}\n".encode()
+    runners = {
+        name: {"said": runner.traits().form, "files": runner.files}
+        for name, runner in known_runners().items()
+        if runner.traits().form
+    }
+    made = {"grammar.json": PATTERNS, "runners.json": runners}
+    return {name: f"{json.dumps(content, indent=1)}\n".encode() for name, content in made.items()}
 
 
 def entries(collection: Path, app: str) -> Iterator[Entry]:
@@ -43,7 +53,8 @@ def entries(collection: Path, app: str) -> Iterator[Entry]:
     yield from below(files / "apps" / app, app)
     for file in sorted((files / "shared").glob("*.rb")):
         yield f"{app}/shared/{file.name}", file.read_bytes(), 0o644
-    yield f"{app}/shared/grammar.json", grammar(collection), 0o644
+    for name, content in of_core(collection).items():
+        yield f"{app}/shared/{name}", content, 0o644
     # where the portal looks for it
     yield f"{app}/form.js", (files / "shared/form.js").read_bytes(), 0o644
     yield from below(files / "shared/shell", f"{app}/template/ces")

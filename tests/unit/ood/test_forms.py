@@ -10,12 +10,14 @@ import re
 import subprocess
 
 import pytest
+import yaml
 from ood_support import APPS, FILES, LARGE, ROOT, SMALL
 from py_mini_racer import JSEvalException, MiniRacer
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
 
 # what the portal's own objects take it for
 NAMES = """
@@ -295,6 +297,26 @@ def test_a_form_says_how_long_a_job_may_be(portal):
     portal.has_cluster("small", {**SMALL, "wall_time": 0.5}, title="Small *jobs*")
     said = html.unescape(portal.form("jupyter_app")["form_header"])
     assert said == "A job may run for 6 h on Large, 30 min on Small *jobs*. Then it is ended."
+
+
+def test_a_form_says_who_one_is_under_each_runner(portal):
+    attributes = portal.form("batch_container_app")["attributes"]
+    assert attributes["runner"]["help"] == (
+        "What runs the container. With podman you are root inside, which is yourself outside;"
+        " with apptainer you are yourself inside too."
+    )
+    assert attributes["engine_args"]["help"].startswith("Options for podman or apptainer, as")
+    (portal.place / "clusters.d/large.yml").unlink()
+    said = portal.form("batch_container_app")["attributes"]["runner"]["help"]
+    assert said.endswith("With podman you are root inside, which is yourself outside.")
+
+
+def test_the_role_takes_the_runners_that_forms_offer():
+    specs = yaml.safe_load((ROOT / "roles/ood_apps/meta/argument_specs.yml").read_text())
+    clusters = specs["argument_specs"]["main"]["options"]["ood_apps_clusters"]["options"]
+    offered = [name for name, one in known_runners().items() if one.traits().form]
+    assert clusters["runners"]["choices"] == offered
+    assert clusters["runners"]["default"] == list(Policy().runners)
 
 
 def test_the_example_of_an_option_is_one_that_all_runners_have(forms):

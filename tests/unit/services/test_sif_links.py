@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer.images.store import (
-    link_here,
-)
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.image_files import link_here
 
 
 def test_a_link_is_made_and_follows_the_next_pull(tmp_path: Path) -> None:

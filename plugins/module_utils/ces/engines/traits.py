@@ -24,6 +24,8 @@ class Traits:
     :param subordinate_ids: it gives containers the user's subordinate ids.
     :param user_bus: it asks the user's systemd for cgroups, by the session's message bus.
     :param fuse: what it cannot do where users may not use /dev/fuse; empty if it does without.
+    :param form: who one is in its containers, for the portal's forms; empty where these do not
+        offer it.
     """
 
     ways: Ways
@@ -35,3 +37,4 @@ class Traits:
     subordinate_ids: bool = False
     user_bus: bool = False
     fuse: str = ""
+    form: str = ""

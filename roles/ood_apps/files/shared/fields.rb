@@ -72,8 +72,11 @@ module Fields
 
   # Fields that there is no use for on some clusters: how many of it the cluster has.
   SCARCE = { "gpus" => :max_gpus }.freeze
+  # The runners that forms offer, by name: who one is in a container ("said"), whether its images are files. pack_apps.py
+  # writes it from the core's table.
+  RUNNERS = JSON.parse(File.read(File.join(__dir__, "runners.json"))).freeze
   # Fields that only some runners have.
-  OF_RUNNERS = { "reuse_sif" => %w[apptainer] }.freeze
+  OF_RUNNERS = { "reuse_sif" => RUNNERS.select { |_name, runner| runner["files"] }.keys }.freeze
 
   def self.[](name) = ALL.fetch(name)
 

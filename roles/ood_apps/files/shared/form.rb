@@ -21,6 +21,12 @@ class Form
 
   def runners = clusters.flat_map(&:runners).uniq
 
+  # For "help:" of the runner: who one is in the containers of each.
+  def about_runners
+    said = runners.filter_map { |name| Fields::RUNNERS[name]&.then { |runner| "with #{name} #{runner["said"]}" } }
+    "What runs the container. #{said.join("; ").sub("with", "With")}."
+  end
+
   # What of an attribute the table of fields and the clusters say, as lines of YAML at the depth of an attribute's keys.
   def rules(name)
     field = Fields[name]

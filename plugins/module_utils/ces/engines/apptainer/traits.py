@@ -22,4 +22,5 @@ TRAITS = Traits(
     },
     profiles=("apptainer",),
     fuse="apptainer cannot mount an image file",
+    form="you are yourself inside too",
 )

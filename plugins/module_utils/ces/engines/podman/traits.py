@@ -31,4 +31,5 @@ TRAITS = Traits(
     registries=True,
     subordinate_ids=True,
     user_bus=True,
+    form="you are root inside, which is yourself outside",
 )

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import os
 
-from ces.engines.apptainer.images.store import digest_of_file, link_here
 from ces.engines.table import runner_named
+from ces.services.image_files import digest_of_file, link_here
 from ces.services.pull import Pulled, pull_image
 from ces.services.session import session
 from ces.system.system import System

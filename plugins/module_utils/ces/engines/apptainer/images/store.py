@@ -11,7 +11,6 @@ from ....errors import CesError, NotFound, RefusedByPolicy
 from ....system.account import Account
 from ....system.files import (
     explained,
-    link_to,
     passing_file,
     random_name,
     read_text,
@@ -253,27 +252,6 @@ def _config_in(file: str) -> ImageConfig | None:
     lacks = sif_lacks(file, (config.cwd, *config.volumes))
     # where it cannot be seen what is there, apptainer starts where it usually does
     return replace(config, cwd="") if lacks is None else replace(config, lacks=lacks)
-
-
-def link_here(file: str, link: str, force: bool) -> None:
-    """Let ``link`` be the name by which a user sees an image file.
-
-    :param force: replace something else that has the name.
-    :raises CesError: something else has the name.
-    """
-    if os.path.lexists(link) and not os.path.islink(link) and not force:
-        raise CesError(
-            f"name the image {link}",
-            said="there is a file of that name which ces-pull did not make",
-            hint="move it away, or pull with --force",
-        )
-    link_to(file, link, force)
-
-
-def digest_of_file(file: str) -> str:
-    """The digest that an image file was pulled by, if it is one of a store's."""
-    name = os.path.basename(os.path.realpath(file))
-    return name.removesuffix(".sif").replace("-", ":", 1)
 
 
 def _remove_unfinished(directory: str, base: str) -> None:
