@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,11 @@ from telling import POLICY, only, told
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.places import LOOKS, NETWORK
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
+    NAMES,
+    known_runners,
+    runner_named,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.places import (
@@ -28,6 +34,14 @@ DISK = Mount("/srv", "ext4", ("rw", "relatime"))
 PLACE = Place("/srv/ada", True, 1001, DISK, 50 << 30, 1_000_000)
 KINDS = ("home", "records", "storage", "data", "files", "temporary", "cache", "building")
 GOOD = Places("ada", 1001, dict.fromkeys(KINDS, PLACE))
+
+
+def of_engines(account: Account, names: Sequence[str]) -> dict[str, str]:
+    """What these engines say of their directories, on a host without configuration."""
+    found: dict[str, str] = {}
+    for runner in known_runners(names).values():
+        found.update(runner.places(account, account.home))
+    return found
 
 
 def with_one(what: str, **changes: object) -> Places:
@@ -91,7 +105,7 @@ def test_an_overlay_runs_programs_of_a_storage_that_is_noexec():
 
 
 def test_without_the_kernels_overlay_fuse_helps():
-    ill = replace(GOOD, overlay="mount: wrong fs type", fuse_overlay=False)
+    ill = replace(GOOD, overlay={"storage": "mount: wrong fs type"}, fuse_overlay=False)
     only(LOOKS, ill, "storage_overlay", "fault", "wrong fs type")
     only(LOOKS, replace(ill, fuse_overlay=True), "storage_overlay", "note", "slower")
 
@@ -123,7 +137,7 @@ def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path):
     account = Account("ada", os.geteuid() or 7, str(tmp_path), (), environ)
     process = RecordingProcess()
     process.answer("unshare", 32, stderr="mount: wrong fs type\n")
-    found = look_at_places(account, POLICY, process, str(tmp_path))
+    found = look_at_places(account, process, of_engines(account, POLICY.runners), ["storage"])
     assert {what: place.path for what, place in found.places.items()} == {
         "home": str(tmp_path),
         "records": f"{tmp_path}/.local/state/ces",
@@ -132,12 +146,23 @@ def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path):
         "data": f"{tmp_path}/data/ces/bundles",
         "files": f"{tmp_path}/data/ces/sif",
         "cache": f"{tmp_path}/.apptainer/cache",
-        "building": f"{tmp_path}/passing",
+        "building": "/var/tmp",  # noqa: S108  where pulls build, whatever TMPDIR says
     }
-    assert found.overlay == "mount: wrong fs type"
+    assert found.overlay == {"storage": "mount: wrong fs type"}
     assert list(tmp_path.iterdir()) == []
     # nothing is tried without the programs for it
     lost = replace(account, environ={**environ, "PATH": str(tmp_path)})
-    assert look_at_places(lost, POLICY, process, str(tmp_path)).overlay == ""
-    few = look_at_places(account, replace(POLICY, runners=("oci",)), process, str(tmp_path))
-    assert list(few.places) == ["home", "records", "data"]
+    found = look_at_places(lost, process, of_engines(lost, ["podman"]), ["storage"])
+    assert found.overlay == {}
+    assert list(of_engines(account, ["oci"])) == ["data"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_engine_says_where_all_is_that_it_keeps(name: str, tmp_path: Path):
+    account = Account("ada", 7, str(tmp_path), (), {"PATH": "/usr/bin"})
+    kept = runner_named(name).traits().kept
+    assert list(of_engines(account, [name])) == [one.name for one in kept]
+    others = [
+        one.name for other in NAMES if other != name for one in runner_named(other).traits().kept
+    ]
+    assert {one.name for one in kept} & {"home", "records", *others} == set()

@@ -44,7 +44,12 @@ def test_a_good_site_is_well():
             "--project NAME",
         ),
         ({"stores": ("/srv/sif",)}, "image_stores", "warning", "/srv/sif"),
-        ({"unmade": ("/srv/apptainer/7/tmp",)}, "user_directories", "warning", "role apptainer"),
+        (
+            {"unmade": {"/srv/x/7/tmp": "apptainer"}},
+            "user_directories",
+            "warning",
+            "role apptainer",
+        ),
         ({"audited": False}, "audit", "warning", "/dev/log"),
         ({"dead": (3, 4)}, "dead_runs", "note", "(3, 4)"),
         ({"damaged": (5,)}, "records", "warning", "runs 5"),
@@ -91,7 +96,7 @@ def test_what_is_missing_is_found(backend, monkeypatch):
     account = replace(backend.system.account, uid=4321)
     policy = replace(backend.system.policy, sif_dir=f"{backend.place}/sif")
     found = look_at_site(account, policy, "", f"{backend.place}/log")
-    assert found.unmade == (f"{backend.place}/local/4321/tmp",)
+    assert found.unmade == {f"{backend.place}/local/4321/tmp": "apptainer"}
     assert found.stores == (f"{backend.place}/sif",)
     assert not found.audited
     (backend.place / "log").touch()

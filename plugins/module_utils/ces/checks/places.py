@@ -6,6 +6,8 @@ from __future__ import annotations
 import errno
 import os
 
+from ..engines.table import known_runners
+from ..engines.traits import Kept
 from ..system.host.places import Place, Places
 from ..typed import Iterator
 from ..values.policy import Policy
@@ -21,75 +23,69 @@ NETWORK = (
 _NO_OVERLAY = ("aufs", "ecryptfs", "overlay")
 _LITTLE, _NOTHING = 1 << 30, 64 << 20
 """Bytes: an image of a usual size needs the first, no image fits into the second."""
-_PASSING = ("temporary", "building")
-"""Directories that a user's variables may name."""
 _DENIED = os.strerror(errno.EACCES)
-_NOT_OURS = "the administrator adds {} to ces_users and applies the role container_storage"
+_NOT_OURS = "the administrator adds {} to ces_users and applies the role {}"
 _HOME_LITTLE = 64 << 20
 _FILES_LITTLE = 10_000
-_LOCAL = "the administrator applies the role container_storage: it puts it on a local disk"
+_LOCAL = "the administrator applies the role {}: it puts it on a local disk"
 _ROOM = "remove images with ces-rm, and what is not needed there"
-_WORDS = {
-    "home": "your home",
-    "records": "the directory of your runs' records",
-    "storage": "podman's storage",
-    "data": "the directory of your bundles",
-    "files": "the directory of your image files",
-    "temporary": "podman's directory for pulls",
-    "cache": "apptainer's cache",
-    "building": "apptainer's directory for pulls",
-}
-_BREAKS = {
-    "home": "no run can make its outputs and scratch",
-    "records": "no run can start",
-    "storage": "podman can neither pull nor run",
-    "data": "no image can be unpacked for the runner oci",
-    "files": "no image file can be made for apptainer",
-    "temporary": "podman cannot pull",
-    "cache": "apptainer cannot pull",
-    "building": "apptainer cannot pull",
-}
+_OF_ALL = (
+    Kept("home", "your home", "no run can make its outputs and scratch"),
+    Kept("records", "the directory of your runs' records", "no run can start", own=True),
+)
+
+
+def _each(found: Places, policy: Policy) -> Iterator[tuple[Kept, Place]]:
+    """What is found of the directories that every run needs, and of those of the site's engines."""
+    engines = known_runners(policy.runners).values()
+    for kept in (*_OF_ALL, *(kept for engine in engines for kept in engine.traits().kept)):
+        place = found.of(kept.name)
+        if place is not None:
+            yield kept, place
 
 
 def tell_network(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether what needs a local file system has one."""
-    for what in ("storage", "data", "building"):
-        place = found.of(what)
-        if place is not None and place.mount.kind in NETWORK:
+    for kept, place in _each(found, policy):
+        if kept.remote and place.mount.kind in NETWORK:
             yield Told(
-                "fault" if what == "storage" else "warning",
-                f"{_WORDS[what]} {place.path} lies on {place.mount.kind} (mounted at"
+                kept.remote,
+                f"{kept.words} {place.path} lies on {place.mount.kind} (mounted at"
                 f" {place.mount.point}), which refuses files of other ids, extended attributes and"
-                f" locks: {_BREAKS[what] if what == 'storage' else 'pulls and runs may fail'}",
-                _LOCAL,
-                "container_storage" if what != "building" else "apptainer",
+                f" locks: {kept.breaks if kept.remote == 'fault' else 'pulls and runs may fail'}",
+                _LOCAL.format(kept.role),
+                kept.role,
             )
 
 
 def tell_overlay(found: Places, policy: Policy) -> Iterator[Told]:
-    """Whether podman can put layers over each other."""
-    place = found.of("storage")
-    if place is None or place.mount.kind in NETWORK:
-        return
+    """Whether layers can be put over each other where engines do that."""
+    for kept, place in _each(found, policy):
+        if kept.layered and place.mount.kind not in NETWORK:
+            yield from _overlay(kept, place, found)
+
+
+def _overlay(kept: Kept, place: Place, found: Places) -> Iterator[Told]:
+    refused = found.overlay.get(kept.name, "")
     if place.mount.kind in _NO_OVERLAY:
         yield Told(
             "fault",
-            f"podman's storage {place.path} lies on {place.mount.kind}, on which no overlay can be"
-            " put: podman can neither pull nor run",
+            f"{kept.words} {place.path} lies on {place.mount.kind}, on which no overlay can be"
+            f" put: {kept.breaks}",
             "the administrator sets container_storage_root to a directory on ext4 or xfs",
-            "container_storage",
+            kept.role,
         )
-    elif found.overlay:
-        said = f"the kernel's overlay does not work in {place.path} ({found.overlay:.120})"
+    elif refused:
+        said = f"the kernel's overlay does not work in {place.path} ({refused:.120})"
         if found.fuse_overlay:
-            yield Told("note", f"{said}: podman takes fuse-overlayfs, which is slower")
+            yield Told("note", f"{said}: fuse-overlayfs takes its place, which is slower")
         else:
             yield Told(
                 "fault",
-                f"{said}, and fuse-overlayfs is not there: podman can neither pull nor run",
+                f"{said}, and fuse-overlayfs is not there: {kept.breaks}",
                 "the administrator takes ext4 or xfs and a kernel from 5.13 on, or installs"
                 " fuse-overlayfs and loads the module fuse",
-                "container_storage",
+                kept.role,
             )
 
 
@@ -103,49 +99,47 @@ def tell_flags(found: Places, policy: Policy) -> Iterator[Told]:
             " and /safe_outputs cannot be started",
             "name directories elsewhere with --scratch and --outputs for what is compiled there",
         )
-    place = found.of("data")
-    if place is not None and "noexec" in place.mount.options:
-        yield Told(
-            "warning",
-            f"{place.mount.point} is mounted noexec, and {_WORDS['data']} lies there: with"
-            " --read-only, and by srun --container, programs of images cannot be started",
-            "the administrator mounts it without noexec, or sets container_storage_root to a"
-            " directory elsewhere",
-            "container_storage",
-        )
+    for kept, place in _each(found, policy):
+        if kept.noexec and "noexec" in place.mount.options:
+            yield Told(
+                "warning",
+                f"{place.mount.point} is mounted noexec, and {kept.words} lies there:"
+                f" {kept.noexec}",
+                "the administrator mounts it without noexec, or sets container_storage_root to a"
+                " directory elsewhere",
+                kept.role,
+            )
 
 
 def tell_written(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether the user can write in each place."""
     home = found.of("home")
-    for what, place in found.places.items():
-        if what in _PASSING and not place.there:
+    for kept, place in _each(found, policy):
+        if kept.passing and not place.there:
             continue  # tell_temporary() does
         if place.refused and (home is None or home.there):
-            of_role = what in ("storage", "data")
-            lacking = of_role and not place.there
+            lacking = kept.made and not place.there
             yield Told(
                 "fault",
-                f"{found.user} cannot {'make' if lacking else 'write in'} {_WORDS[what]}"
-                f" {place.path} ({place.refused}): {_BREAKS[what]}",
+                f"{found.user} cannot {'make' if lacking else 'write in'} {kept.words}"
+                f" {place.path} ({place.refused}): {kept.breaks}",
                 (
-                    _NOT_OURS.format(found.user)
+                    _NOT_OURS.format(found.user, kept.role)
                     if lacking and place.refused == _DENIED
                     else _cure(place)
                 ),
-                "container_storage" if of_role else "",
+                kept.role if kept.made else "",
             )
 
 
 def tell_owner(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether what should be the user's own is."""
-    for what in ("storage", "data", "records", "cache"):
-        place = found.of(what)
-        if place is not None and place.there and place.owner != found.uid and not place.refused:
+    for kept, place in _each(found, policy):
+        if kept.own and place.there and place.owner != found.uid and not place.refused:
             yield Told(
                 "fault",
-                f"{_WORDS[what]} {place.path} belongs to uid {place.owner}, not to {found.user}:"
-                f" {_BREAKS[what]}",
+                f"{kept.words} {place.path} belongs to uid {place.owner}, not to {found.user}:"
+                f" {kept.breaks}",
                 f"the administrator gives it to {found.user} (chown), or it is removed",
             )
 
@@ -170,21 +164,20 @@ def tell_home(found: Places, policy: Policy) -> Iterator[Told]:
 
 def tell_room(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether there is room for images."""
-    for what in ("storage", "data", "files", "temporary", "building"):
-        place = found.of(what)
-        if place is None or place.refused:
+    for kept, place in _each(found, policy):
+        if not kept.room or place.refused:
             continue
         if place.free < _LITTLE:
             yield Told(
                 "fault" if place.free < _NOTHING else "warning",
-                f"{_WORDS[what]} {place.path} has {spell_bytes(place.free)} left: an image will"
+                f"{kept.words} {place.path} has {spell_bytes(place.free)} left: an image will"
                 " not fit",
                 _ROOM,
             )
         if place.files is not None and place.files < _FILES_LITTLE:
             yield Told(
                 "warning",
-                f"the file system of {_WORDS[what]} {place.path} can have {place.files} more files:"
+                f"the file system of {kept.words} {place.path} can have {place.files} more files:"
                 " an image has tens of thousands",
                 _ROOM,
             )
@@ -192,12 +185,11 @@ def tell_room(found: Places, policy: Policy) -> Iterator[Told]:
 
 def tell_temporary(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether the directories for pulls are there."""
-    for what in _PASSING:
-        place = found.of(what)
-        if place is not None and not place.there:
+    for kept, place in _each(found, policy):
+        if kept.passing and not place.there:
             yield Told(
                 "fault",
-                f"{_WORDS[what]} {place.path} does not exist: {_BREAKS[what]}",
+                f"{kept.words} {place.path} does not exist: {kept.breaks}",
                 f"make {place.path}; or unset TMPDIR or APPTAINER_TMPDIR, if it names that",
             )
 
@@ -214,7 +206,7 @@ def _cure(place: Place) -> str:
 
 LOOKS = (
     Look("storage_file_system", "no storage lies on a network file system", tell_network),
-    Look("storage_overlay", "podman can put layers over each other", tell_overlay),
+    Look("storage_overlay", "engines can put layers over each other", tell_overlay),
     Look("storage_flags", "programs of images may be started", tell_flags),
     Look("writable", "the user can write where containers need it", tell_written),
     Look("owner", "the user's directories are the user's own", tell_owner),

@@ -60,8 +60,7 @@ def tell_stores(found: Site, policy: Policy) -> Iterator[Told]:
 
 def tell_unmade(found: Site, policy: Policy) -> Iterator[Told]:
     """Whether the roles know this user."""
-    for directory in found.unmade:
-        role = "apptainer" if "apptainer" in directory else "container_storage"
+    for directory, role in found.unmade.items():
         yield Told(
             "warning",
             f"there is no {directory}: engines put {found.user}'s files into the home directory,"

@@ -7,6 +7,7 @@ from ..dataclass import dataclass
 from ..typed import TYPE_CHECKING, Callable, Mapping, Sequence
 
 if TYPE_CHECKING:
+    from ..system.account import Account
     from ..system.system import System
     from ..values.options import Option
     from ..values.resources import Resources
@@ -25,6 +26,8 @@ class Runner:
     :param store: where its images are. It is loaded when it is called, likewise ``traits``: a run
         of one engine does not pay for the others.
     :param traits: what checks must know of it.
+    :param places: where the directories are that it keeps (``Traits.kept``), by their names; for a
+        user, and a host whose root may be elsewhere in tests.
     :param networks: the network modes it knows.
     :param options: what researchers may pass by default.
     :param files: its images are files, which can be named instead of an image in a registry.
@@ -59,6 +62,7 @@ class Runner:
     run: Callable[[Launch], Command]
     store: Callable[[System], Store]
     traits: Callable[[], Traits]
+    places: Callable[[Account, str], Mapping[str, str]]
     early: Callable[[str], str] | None = None
     environment: Callable[[Mapping[str, str]], str] | None = None
     stop: Callable[[str], Command] | None = None

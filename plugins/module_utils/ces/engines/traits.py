@@ -12,10 +12,43 @@ from .ways import Ways
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A directory of each user's that an engine needs.
+
+    :param name: what it is for, as ``Runner.places`` has it.
+    :param words: what messages call it.
+    :param breaks: what does not work without it.
+    :param remote: how grave it is that it lies on a network file system: a level of findings;
+        empty where it may.
+    :param role: the role that puts it on a local disk; empty if there is none.
+    :param made: that role makes it for each user.
+    :param layered: layers are put over each other there.
+    :param noexec: what cannot be done where no program may be started there; empty where that is no
+        matter.
+    :param own: it has to belong to the user.
+    :param room: an image must fit.
+    :param passing: a variable may name it, and nobody makes it.
+    """
+
+    name: str
+    words: str
+    breaks: str
+    remote: str = ""
+    role: str = ""
+    made: bool = False
+    layered: bool = False
+    noexec: str = ""
+    own: bool = False
+    room: bool = False
+    passing: bool = False
+
+
+@dataclass(frozen=True)
 class Traits:
     """One engine's.
 
     :param ways: how it takes what images say.
+    :param kept: the directories that it needs.
     :param oldest: by program, the first version that has all options that runs use.
     :param later: by program, from which version on something works, and what does not before.
     :param profiles: parts of the names of AppArmor profiles that let it make user namespaces.
@@ -29,6 +62,7 @@ class Traits:
     """
 
     ways: Ways
+    kept: tuple[Kept, ...] = ()
     oldest: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     later: Mapping[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
     profiles: tuple[str, ...] = ()

@@ -232,7 +232,12 @@ def _of_session(here: Around) -> Iterator[Finding]:
 
 
 def _of_places(here: Around) -> Iterator[Finding]:
-    facts = look_at_places(here.account, here.policy, here.process)
+    of_engines: dict[str, str] = {}
+    layered: list[str] = []
+    for runner in known_runners(here.policy.runners).values():
+        of_engines.update(runner.places(here.account, ""))
+        layered += [kept.name for kept in runner.traits().kept if kept.layered]
+    facts = look_at_places(here.account, here.process, of_engines, layered)
     return findings_of(places.LOOKS, facts, here.policy)
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..traits import Traits
+from ..traits import Kept, Traits
 from ..ways import FOREIGN, KEPT_BACK, OF_DOCKER, OF_OCI, PASSED_OVER, Ways
 
 _ALL_FORMS = (*OF_DOCKER, *FOREIGN, *OF_OCI, *KEPT_BACK)
@@ -15,6 +15,24 @@ TRAITS = Traits(
         closed=("/proc/", "/sys/", "/dev/"),
         nested=True,
         own_path=True,
+    ),
+    kept=(
+        Kept(
+            "files",
+            "the directory of your image files",
+            "no image file can be made for apptainer",
+            room=True,
+        ),
+        Kept("cache", "apptainer's cache", "apptainer cannot pull", own=True),
+        Kept(
+            "building",
+            "apptainer's directory for pulls",
+            "apptainer cannot pull",
+            remote="warning",
+            role="apptainer",
+            room=True,
+            passing=True,
+        ),
     ),
     oldest={"apptainer": (1, 3)},
     later={

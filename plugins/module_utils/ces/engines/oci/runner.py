@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from ...typed import TYPE_CHECKING
+from ...typed import TYPE_CHECKING, Mapping
 from ..runner import Runner
 from . import command
 
 if TYPE_CHECKING:
+    from ...system.account import Account
     from ...system.system import System
     from ..images.store import Store
     from ..traits import Traits
@@ -17,6 +18,12 @@ def _store(system: System) -> Store:
     from .images.store import BundleStore
 
     return BundleStore(system)
+
+
+def _places(account: Account, root: str) -> Mapping[str, str]:
+    from .images.places import places
+
+    return places(account, root)
 
 
 def _traits() -> Traits:
@@ -35,6 +42,7 @@ RUNNER = Runner(
     run=command.run,
     store=_store,
     traits=_traits,
+    places=_places,
     remove=command.remove,
     check=command.check,
     aside=True,

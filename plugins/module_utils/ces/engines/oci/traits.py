@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..traits import Traits
+from ..traits import Kept, Traits
 from ..ways import ANY, FOREIGN, KEPT_BACK, OF_DOCKER, OF_OCI, Ways
 
 TRAITS = Traits(
@@ -15,6 +15,20 @@ TRAITS = Traits(
         one_form=True,
         strict_layers=True,
         strict_text=True,
+    ),
+    kept=(
+        Kept(
+            "data",
+            "the directory of your bundles",
+            "no image can be unpacked for the runner oci",
+            remote="warning",
+            role="container_storage",
+            made=True,
+            noexec="with --read-only, and by srun --container, programs of images cannot be"
+            " started",
+            own=True,
+            room=True,
+        ),
     ),
     oldest={"crun": (1, 0)},
     accepted=True,

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from ...typed import TYPE_CHECKING
+from ...typed import TYPE_CHECKING, Mapping
 from ...values.policy import NETWORKS
 from ..runner import Runner
 from . import command
 
 if TYPE_CHECKING:
+    from ...system.account import Account
     from ...system.system import System
     from ..images.store import Store
     from ..traits import Traits
@@ -18,6 +19,12 @@ def _store(system: System) -> Store:
     from .images.store import PodmanStore
 
     return PodmanStore(system)
+
+
+def _places(account: Account, root: str) -> Mapping[str, str]:
+    from .images.places import places
+
+    return places(account, root)
 
 
 def _traits() -> Traits:
@@ -36,6 +43,7 @@ RUNNER = Runner(
     run=command.run,
     store=_store,
     traits=_traits,
+    places=_places,
     early=command.messages,
     environment=command.environment,
     stop=command.stop,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..traits import Traits
+from ..traits import Kept, Traits
 from ..ways import FOREIGN, OF_DOCKER, RANGE, Ways
 
 TRAITS = Traits(
@@ -17,6 +17,26 @@ TRAITS = Traits(
         strict_signals=True,
         strict_names=True,
         strict_places=True,
+    ),
+    kept=(
+        Kept(
+            "storage",
+            "podman's storage",
+            "podman can neither pull nor run",
+            remote="fault",
+            role="container_storage",
+            made=True,
+            layered=True,
+            own=True,
+            room=True,
+        ),
+        Kept(
+            "temporary",
+            "podman's directory for pulls",
+            "podman cannot pull",
+            room=True,
+            passing=True,
+        ),
     ),
     oldest={"podman": (3, 4)},
     later={

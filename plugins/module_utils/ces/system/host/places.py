@@ -7,11 +7,9 @@ import os
 import shutil
 import tempfile
 
-from ...dataclass import dataclass
-from ...typed import Mapping
-from ...values.policy import Policy
+from ...dataclass import dataclass, field
+from ...typed import Collection, Mapping
 from ..account import Account
-from ..podman_places import podman_storage, podman_temporary
 from ..process import Process
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import own_overlay_said
@@ -46,17 +44,15 @@ class Place:
 class Places:
     """All of a user's.
 
-    :param places: by what they are for: ``home``, ``records``, ``storage`` (podman's), ``data``
-        (bundles), ``files`` (image files), ``temporary`` (podman's pulls), ``cache`` and
-        ``building`` (apptainer's).
-    :param overlay: why the user could not mount an overlay in the storage, or ''.
+    :param places: by what they are for: ``home``, ``records``, and those of the engines.
+    :param overlay: by what a place is for, why the user could not mount an overlay there.
     :param fuse_overlay: whether fuse-overlayfs is there in its place.
     """
 
     user: str
     uid: int
     places: Mapping[str, Place]
-    overlay: str = ""
+    overlay: Mapping[str, str] = field(default_factory=dict)
     fuse_overlay: bool = True
 
     def of(self, what: str) -> Place | None:
@@ -64,35 +60,27 @@ class Places:
         return self.places.get(what)
 
 
-def look_at_places(account: Account, policy: Policy, process: Process, root: str = "") -> Places:
-    """Find them, and try to write in each.
+def look_at_places(
+    account: Account,
+    process: Process,
+    of_engines: Mapping[str, str],
+    layered: Collection[str] = (),
+) -> Places:
+    """Find out about a user's directories, and try to write in each.
 
-    :param root: of the host's configuration, for tests.
+    :param of_engines: those that engines need, by what they are for.
+    :param layered: in which of them layers are put over each other.
     """
-    environ = account.lasting_environ
-    data = environ.get("XDG_DATA_HOME") or f"{account.home}/.local/share"
-    paths = {"home": account.home, "records": account.state}
-    if "podman" in policy.runners:
-        paths["storage"] = podman_storage(account, root)
-        paths["temporary"] = podman_temporary(account, root)
-    if "oci" in policy.runners:
-        paths["data"] = f"{data}/ces/bundles"
-    if "apptainer" in policy.runners:
-        # as the store of image files has it, which may be on a network file system
-        files = account.environ.get("XDG_DATA_HOME") or f"{account.home}/.local/share"
-        paths["files"] = f"{files}/ces/sif"
-        paths["cache"] = environ.get("APPTAINER_CACHEDIR") or f"{account.home}/.apptainer/cache"
-        paths["building"] = (
-            environ.get("APPTAINER_TMPDIR") or environ.get("TMPDIR") or tempfile.gettempdir()
-        )
+    paths = {"home": account.home, "records": account.state, **of_engines}
     places = {what: look_at_place(path) for what, path in paths.items()}
-    storage = places.get("storage")
-    overlay = ""
+    programs = account.lasting_environ["PATH"]
     # a PATH without these is told of the engines
-    can_try = all(shutil.which(name, path=environ["PATH"]) for name in ("unshare", "mount"))
-    if storage is not None and not storage.refused and account.uid != 0 and can_try:
-        overlay = own_overlay_said(process, nearest_directory(storage.path))
-    fuse = any(os.access(f"{path}/fuse-overlayfs", os.X_OK) for path in environ["PATH"].split(":"))
+    can_try = all(shutil.which(name, path=programs) for name in ("unshare", "mount"))
+    overlay = {}
+    for what in layered:
+        if not places[what].refused and account.uid != 0 and can_try:
+            overlay[what] = own_overlay_said(process, nearest_directory(places[what].path))
+    fuse = any(os.access(f"{path}/fuse-overlayfs", os.X_OK) for path in programs.split(":"))
     return Places(account.name, account.uid, places, overlay, fuse and os.path.exists("/dev/fuse"))
 
 

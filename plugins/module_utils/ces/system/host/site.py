@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 
-from ...dataclass import dataclass
+from ...dataclass import dataclass, field
 from ...errors import CesError
+from ...typed import Mapping
 from ...values.policy import Policy
 from ...values.record import LIVE
 from ...values.spec import Directories
@@ -28,7 +29,8 @@ class Site:
     :param projects: names of the projects that the user may choose from.
     :param no_data: why a run without options would get no ``/safe_data``, or ''.
     :param stores: image stores for all users that the user cannot read, with what was said.
-    :param unmade: directories that a role makes for each user, and did not for this one.
+    :param unmade: directories that a role makes for each user, and did not for this one; by each,
+        the role.
     :param audited: whether somebody listens to what is to be audited.
     :param dead: numbers of runs on this host whose process died.
     :param damaged: numbers of runs whose record cannot be read.
@@ -42,7 +44,7 @@ class Site:
     no_data: str = ""
     data_cure: str = ""
     stores: tuple[str, ...] = ()
-    unmade: tuple[str, ...] = ()
+    unmade: Mapping[str, str] = field(default_factory=dict)
     audited: bool = True
     dead: tuple[int, ...] = ()
     damaged: tuple[int, ...] = ()
@@ -72,7 +74,7 @@ def look_at_site(
             for store in (policy.sif_dir, policy.bundle_dir)
             if store and not os.access(store, os.R_OK | os.X_OK)
         ),
-        unmade=tuple(_unmade(account)),
+        unmade=_unmade(account),
         audited=os.path.exists(socket),
         dead=dead,
         damaged=damaged,
@@ -87,8 +89,8 @@ def _no_data(account: Account, policy: Policy) -> tuple[str, str]:
     return "", ""
 
 
-def _unmade(account: Account) -> list[str]:
-    found = []
+def _unmade(account: Account) -> dict[str, str]:
+    found = {}
     for _variable, file, name in LOCAL_DIRECTORIES:
         try:
             root = read_json(file, "the place of engines' files")["storage_root"]
@@ -96,7 +98,8 @@ def _unmade(account: Account) -> list[str]:
             continue
         directory = f"{root}/{account.uid}/{name}"
         if account.uid != 0 and not os.path.isdir(directory):
-            found.append(directory)
+            # the role has the name of its file
+            found[directory] = os.path.basename(file).partition(".")[0]
     return found
 
 

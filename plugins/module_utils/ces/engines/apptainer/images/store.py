@@ -30,10 +30,10 @@ from ...images.store import LocalImage, Room, make_named, warn_of
 from ...images.transfer import transfer
 from .. import command as apptainer
 from .conversion import conversion
+from .places import building, own_files
 
 _AUTHFILE_SINCE = (1, 4)
 """The first apptainer that knows ``--authfile`` (its CHANGELOG)."""
-_TEMPORARY = "/var/tmp"  # noqa: S108  what is made there is private and has a name of its own
 _LOGIN_VARIABLES = ("APPTAINER_DOCKER_USERNAME", "APPTAINER_DOCKER_PASSWORD")
 """What earlier ones know instead."""
 
@@ -45,10 +45,7 @@ class SifStore:
 
     def __init__(self, system: System) -> None:
         self._system = system
-        account = system.account
-        data = account.environ.get("XDG_DATA_HOME", "")
-        own = f"{data}/ces/sif" if data.startswith("/") else f"{account.home}/.local/share/ces/sif"
-        self._kept = ByDigest(own, system.policy.sif_dir, ".sif")
+        self._kept = ByDigest(own_files(system.account), system.policy.sif_dir, ".sif")
 
     def find(self, image: ImageRef, fresh: bool = False) -> LocalImage | None:
         """The image's file, or None; there is nothing to be kept, so it is always fresh."""
@@ -140,7 +137,9 @@ class SifStore:
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive and unpacked, beside each other; and the file."""
-        return Room(self._temporary(), 4, deep=False), Room(self._kept.writable(), 1)
+        return Room(building(self._system.account.engine_environ), 4, deep=False), Room(
+            self._kept.writable(), 1
+        )
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name, the shared ones first."""
@@ -167,7 +166,7 @@ class SifStore:
         # apptainer looks for stored credentials in a place of its own: it is handed what we found
         login = login_for(parsed, credentials, account, self._system.process)
         with (
-            transfer(self._temporary(), account) as room,
+            transfer(building(self._system.account.engine_environ), account) as room,
             auth_file(login, (parsed,), account) as authfile,
             _trust(parsed, account) as trust,
         ):
@@ -186,9 +185,6 @@ class SifStore:
             command = apptainer.pull_opened(file, source, authfile, env)
             command = inside.enclose(command, authfile)
             return room.run(command, image, apptainer.hint, self._system)
-
-    def _temporary(self) -> str:
-        return self._system.account.engine_environ.get("APPTAINER_TMPDIR", _TEMPORARY)
 
     def _warn(self, file: str, image: ImageRef) -> None:
         config = _config_in(file)

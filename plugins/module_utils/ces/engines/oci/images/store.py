@@ -38,6 +38,7 @@ from ...images.by_digest import ByDigest, looked_at
 from ...images.store import LocalImage, Room, make_named, warn_of
 from ...images.transfer import Transfer, transfer
 from .. import command as oci
+from .places import own_bundles
 from .root import bundle_for_run
 
 
@@ -49,10 +50,8 @@ class BundleStore:
     def __init__(self, system: System) -> None:
         self._system = system
         account = system.account
-        # what containers write lies there too, and no network file system can hold that
-        data = account.engine_environ.get("XDG_DATA_HOME", "")
-        own = data if data.startswith("/") else f"{account.home}/.local/share"
-        self._kept = ByDigest(f"{own}/ces/bundles", system.policy.bundle_dir)
+        own = own_bundles(account.home, account.engine_environ)
+        self._kept = ByDigest(own, system.policy.bundle_dir)
         self._configs: dict[str, ImageConfig] = {}
         """What images say of themselves, by their directories: it is read once."""
 

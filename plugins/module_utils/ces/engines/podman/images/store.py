@@ -129,10 +129,10 @@ class PodmanStore:
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive, and unpacked in storage."""
         # only who looks at free space pays for loading it
-        from ....system.podman_places import podman_storage, podman_temporary
+        from .places import places
 
-        account = self._system.account
-        return Room(podman_temporary(account), 1, deep=False), Room(podman_storage(account), 3)
+        found = places(self._system.account)
+        return Room(found["temporary"], 1, deep=False), Room(found["storage"], 3)
 
     def listing(self) -> list[LocalImage]:
         """All images that have a name."""
