@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..engines.table import known_runners
 from ..system.host.configuration import Configuration
 from ..typed import Iterator
 from ..values.policy import Policy
@@ -138,7 +139,7 @@ def tell_rejected(found: Configuration, policy: Policy) -> Iterator[Told]:
 
 def tell_broken(found: Configuration, policy: Policy) -> Iterator[Told]:
     """Whether containers.conf breaks what a run promises."""
-    if "podman" in policy.runners:
+    if _readers_of_conf(policy):
         for setting in found.broken:
             yield Told(
                 "warning",
@@ -151,7 +152,7 @@ def tell_broken(found: Configuration, policy: Policy) -> Iterator[Told]:
 def tell_runtime(found: Configuration, policy: Policy) -> Iterator[Told]:
     """Whether podman starts containers by a program that keeps the user's groups."""
     name = found.runtime.rpartition("/")[2]
-    if "podman" in policy.runners and name and name != "crun":
+    if _readers_of_conf(policy) and name and name != "crun":
         yield Told(
             "warning",
             f"podman starts containers by {name}: only crun keeps the user's groups, through which"
@@ -159,6 +160,11 @@ def tell_runtime(found: Configuration, policy: Policy) -> Iterator[Told]:
             'set runtime = "crun" in section [engine] of containers.conf',
             "podman",
         )
+
+
+def _readers_of_conf(policy: Policy) -> list[str]:
+    """The engines of the site that read containers.conf."""
+    return [name for name, runner in known_runners(policy.runners).items() if runner.conf]
 
 
 def tell_open_files(found: Configuration, policy: Policy) -> Iterator[Told]:

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of engines: each row by itself, and what elsewhere must agree with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines import other_engines
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
+    NAMES,
+    known_runners,
+    runner_named,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import NETWORKS, Policy
+
+ENGINES = Path(__file__).resolve().parents[3] / "plugins/module_utils/ces/engines"
+SHARED = {"images"}
+"""Directories there that are no engine's."""
+
+
+def test_every_directory_of_an_engine_is_a_row() -> None:
+    there = {path.parent.name for path in ENGINES.glob("*/__init__.py")}
+    assert there == {*NAMES, *SHARED}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_is_whole(name: str) -> None:
+    runner = runner_named(name)
+    assert runner.name == name
+    assert runner.programs and set(runner.networks) <= set(NETWORKS)
+    assert set(runner.traits().oldest) | set(runner.traits().later) <= set(runner.programs)
+
+
+def test_names_that_no_engine_has_are_left_out() -> None:
+    assert list(known_runners(("moby", "podman"))) == ["podman"]
+    assert tuple(known_runners()) == NAMES
+
+
+def test_without_a_policy_the_engines_are_some_of_the_table() -> None:
+    assert {Policy().default_runner, *Policy().runners} <= set(NAMES)
+
+
+def test_an_engine_of_the_table_is_none_that_is_not_here() -> None:
+    assert {*other_engines._INSTEAD, *other_engines._OTHERS} & set(NAMES) == set()
