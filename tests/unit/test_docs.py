@@ -142,6 +142,13 @@ def test_the_documentation_of_modules_has_every_engine():
     assert all(choices == list(table.NAMES) for choices in having.values()), having
 
 
+@pytest.mark.parametrize("role", sorted(path.name for path in ROOT.glob("roles/*")))
+def test_the_pages_that_list_roles_have_every_role(role):
+    developer = (ROOT / "docs/developer.md").read_text(encoding="utf-8")
+    assert f"[{role}](roles/{role}/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{role}` \|", developer, re.M)
+
+
 def test_the_page_of_the_policy_has_every_engine():
     (meaning,) = re.findall(r"^\| `runners` \|.*\| (.*) \|$", POLICY, re.M)
     assert re.findall(r'`"(\w+)"`', meaning) == list(table.NAMES)

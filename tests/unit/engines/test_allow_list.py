@@ -78,7 +78,7 @@ ENGINES = {
         own=frozenset({"network", "cpus", "memory", "nv", "rocm"}),
     ),
 }
-# both engines' together, so that each is also offered the other's
+# all engines' together, so that each is also offered the other's
 NAMES = sorted({name for engine in ENGINES for name in _names(engine)})
 LETTERS = "aBcCdefFhHilmnNpPqrStuvVwW"
 
@@ -128,6 +128,10 @@ def good_form(engine: Engine):
         *(st.just(([f"--{n}=false"], [f"--{n}=false"])) for n in sorted(engine.flags)),
         st.sampled_from([([f"--{n}"], []) for n in sorted(engine.ours)]),
     )
+
+
+def test_every_engine_that_reads_options_itself_is_tried():
+    assert set(ENGINES) == {name for name, one in RUNNERS.items() if not one.closed}
 
 
 def _told(runner, words):
