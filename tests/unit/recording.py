@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import Records
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.system import System
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import (
     AllowedRegistry,
     Policy,

@@ -142,6 +142,12 @@ def test_the_pure_layers_do_no_io() -> None:
     assert found == {}
 
 
+def test_system_and_engines_know_nothing_of_each_other_but_for_what_keeps_images() -> None:
+    graph = graph_of(CORE)
+    told = {other for name in graph if name.startswith("system/") for other in graph[name]}
+    assert [name for name in told if name.startswith("engines/")] == []
+
+
 def test_an_engine_knows_no_other_engine() -> None:
     def engine(name: str) -> str:
         parts = name.split("/")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import command
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import NAMES, runner_named
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import gpu, missing
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = {path.name for path in ROOT.glob("roles/*")}

@@ -9,7 +9,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import repla
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer import (
     command as apptainer,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import ImageConfig
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
@@ -20,6 +20,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import (
     Hook,
     Node,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Gpus
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources

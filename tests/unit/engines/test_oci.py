@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import command as oci
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import config as bundle
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import seccomp
@@ -25,6 +25,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import (
     Owner,
     user_in,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import (
     allowed_options,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command, Launch
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
     runner_named,
@@ -14,6 +14,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Gpus
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.mounts import Mount
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Resources

@@ -11,9 +11,9 @@ import pytest
 from recording import BackEnd
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.canary import canary_findings
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 
 ENGINES = ("podman", "apptainer", "oci")
 STARTS = {"podman": "podman run", "apptainer": "apptainer --silent", "oci": "crun"}

@@ -12,7 +12,6 @@ from recording import DIGEST, REGISTRY, OneImageRegistry
 from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     InvalidValue,
@@ -30,6 +29,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import (
     run_container,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
     ImageFile,
     ImageRef,

@@ -16,7 +16,6 @@ import pytest
 from support import eventually, is_gone
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import process as module
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.proc import kill_recorded
@@ -33,6 +32,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import 
     exit_status,
     stop_signal,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 
 
 def sh(script, **more):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is to be executed, as data."""
+"""What every engine must be told of a run, and what several of them say."""
 
 from __future__ import annotations
 
@@ -102,24 +102,6 @@ FILE_IN_PLACE = (
     " elsewhere; where it is none of yours, use the runner oci, or ask the image's maker"
 )
 _EXEC_REFUSED = '{"msg":"exec container process '
-
-
-@dataclass(frozen=True)
-class Command:
-    """An argument list, variables to add to the environment, text for standard input.
-
-    ``without`` are variables that it does not get. ``role`` is the role that installs its program,
-    for the message where that is missing. ``argv`` holds no secret, ever; ``env`` and ``stdin``
-    may, and are never logged.
-    """
-
-    argv: tuple[str, ...]
-    env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    stdin: str | None = field(default=None, repr=False)
-    without: tuple[str, ...] = ()
-    role: str = ""
-
-
 STOP_GRACE = 10
 """Seconds between SIGTERM and SIGKILL, under every engine; podman's own default."""
 CGROUPS = "/sys/fs/cgroup"

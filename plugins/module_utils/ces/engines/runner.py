@@ -9,9 +9,10 @@ from ..typed import TYPE_CHECKING, Callable, Mapping, Sequence
 if TYPE_CHECKING:
     from ..system.account import Account
     from ..system.system import System
+    from ..values.command import Command
     from ..values.options import Option
     from ..values.resources import Resources
-    from .command import Command, Launch
+    from .command import Launch
     from .images.store import Store
     from .traits import Traits
 

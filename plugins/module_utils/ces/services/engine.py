@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from ..dataclass import replace
-from ..engines.command import Command, Launch
+from ..engines.command import Launch
 from ..errors import EXIT_OURS
 from ..system.cgroup import oom_kills
 from ..system.files import read_if_there, remove_quietly
@@ -14,6 +14,7 @@ from ..system.process import Finished, Streams
 from ..system.signals import stop_signal
 from ..system.system import System, is_in_job
 from ..typed import Callable
+from ..values.command import Command
 from ..values.record import RunRecord, utc_now
 from .plan import Plan
 from .ready import Ready

@@ -11,7 +11,7 @@ import json
 import os
 
 from ..dataclass import dataclass, replace
-from ..engines.command import Command, Launch
+from ..engines.command import Launch
 from ..engines.images.store import LocalImage
 from ..engines.oci.images.root import configuration, lay_out, survey
 from ..engines.oci.images.store import config_in
@@ -20,6 +20,7 @@ from ..system.directories import mounted_below
 from ..system.files import explained, read_if_there, remove_tree, write_new
 from ..system.system import System
 from ..values.bundle import Ground
+from ..values.command import Command
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
 from ..values.resources import Resources

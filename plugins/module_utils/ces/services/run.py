@@ -7,7 +7,7 @@ import os
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass
-from ..engines.command import Command, Launch
+from ..engines.command import Launch
 from ..engines.images.store import LocalImage
 from ..system.audit import audit_run
 from ..system.files import (
@@ -20,6 +20,7 @@ from ..system.files import (
 from ..system.records import ActiveRun
 from ..system.system import System
 from ..typed import Iterator
+from ..values.command import Command
 from ..values.image import Image, ImageFile
 from ..values.record import RunRecord, utc_now
 from ..values.spec import RunSpec

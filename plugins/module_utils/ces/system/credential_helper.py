@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 
-from ..engines.command import Command
 from ..errors import CesError, Interrupted
+from ..values.command import Command
 from ..values.spec import Credentials
 from .account import Account
 from .process import Process, Streams

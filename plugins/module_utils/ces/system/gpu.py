@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 
 from ..dataclass import replace
-from ..engines.command import Command
 from ..errors import CesError
 from ..typed import Mapping, Protocol, Sequence
 from ..values.cdi import AMD, KINDS, NVIDIA, Spec
+from ..values.command import Command
 from ..values.gpu_listing import numbers, parse_listing
 from ..values.gpus import (
     TRIED,

@@ -8,10 +8,10 @@ import os
 import re
 
 from ..dataclass import dataclass
-from ..engines.command import Command
 from ..errors import CesError
 from ..typed import Mapping
 from ..values.cdi import AMD, NVIDIA, Node
+from ..values.command import Command
 from ..values.gpu_listing import Listed, driver_version, gpu_facts, parse_listing
 from .account import Account
 from .cdi import DIRECTORIES, Installed, installed

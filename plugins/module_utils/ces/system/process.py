@@ -9,10 +9,10 @@ import time
 
 from ..blocks import contextmanager
 from ..dataclass import dataclass
-from ..engines.command import Command
 from ..errors import CesError
 from ..shown import shown_lines
 from ..typed import Callable, Iterator, Mapping, Protocol
+from ..values.command import Command
 from .child import Child, start
 from .files import explained, write_all
 from .proc import kill_session, record_process

@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 
 from ..dataclass import dataclass
-from ..engines.command import Command
 from ..errors import CesError
 from ..typed import Iterable, Sequence
+from ..values.command import Command
 from ..values.job import JobSpec
 from ..values.quantities import spell_bytes
 from .process import Finished, Process, Streams, last_lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...errors import EXIT_OURS
 from ...typed import TYPE_CHECKING, Iterable, Mapping
+from ...values.command import Command
 from ...values.containers_conf import PATH
 from ...values.mounts import Mount
 from ...values.options import Option
@@ -19,7 +20,6 @@ from ..command import (
     IMAGE_ERRORS,
     NO_CWD,
     NO_INTERPRETER,
-    Command,
     Launch,
     bind,
     quoted,

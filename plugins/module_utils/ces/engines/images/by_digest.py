@@ -25,8 +25,8 @@ from ...system.files import explained, private_directory, random_name
 from ...system.system import System
 from ...system.trees import new_directory, only_ours, opened, path_of
 from ...typed import Callable, Iterator
+from ...values.command import Command
 from ...values.image import ImageRef, is_digest
-from ..command import Command
 from .store import LocalImage
 from .transfer import passing_place, transfer
 

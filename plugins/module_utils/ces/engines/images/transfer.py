@@ -26,8 +26,8 @@ from ...system.process import Streams
 from ...system.system import System
 from ...system.trees import new_directory
 from ...typed import Callable, Iterator, Sequence
+from ...values.command import Command
 from ...values.image import ImageRef
-from ..command import Command
 
 _KIND = "transfer"
 _TOO_MUCH = "too much"

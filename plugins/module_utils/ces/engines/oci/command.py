@@ -12,10 +12,11 @@ from ...dataclass import dataclass
 from ...errors import EXIT_OURS, CesError, InvalidValue
 from ...json_text import loads
 from ...typed import Any, Sequence
+from ...values.command import Command
 from ...values.options import Option
 from ...values.resources import Resources
 from .. import own_files
-from ..command import IMAGE_ERRORS, Command, Launch, exec_refused
+from ..command import IMAGE_ERRORS, Launch, exec_refused
 from ..run_options import OF_A_RUN
 
 _ID = r"\d{1,9}(:\d{1,9})?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...errors import EXIT_OURS
 from ...typed import Mapping
+from ...values.command import Command
 from ...values.mounts import Mount
 from ...values.options import Option
 from .. import own_files
@@ -13,7 +14,6 @@ from ..command import (
     IMAGE_ERRORS,
     NO_WORKDIR,
     STOP_GRACE,
-    Command,
     Launch,
     bind,
     exec_refused,

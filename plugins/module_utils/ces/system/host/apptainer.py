@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import shutil
 
-from ...engines.command import Command
 from ...typed import Any
+from ...values.command import Command
 from ..process import Process
 from .kernel import apparmor_profiles
 

@@ -7,9 +7,9 @@ import os
 import re
 
 from ...dataclass import dataclass
-from ...engines.command import Command
 from ...errors import CesError
 from ...typed import Mapping
+from ...values.command import Command
 from ..process import Process, Streams
 
 HOOKS = ("Prolog", "Epilog", "TaskProlog", "TaskEpilog")

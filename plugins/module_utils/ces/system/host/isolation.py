@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from ...dataclass import dataclass
-from ...engines.command import Command
 from ...errors import CesError
 from ...typed import Mapping
+from ...values.command import Command
 from ..files import read_if_there
 from ..process import Process
 from .kernel import (

@@ -9,8 +9,8 @@ import stat
 import tempfile
 
 from ...blocks import suppress
-from ...engines.command import Command
 from ...errors import CesError
+from ...values.command import Command
 from ..process import Process
 
 _NOBODY = 65534

@@ -7,9 +7,9 @@ import glob
 import os
 import time
 
-from ...engines.command import Command
 from ...errors import CesError
 from ...typed import Any
+from ...values.command import Command
 from ..process import Process, Streams
 
 _LISTS = "/var/lib/apt/lists/*_Packages*"

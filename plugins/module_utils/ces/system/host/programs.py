@@ -10,9 +10,9 @@ import tempfile
 
 from ...blocks import contextmanager
 from ...dataclass import dataclass
-from ...engines.command import Command
 from ...errors import CesError
 from ...typed import Iterator, Mapping, Sequence
+from ...values.command import Command
 from ...values.policy import Policy
 from ..account import Account
 from ..process import Process, Streams

@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 
-from ...engines.command import Command
 from ...errors import CesError
+from ...values.command import Command
 from ..files import explained
 from ..process import Process
 

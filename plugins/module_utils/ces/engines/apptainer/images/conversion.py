@@ -15,8 +15,8 @@ from ....dataclass import dataclass
 from ....system.account import Account
 from ....system.files import explained, write_new
 from ....typed import Iterable
+from ....values.command import Command
 from ....values.mounts import Mount
-from ...command import Command
 from ...images.transfer import Transfer
 from .. import command as apptainer
 

@@ -13,10 +13,11 @@ from ....system.files import read_json, regular, write_atomic, write_new
 from ....system.process import Finished, Streams
 from ....system.system import System
 from ....typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequence
+from ....values.command import Command
 from ....values.image import ImageFile, ImageRef
 from ....values.record import utc_form
 from ....values.spec import Credentials
-from ...command import Command, Launch
+from ...command import Launch
 from ...images.store import LocalImage, Room
 from ...images.transfer import transfer
 from .. import command as podman
