@@ -40,7 +40,7 @@ def of_engines(account: Account, names: Sequence[str]) -> dict[str, str]:
     """What these engines say of their directories, on a host without configuration."""
     found: dict[str, str] = {}
     for runner in known_runners(names).values():
-        found.update(runner.places(account, account.home))
+        found.update(runner.places()(account, account.home))
     return found
 
 

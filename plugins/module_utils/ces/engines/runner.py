@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .images.store import Store
     from .traits import Traits
 
+    Places = Callable[[Account, str], Mapping[str, str]]
+
 
 @dataclass(frozen=True)
 class Runner:
@@ -63,7 +65,7 @@ class Runner:
     run: Callable[[Launch], Command]
     store: Callable[[System], Store]
     traits: Callable[[], Traits]
-    places: Callable[[Account, str], Mapping[str, str]]
+    places: Callable[[], Places]
     early: Callable[[str], str] | None = None
     environment: Callable[[Mapping[str, str]], str] | None = None
     stop: Callable[[str], Command] | None = None

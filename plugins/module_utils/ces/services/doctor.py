@@ -27,6 +27,7 @@ from ..engines.table import known_runners
 from ..errors import CesError, NotFound
 from ..shown import shown
 from ..system.account import Account
+from ..system.gpu_host import look_at_host
 from ..system.host.as_user import MEMORY, Looking
 from ..system.host.cluster import look_at_cluster
 from ..system.host.configuration import look_at_configuration
@@ -43,6 +44,8 @@ from ..system.subids import SubidHost
 from ..typed import Any, Callable, Iterator, Sequence
 from ..values.finding import Finding, worst
 from ..values.policy import Policy
+from .canary import canary_findings
+from .gpu_checks import gpu_findings
 
 _MEMORY = 16 * MEMORY
 """Of children that start programs: those written in Go reserve gigabytes, and use little."""
@@ -120,6 +123,7 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
     user = _user(name)
     subjects = [*SUBJECTS, CANARY] if canary else SUBJECTS
     mine = [one for one in subjects if user.pw_uid != 0 or not one.personal]
+    _load()
     begun = [(subject, subject.begin(user)) for subject in mine]
     found = [one for subject, looking in begun for one in _answered(subject, looking.answer())]
     if user.pw_uid == 0:
@@ -128,6 +132,16 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
             said = f"no container was run, and {said}"
         found.append(Finding("user", "note", said, "name a user with --user"))
     return Diagnosis(user.pw_name, tuple(found))
+
+
+def _load() -> None:
+    """Load what the children need of the engines.
+
+    A child that has become a user cannot read the archive of an Ansible module that root runs.
+    """
+    for runner in known_runners().values():
+        runner.traits()
+        runner.places()
 
 
 def _user(name: str) -> pwd.struct_passwd:
@@ -235,7 +249,7 @@ def _of_places(here: Around) -> Iterator[Finding]:
     of_engines: dict[str, str] = {}
     layered: list[str] = []
     for runner in known_runners(here.policy.runners).values():
-        of_engines.update(runner.places(here.account, ""))
+        of_engines.update(runner.places()(here.account, ""))
         layered += [kept.name for kept in runner.traits().kept if kept.layered]
     facts = look_at_places(here.account, here.process, of_engines, layered)
     return findings_of(places.LOOKS, facts, here.policy)
@@ -273,9 +287,6 @@ def _of_cluster(here: Around) -> Iterator[Finding]:
 
 
 def _of_gpu(here: Around) -> Iterator[Finding]:
-    from ..system.gpu_host import look_at_host
-    from .gpu_checks import gpu_findings
-
     host = look_at_host(here.account, here.process)
     if host.kind is None:
         yield Finding("gpu", "ok", "this host has no GPU")
@@ -285,8 +296,6 @@ def _of_gpu(here: Around) -> Iterator[Finding]:
 
 
 def _of_canary(here: Around) -> Iterator[Finding]:
-    from .canary import canary_findings
-
     process = SystemProcess(here.account.engine_environ)
     return canary_findings(here.account, here.policy, process)
 

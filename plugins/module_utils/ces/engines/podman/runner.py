@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-from ...typed import TYPE_CHECKING, Mapping
+from ...typed import TYPE_CHECKING
 from ...values.policy import NETWORKS
 from ..runner import Runner
 from . import command
 
 if TYPE_CHECKING:
-    from ...system.account import Account
     from ...system.system import System
     from ..images.store import Store
+    from ..runner import Places
     from ..traits import Traits
 
 
@@ -21,10 +21,10 @@ def _store(system: System) -> Store:
     return PodmanStore(system)
 
 
-def _places(account: Account, root: str) -> Mapping[str, str]:
+def _places() -> Places:
     from .images.places import places
 
-    return places(account, root)
+    return places
 
 
 def _traits() -> Traits:
