@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .traits import Traits
 
     Places = Callable[[Account, str], Mapping[str, str]]
+    Stores = Callable[[System], Store]
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Runner:
     :param name: what users call it; the role of that name installs it.
     :param programs: all that the role installs and a run or a pull starts; the first one is the
         engine's own, by which messages call it.
-    :param store: where its images are. It is loaded when it is called, likewise ``traits``: a run
-        of one engine does not pay for the others.
+    :param store: gives what makes the store of its images. It loads that, likewise ``traits`` and
+        ``places``: a run of one engine does not pay for the others.
     :param traits: what checks must know of it.
-    :param places: where the directories are that it keeps (``Traits.kept``), by their names; for a
-        user, and a host whose root may be elsewhere in tests.
+    :param places: gives what says where the directories are that it keeps (``Traits.kept``), by
+        their names; for a user, and a host whose root may be elsewhere in tests.
     :param networks: the network modes it knows.
     :param options: what researchers may pass by default.
     :param files: its images are files, which can be named instead of an image in a registry.
@@ -63,7 +64,7 @@ class Runner:
     hint: Callable[[str], str]
     complaint: Callable[[int, str, str], tuple[int, str] | None]
     run: Callable[[Launch], Command]
-    store: Callable[[System], Store]
+    store: Callable[[], Stores]
     traits: Callable[[], Traits]
     places: Callable[[], Places]
     early: Callable[[str], str] | None = None

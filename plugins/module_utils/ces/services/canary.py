@@ -82,7 +82,7 @@ def _run(runner: Runner, work: str, system: System) -> str:
     for path in (launch.private, launch.image, launch.mounts[0].source):
         private_directory(path)
     make_root(launch.image, process)
-    launch = runner.store(system).lend_directory(launch)
+    launch = runner.store()(system).lend_directory(launch)
     try:
         done = process.run(runner.run(launch), Streams(timeout=_SECONDS))
     finally:

@@ -135,12 +135,15 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
 
 
 def _load() -> None:
-    """Load what the children need of the engines.
+    """Load what the children need of the engines, and for programs that are not there.
 
     A child that has become a user cannot read the archive of an Ansible module that root runs.
     """
+    from ..system import missing  # noqa: F401
+
     for runner in known_runners().values():
         runner.traits()
+        runner.store()
         runner.places()
 
 

@@ -15,7 +15,7 @@ def store_of(runner: str, system: System) -> Store:
 
     :raises InvalidValue: there is no such engine.
     """
-    return runner_named(runner).store(system)
+    return runner_named(runner).store()(system)
 
 
 def list_images(system: System, runner: str | None = None) -> list[LocalImage]:

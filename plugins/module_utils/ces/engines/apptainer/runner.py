@@ -8,16 +8,14 @@ from ..runner import Runner
 from . import command
 
 if TYPE_CHECKING:
-    from ...system.system import System
-    from ..images.store import Store
-    from ..runner import Places
+    from ..runner import Places, Stores
     from ..traits import Traits
 
 
-def _store(system: System) -> Store:
+def _store() -> Stores:
     from .images.store import SifStore
 
-    return SifStore(system)
+    return SifStore
 
 
 def _places() -> Places:
