@@ -32,8 +32,9 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def connected(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A connection to the server's socket.
 
-    The socket lies in a directory that the container writes. A link there would lead whoever reaches the port to other
-    sockets of the user: to the user's systemd, say. So we open what is there without following it, and connect to that.
+    The socket lies in a directory that the container writes. A link there would lead whoever
+    reaches the port to other sockets of the user: to the user's systemd, say. So we open what is
+    there without following it, and connect to that.
 
     :raises OSError: there is none, or something else is there.
     """
