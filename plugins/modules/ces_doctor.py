@@ -106,12 +106,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.services.doctor import diagnose
+from ..module_utils.ces.system.signals import StopSignals
 from ..module_utils.ces.values.finding import LEVELS
 from ..module_utils.door import answer
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    found = [diagnose(name, module.params["canary"]) for name in module.params["users"] or [""]]
+    users, canary = module.params["users"], module.params["canary"]
+    with StopSignals() as signals:
+        found = [diagnose(name, canary, signals) for name in users or [None]]
     return {
         "changed": False,
         "level": max((one.level for one in found), key=LEVELS.index),

@@ -84,6 +84,18 @@ IMAGES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
             "files": [{"name": "bin/app", "text": FOREIGN}],
         },
     ),
+    # engines pass these over, where no index says them
+    "for-windows": ("", (), {**saying(), "about": {"os": "windows"}}),
+    "for-no-processor": ("", (), {**saying(), "about": {"architecture": "z" * 5000}}),
+    # what Linux takes of words, and an engine of volumes
+    "long-word": ("words", RUNNERS, saying(Env=["A=" + "x" * 2**17])),
+    "many-words": ("words", RUNNERS, saying(Env=[f"A{n}={'x' * 60_000}" for n in range(40)])),
+    "words-of-a-megabyte": (
+        "words",
+        ("apptainer",),
+        saying(Env=[f"A{n}={'x' * 60_000}" for n in range(20)]),
+    ),
+    "many-volumes": ("volumes", ("podman",), saying(Volumes={f"/v{n}": {} for n in range(101)})),
     # what is run, where, as whom
     "nothing": ("program", RUNNERS, saying(Entrypoint=[], Cmd=[])),
     "empty-entry": ("", (), saying(Entrypoint=[""], Cmd=["/bin/echo", "runs"])),
@@ -107,6 +119,8 @@ IMAGES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     "last-user": ("", (), saying(User="65536")),
     "user-beyond": ("user", ("podman",), saying(User="65537")),
     "group-beyond": ("user", ("podman",), saying(User="0:65537")),
+    "signed-user": ("", (), saying(User="+0")),
+    "user-and-more": ("", (), saying(User="0:0:0")),
     "no-user": ("user", CRUN, saying(User="5000000000")),
     # what else a run is told
     "no-port": ("ports", ("podman",), saying(ExposedPorts={"http": {}})),

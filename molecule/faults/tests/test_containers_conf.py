@@ -87,6 +87,35 @@ def test_no_spelling_of_a_users_own_file_mounts_anything(alice: User, text: str)
     assert f"{OWN} sets " in done.err
 
 
+PROGRAM = "#!/bin/sh\necho >>~/own-program-ran\nexec {}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ('[engine]\nhooks_dir = ["own"]\n', "/bin/true"),
+        ('[engine.runtimes]\ncrun = ["own/program"]\n', '/usr/bin/crun "$@"'),
+        ('[engine.runtimes]\ncrun = ["program"]\n', '/usr/bin/crun "$@"'),
+    ],
+    ids=["hooks", "runtime", "runtime beside us"],
+)
+def test_no_program_of_the_working_directory_is_run(alice: User, text: str, program: str) -> None:
+    """A path without a slash in front is one of the user's, as podman reads it."""
+    hook = {"version": "1.0.0", "hook": {"path": f"{alice.home}/own/program"}}
+    hook |= {"when": {"always": True}, "stages": ["createRuntime"]}
+    make = "mkdir -p ~/own ~/.config/containers; cat >~/own/program; chmod +x ~/own/program"
+    alice.run(f"{make}; cp ~/own/program ~/program", stdin=PROGRAM.format(program)).ok()
+    alice.run("cat >~/own/hook.json", stdin=json.dumps(hook)).ok()
+    alice.run(f"cat >~/{OWN}", stdin=text).ok()
+    try:
+        done = alice.shell_in_container("echo runs", "--project=proj1").ok()
+        ran = alice.run("ls ~/own-program-ran").out
+    finally:
+        alice.run(f"rm -rf ~/{OWN} ~/own ~/program ~/own-program-ran").ok()
+    assert (done.out, ran) == ("runs\n", "")
+    assert f"{OWN} sets engine." in done.err
+
+
 def test_a_mounts_conf_puts_nothing_into_a_container(alice: User) -> None:
     own = ".config/containers/mounts.conf"
     alice.run(f"mkdir -p ~/.config/containers ~/of-alice && echo ~/of-alice:/site >~/{own}").ok()

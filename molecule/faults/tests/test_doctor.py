@@ -66,7 +66,16 @@ def mounted(place: str, options: str) -> tuple[str, str]:
     )
 
 
+LOCKS = "/dev/shm/libpod_rootless_lock_2001"
 ILLNESSES = (
+    # where all users may make files
+    Illness(
+        "podman_locks",
+        "fault",
+        "belongs to uid 2002",
+        f"mv {LOCKS} {LOCKS}.kept && runuser -u bob -- touch {LOCKS}",
+        f"rm -f {LOCKS}; mv {LOCKS}.kept {LOCKS}",
+    ),
     # the user's ids
     Illness("subid_given", "fault", "no range", *edited("/etc/subuid", "/^alice:/d")),
     Illness(
@@ -208,7 +217,7 @@ def test_a_provisioned_host_is_well(alice: User, look: Look) -> None:
     assert usual(told(look())) == {}
     done = alice.run("ces-doctor")
     assert done.rc == 0, done.said
-    assert done.out.splitlines()[-1].startswith("alice: 0 fault, ")
+    assert done.out.splitlines()[-1].startswith("alice: 0 faults, ")
     # podman says something of itself in the same time
     assert "Traceback" not in done.said
 

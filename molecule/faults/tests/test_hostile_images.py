@@ -50,30 +50,22 @@ def test_what_arrives_counts_and_not_what_a_manifest_says(push, pull, limited, e
     assert (done.rc, said in done.err) == (125, True), done
 
 
-@pytest.mark.parametrize(
-    ("user", "pulled"),
-    [("\u00b2", 0), ("9" * 5000, 125), ("4294967296", 0)],
-    ids=["odd", "long", "large"],
-)
-def test_a_user_that_is_none_is_an_error_of_ours(push, pull, alice, user, pulled):
-    """At the pull where nothing can be done, else at the run: another user can be named then."""
+@pytest.mark.parametrize("user", ["\u00b2", "9" * 5000, "4294967296"], ids=["odd", "long", "large"])
+def test_a_user_that_is_none_is_an_error_of_ours(push, pull, alice, user):
+    """At the run: another user can be named then."""
     image = push("nobody", config={"User": user})
     done = pull("oci", image)
-    assert (done.rc, "warning: the user of" in done.err) == (pulled, pulled == 0), done
-    if pulled == 0:
-        done = alice.command("ces-run", "oci", image, "true")
-        assert (done.rc, f"its user {user!r} is not" in done.err) == (125, True), done
+    assert (done.rc, "warning: the user of" in done.err) == (0, True), done
+    done = alice.command("ces-run", "oci", image, "true")
+    assert (done.rc, f"its user {user!r:.80} is not" in done.err) == (125, True), done
     assert "Traceback" not in done.err
     assert len(done.err) < 2000
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("Env", ["A=b\0c"]), ("StopSignal", "9" * 5000)], ids=["nul", "signal"]
-)
 @pytest.mark.parametrize("engine", ["apptainer", "oci"])
-def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, engine, field, value):
-    done = pull(engine, push(f"odd-{field.lower()}", config={field: value}))
-    assert (done.rc, f"config.{field} is" in done.err, "Traceback" in done.err) == (
+def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, engine):
+    done = pull(engine, push("odd-env", config={"Env": ["A=b\0c"]}))
+    assert (done.rc, "config.Env is" in done.err, "Traceback" in done.err) == (
         125,
         True,
         False,

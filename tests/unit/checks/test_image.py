@@ -101,6 +101,7 @@ NO_SIGNAL = saying(StopSignal="SIGNONE")
 EMPTY = "application/vnd.oci.empty.v1+json"
 TWO_NAMED = about(rootfs={"diff_ids": [OTHER, OTHER]})
 NO_PATH = saying(Entrypoint=["app"], Env=["PATH="])
+FORM = "application/vnd.oci.image.layer.v1.tar+gzip"
 ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 DOCKERS = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
@@ -134,9 +135,35 @@ ILL = [
         "fault",
         "of Docker. ask its maker to push",
     ),
+    ("depth", layered(*[FORM] * 501), ("podman",), "fault", "no container of more than 500"),
+    (
+        "depth",
+        layered(*[FORM] * 129),
+        ("podman",),
+        "warning",
+        "(4.3) start no container of more th",
+    ),
     ("diff_ids", TWO_NAMED, ("podman", "oci"), "fault", "it has 1 layers, and its configuration"),
     ("platform", about(architecture="arm64"), ALL, "fault", "it is for arm64, and this host is am"),
-    ("platform", about(os="windows"), ALL, "fault", "it is for 'windows', and this host is linux"),
+    ("platform", about(os="windows"), ALL, "warning", "it says that it is for 'windows': if its"),
+    ("platform", about(architecture="z" * 5000), ALL, "warning", "for the processor 'zzz"),
+    ("volumes", saying(Volumes={f"/{n}": {} for n in range(101)}), ("podman",), "fault", "101 VOL"),
+    ("volumes", saying(WorkingDir="/a" * 1001), ("apptainer", "oci"), "fault", "1001 directories"),
+    ("words", saying(Env=["V=" + "x" * 2**17]), ALL, "fault", "one longer than 128KiB"),
+    (
+        "words",
+        saying(Env=[f"V{n}={'x' * 60_000}" for n in range(40)]),
+        ALL,
+        "fault",
+        "starts no program with more than",
+    ),
+    (
+        "words",
+        saying(Env=[f"V{n}={'x' * 60_000}" for n in range(20)]),
+        ("apptainer",),
+        "fault",
+        "apptainer starts no program with more than",
+    ),
     ("program", saying(Entrypoint=None), ALL, "fault", "no CMD. give arguments"),
     ("program", saying(Entrypoint=[""]), ALL, "fault", "no CMD. give arguments"),
     ("program", saying(Entrypoint=["", "x"]), ALL, "fault", "first word of what it runs is empty"),

@@ -44,6 +44,7 @@ def test_a_good_session_is_well():
         ({"named": ""}, "runtime_named", "note", "is not set"),
         ({"named": "/run/user/0"}, "runtime_named", "note", "is /run/user/0"),
         ({"bus": False}, "user_bus", "warning", "no message bus"),
+        ({"locks": "/shm/x", "locks_of": 7}, "podman_locks", "fault", "rm /shm/x"),
         ({"lingers": False}, "lingering", "warning", "nobody is logged in"),
         ({"limiting": NONE}, "limits", "warning", "memory that the policy has"),
         ({"steering": ("CONTAINER_HOST",)}, "environment", "note", "CONTAINER_HOST"),
@@ -86,7 +87,10 @@ def test_facts_are_read_from_the_host(tmp_path: Path):
     assert found.steering == ("APPTAINER_BIND",)
     (tmp_path / "var/lib/systemd/linger/ada").touch()
     (runtime / "bus").touch()
+    (tmp_path / "dev/shm").mkdir(parents=True)
+    (tmp_path / f"dev/shm/libpod_rootless_lock_{uid}").touch()
+    assert found.locks_of == -1
     found = look_at_session(account, str(tmp_path))
-    assert (found.bus, found.lingers) == (True, True)
+    assert (found.bus, found.lingers, found.locks_of) == (True, True, uid)
     away = replace(account, uid=4_000_000, environ={})
     assert look_at_session(away, str(tmp_path)).runtime == ""

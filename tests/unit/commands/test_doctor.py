@@ -28,7 +28,7 @@ def doctor(monkeypatch, capsys):
         monkeypatch.setattr(
             door,
             "diagnose",
-            lambda name, canary: Diagnosis((name or "ada") + "+" * canary, findings),
+            lambda name, canary, _signals: Diagnosis((name or "ada") + "+" * canary, findings),
         )
         status = door.main(parse(VERBS["doctor"], "ces-doctor", list(words)))
         return status, capsys.readouterr().out
@@ -45,8 +45,9 @@ def test_the_exit_status_says_whether_there_are_faults(doctor, levels, status):
 
 def test_people_see_what_is_wrong_and_a_count(doctor):
     assert doctor(["ok", "warning", "ok"])[1].splitlines() == [
-        "warning (fuse): it is warning. mend it (role podman)",
-        "ada: 0 fault, 1 warning, 0 note, 2 ok",
+        "warning (fuse): it is warning",
+        "  to do: mend it (role podman)",
+        "ada: 0 faults, 1 warning, 0 notes, 2 ok",
     ]
 
 
@@ -64,8 +65,10 @@ def test_a_canary_is_asked_for(doctor):
     assert doctor(["ok"], "--canary")[1].startswith("ada+: ")
 
 
-def test_an_unknown_user_cannot_be_looked_at(command):
-    child = command("ces-doctor", "--user", "no.such.user")
+@pytest.mark.parametrize("name", ["no.such.user", ""])
+def test_an_unknown_user_cannot_be_looked_at(command, name):
+    child = command("ces-doctor", "--user", name)
     _out, err = child.communicate()
     assert child.returncode == 125
+    assert f"could not look at the user '{name}'" in err
     assert "there is no such account here" in err

@@ -93,6 +93,26 @@ def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path):
                 assert client.recv(1) == b""
 
 
+@pytest.mark.parametrize("force", [False, True], ids=["none before", "after the server's own"])
+def test_a_link_of_the_containers_leads_to_no_other_socket(tmp_path, monkeypatch, force):
+    """The container writes the directory of the socket, and the host resolves its links."""
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as users, forwarded(tmp_path) as port:
+        users.bind("bus")
+        users.listen()
+        users.settimeout(2)
+        if force:
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind("socket")
+            Path("socket").unlink()
+        Path("socket").symlink_to("bus")
+        client = socket.create_connection(("127.0.0.1", port), timeout=5)
+        with client, contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b""
+        with pytest.raises(TimeoutError):
+            users.accept()
+
+
 def test_a_port_that_is_taken_is_not_held(tmp_path):
     with socket.create_server(("0.0.0.0", 0)) as other:  # noqa: S104  as a server of somebody else
         child = part("forward.py", str(other.getsockname()[1]), "socket", cwd=tmp_path)

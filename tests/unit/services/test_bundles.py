@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -315,6 +316,26 @@ def test_directories_that_an_image_names_and_has_not_are_made(site):
     for path in ("work/here", "data", "data/deep", "store/x/cache"):
         assert stat.S_IMODE((rootfs / path).stat().st_mode) == 0o755
     assert (rootfs / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"WorkingDir": "/a" * 60_000}, "name 60000 directories, and at most 1000 are made"),
+        ({"WorkingDir": f"/{'a' * 60_000}"}, "File name too long"),
+        ({"WorkingDir": "/link"}, "more than 1000 directories"),
+        ({"Volumes": {f"/{n}{'/a' * 1500}": {} for n in range(100)}}, "at most 1000"),
+    ],
+    ids=["one path", "one name", "links", "many"],
+)
+def test_directories_that_an_image_names_take_no_time_and_no_room(site, config, said):
+    """They took three quarters of a minute each, in which no signal was heard."""
+    with_files(site, lambda rootfs: (rootfs / "link").symlink_to("a/" * 1500))
+    site.image = config_of_image(Entrypoint=["x"], **config)
+    begin = time.monotonic()
+    with pytest.raises(CesError, match=said):
+        pull(site)
+    assert time.monotonic() - begin < 8
 
 
 def test_a_volume_can_be_written_to_where_the_root_cannot(site, monkeypatch):

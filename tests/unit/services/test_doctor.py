@@ -5,11 +5,18 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
+import subprocess
+import sys
 import time
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from support import eventually
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import (
@@ -78,7 +85,7 @@ def test_what_users_make_up_is_only_words(looking, monkeypatch):
     whole = doctor.Looking.answer
 
     def answering(made_up):
-        def answer(self):
+        def answer(self, _signals):
             whole(self)
             return {"findings": [made_up]}
 
@@ -94,8 +101,9 @@ def test_what_users_make_up_is_only_words(looking, monkeypatch):
 
 
 def test_only_root_looks_at_others(monkeypatch):
-    with pytest.raises(NotFound, match=r"no\.such\.user"):
-        diagnose("no.such.user")
+    for name in ("no.such.user", ""):
+        with pytest.raises(NotFound, match=f"look at the user '{name}': there is no such account"):
+            diagnose(name)
     monkeypatch.setattr(doctor.os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
     with pytest.raises(CesError, match="only root may look at another user"):
         diagnose("root")
@@ -132,6 +140,91 @@ def test_a_user_gets_no_password_of_roots(monkeypatch):
     assert "http://p:3128" in found.said
     assert "s3cret" not in found.said
     assert "CONTAINER_HOST" not in found.said
+
+
+def lines_of(word: str) -> list[str]:
+    """The arguments of the processes that have this one among theirs."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = file.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if word.encode() in words and b"sleep" in words:
+            found.append(str(words))
+    return found
+
+
+ASKS = """
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
+
+def find(here):
+    here.process.run(Command(("sleep", SECONDS)))
+    yield doctor.Finding("fine", "ok", "it is well")
+
+doctor.SUBJECTS = [doctor.Subject(str(n), find, personal=False, starts=True) for n in range(3)]
+with StopSignals() as signals:
+    doctor.diagnose(signals=signals)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_who_is_told_to_end_leaves_no_program(number):
+    seconds = f"61.{os.getpid()}{number}"
+    program = f"SECONDS = {seconds!r}\n{ASKS}"
+    path = os.pathsep.join(sys.path)
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as asks:
+        eventually(lambda: len(lines_of(seconds)) == 3, seconds=20)
+        asks.send_signal(number)
+        _out, said = asks.communicate(timeout=10)
+    assert number == signal.SIGKILL or "Interrupted" in said
+    eventually(lambda: not lines_of(seconds), seconds=3)
+
+
+def test_what_a_users_program_leaves_does_not_stay_with_roots(monkeypatch):
+    """It leads a session of its own and forgets its parents; root's limits would be its own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may look at another user")
+    seconds = f"62.{os.getpid()}"
+
+    def find(here):
+        here.process.run(
+            Command(("sh", "-c", f"setsid sh -c 'sleep {seconds} & sleep {seconds}' &"))
+        )
+        eventually(lambda: len(lines_of(seconds)) == 2, seconds=10)
+        yield FINE
+
+    monkeypatch.setattr(doctor, "SUBJECTS", (Subject("0", find, starts=True),))
+    assert diagnose("nobody").findings == (FINE,)
+    assert not lines_of(seconds)
+
+
+def test_children_need_nothing_of_what_root_alone_can_read(tmp_path):
+    """Ansible brings a module in an archive of root's own: what is loaded late is not there."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may look at another user")
+    core = Path(doctor.__file__).parents[1]
+    with zipfile.ZipFile(tmp_path / "payload.zip", "w") as archive:
+        for file in core.rglob("*.py"):
+            archive.write(file, f"ces/{file.relative_to(core)}")
+    (tmp_path / "payload.zip").chmod(0o600)
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'payload.zip')!r})\n"
+        "from ces.services.doctor import diagnose\n"
+        "print([str(one) for one in diagnose('nobody', True).findings])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert "payload.zip" not in done.stdout
+    assert "GPU" in done.stdout
 
 
 def test_a_user_may_look_at_oneself():

@@ -34,6 +34,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
     stop_run,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import containers_conf
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
@@ -138,6 +139,7 @@ def configured(ready, where, text):
 )
 def test_a_users_containers_conf_that_breaks_the_promise_does_not_hold(ready, where):
     file = configured(ready, where, '[containers]\npidns = "host"\nenv = ["A=1"]\ntz = "UTC"\n')
+    ready.process.answer("podman --version", stdout="podman version 5.4.2\n")
     seen = {}
 
     def look(command, _streams):
@@ -155,7 +157,28 @@ def test_a_users_containers_conf_that_breaks_the_promise_does_not_hold(ready, wh
         assert f"warning: {warning}" in ready.said
 
 
+def test_a_podman_that_reads_no_override_is_given_a_whole_file(ready, monkeypatch):
+    """Podman 4.3 knows no file that is read last, and took what the user had set."""
+    site = ready.place / "site.conf"
+    site.write_text('[engine]\nnum_locks = 7\n[containers]\nshm_size = "1m"\nvolumes = ["/x:/x"]\n')
+    monkeypatch.setattr(containers_conf, "SYSTEM", (str(site),))
+    text = '[containers]\nvolumes = ["/etc:/h", {append=true}]\nlog_tag = "x"\n'
+    configured(ready, ".config/containers/containers.conf", text)
+    ready.process.answer("podman --version", stdout="podman version 4.3.1\n")
+    seen = []
+
+    def look(command, _streams):
+        assert "CONTAINERS_CONF_OVERRIDE" not in command.env
+        seen.append(Path(command.env["CONTAINERS_CONF"]).read_text())
+        return Finished(command.argv, 0)
+
+    ready.process.then("podman run", look)
+    run_container(SPEC, ready.system)
+    assert seen == ['[containers]\nshm_size = "1m"\nvolumes = []\n[engine]\nnum_locks = 7\n']
+
+
 def test_an_override_of_the_users_own_is_looked_at_and_otherwise_kept(ready):
+    ready.process.answer("podman --version", stdout="podman version 5.4.2\n")
     text = '[containers]\nuserns = "keep-id"\n[engine]\nnum_locks = 7\n'
     file = configured(ready, "last.conf", text)
     environ = {**ready.system.account.environ, "CONTAINERS_CONF_OVERRIDE": file}
@@ -171,11 +194,22 @@ def test_an_override_of_the_users_own_is_looked_at_and_otherwise_kept(ready):
     assert seen == ['[containers]\nuserns = "host"\n[engine]\nnum_locks = 7\n']
 
 
+def test_an_image_that_would_take_all_locks_of_podmans_is_refused(ready):
+    """podman has one for each of a user's containers and volumes, and needs some for others."""
+    said = {"id": "a", "digest": DIGEST, "digests": [], "names": [NAME], "size": 5, "created": ""}
+    answered = json.dumps({**said, "architecture": "amd64", "os": "linux", "volumes": 101})
+    ready.process.answer("podman image inspect", stdout=answered)
+    with pytest.raises(CesError, match="it names 101 VOLUMEs"):
+        run_container(SPEC, ready.system)
+    assert ready.process.told("podman run") == []
+
+
 def test_without_such_a_file_podman_is_told_of_none(ready):
     configured(ready, ".config/containers/containers.conf", '[containers]\ntz = "UTC"\n')
     record = run_container(SPEC, ready.system).record
     (command,) = [c for c in ready.process.commands if c.argv[:2] == ("podman", "run")]
-    assert "CONTAINERS_CONF_OVERRIDE" not in command.env
+    assert not {"CONTAINERS_CONF_OVERRIDE", "CONTAINERS_CONF"} & set(command.env)
+    assert ready.process.told("podman --version") == []
     assert record.warnings == ()
 
 

@@ -118,7 +118,7 @@ def test_after_a_session_signals_do_what_they_did_before(ready, error):
 
 def test_no_other_service_sets_signals_up_and_only_those_that_are_for_it_sweep():
     others = {file.name: file.read_text() for file in Path(module.__file__).parent.glob("*.py")}
-    assert [name for name, text in others.items() if "StopSignals" in text] == ["session.py"]
+    assert [name for name, text in others.items() if "StopSignals()" in text] == ["session.py"]
     sweeping = {name for name, text in others.items() if " sweep(" in text}
     # ces-clean, each session, ces-stop
     assert sweeping == {"clean.py", "session.py", "runs.py"}

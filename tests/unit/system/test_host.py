@@ -293,13 +293,13 @@ def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch):
     begin = time.monotonic()
     try:
         found = as_user.look_as(ME, never)
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 8
     finally:
         os.close(reader)
         os.close(writer)
         monkeypatch.undo()
     assert found == {"unreadable": "their files did not answer within 0.1 s"}
-    ((child, number),) = killed
+    child, number = killed[-1]
     assert number == signal.SIGKILL
     os.waitpid(child, 0)
 

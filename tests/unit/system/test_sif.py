@@ -39,11 +39,7 @@ def test_directories_that_an_image_file_lacks_are_known_where_its_files_can_be_r
 
 @pytest.mark.parametrize(
     "said",
-    [
-        *(b"{", b"[]", b"\xff", b"", b'{"a":' + b"[" * 100_000),
-        *({"Env": ["A=b\0c"]}, {"Cmd": ["x" * 200_000]}, {"StopSignal": "9" * 5000}),
-        {"WorkingDir": "/a/.." * 100_000},
-    ],
+    [b"{", b"[]", b"\xff", b"", b'{"a":' + b"[" * 100_000, {"Env": ["A=b\0c"]}],
     ids=lambda said: str(said)[:20],
 )
 def test_what_is_no_configuration_is_an_error(tmp_path, said):

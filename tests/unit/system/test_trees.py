@@ -110,3 +110,16 @@ def test_who_may_write_above_may_swap_what_we_make(mode, safe):
         assert trees.only_ours(str(place / "above/store")) == safe
 
     as_ordinary_user(work)
+
+
+def test_no_link_is_followed_to_make_a_directory(tmp_path):
+    """Who may write in the directory of outputs can put one there at any moment."""
+    (tmp_path / "top").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    trees.make_below(str(tmp_path / "top"), "a/b")
+    trees.make_below(str(tmp_path / "top"), "a/c")
+    assert sorted(path.name for path in (tmp_path / "top/a").iterdir()) == ["b", "c"]
+    (tmp_path / "top/link").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="link"):
+        trees.make_below(str(tmp_path / "top"), "link/x")
+    assert list((tmp_path / "elsewhere").iterdir()) == []

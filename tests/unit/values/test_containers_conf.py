@@ -72,6 +72,11 @@ def test_what_is_no_toml_is_left_to_podman(text):
         "privileged = true",
         "read_only = true",
         'seccomp_profile = "unconfined"',
+        'seccomp_profile = "/home/ada/all.json"',
+        'seccomp_profile = "all.json"',
+        "label = false",
+        "keyring = false",
+        'cgroupns = "host"',
         'default_capabilities = ["CHOWN", "SYS_ADMIN"]',
     ],
 )
@@ -121,6 +126,17 @@ def test_what_takes_nothing_from_it_is_left_alone(line):
         ("engine", 'conmon_path = ["/home/ada/conmon"]'),
         ("engine", 'helper_binaries_dir = ["/home/ada/bin"]'),
         ("engine", 'env = ["LD_LIBRARY_PATH=/home/ada/lib"]'),
+        ("engine", 'hooks_dir = ["hooks"]'),
+        ("engine", 'conmon_path = ["conmon"]'),
+        ("engine", 'helper_binaries_dir = ["bin"]'),
+        ("engine.runtimes", 'crun = ["crun"]'),
+        ("engine", 'network_cmd_path = "/home/ada/slirp4netns"'),
+        ("engine", 'network_cmd_options = ["allow_host_loopback=true"]'),
+        ("engine", 'conmon_env_vars = ["LD_PRELOAD=/home/ada/x.so"]'),
+        ("engine", "no_pivot_root = true"),
+        ("engine.platform_to_oci_runtime", '"linux/amd64" = "/home/ada/crun"'),
+        ("network", 'pasta_options = ["--map-host-loopback", "169.254.1.1"]'),
+        ("network", 'netavark_plugin_dirs = ["/home/ada/plugins"]'),
         ("engine", "remote = true"),
         ("engine", 'cgroup_manager = "cgroupfs"'),
     ],
@@ -142,6 +158,9 @@ def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(section, line)
         ("engine", 'hooks_dir = ["/etc/containers/oci/hooks.d"]'),
         ("engine", 'runtime = "runc"'),
         ("engine.runtimes", 'runsc = ["/usr/local/bin/runsc"]'),
+        ("engine.platform_to_oci_runtime", '"wasi/wasm" = "crun-wasm"'),
+        ("engine", 'network_cmd_path = "/usr/bin/slirp4netns"'),
+        ("engine", "no_pivot_root = false"),
         ("engine", 'env = ["https_proxy=http://proxy.example.org", "TMPDIR=/var/tmp"]'),
         ("engine", "remote = false"),
     ],
@@ -200,7 +219,7 @@ def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_i
     assert ours["containers.volumes"] == "[{append=false}]"
     assert ours["containers.userns"] == '"host"'
     assert ours["engine.hooks_dir"] == '["/usr/share/containers/oci/hooks.d", {append=false}]'
-    assert len(ours) == 25
+    assert len(ours) == 35
 
 
 def test_a_list_to_which_a_later_file_adds_still_counts():

@@ -6,7 +6,8 @@ base: path and tag of the image whose layers they have;
 images: a list of such: name: path and tag; config: what is different in its configuration (null
 removes a key); about: the same for what stands beside the configuration; files: what a layer on top
 has, a list of name, and of mode, owner, text, link or same (a hard link); annotations: of the
-manifest; form: its media type; index: how many indexes are around it; plain: without platforms.
+manifest; many: how many small layers it has more; form: its media type; index: how many indexes are
+around it; plain: without platforms.
 """
 
 import hashlib
@@ -98,6 +99,10 @@ def push(image):
         layers.append(layer)
         ids.append(diff_id)
         ask("POST", f"/v2/{path}/blobs/uploads/?mount={layer['digest']}&from={base_path}")
+    for number in range(image.get("many", 0)):
+        data = layer_of([{"name": f"many/{number}", "text": "x"}])
+        ids.append(f"sha256:{hashlib.sha256(data).hexdigest()}")
+        layers.append({"mediaType": f"{OCI}.layer.v1.tar", **push_blob(path, data)})
     if "files" in image:
         data = layer_of(image["files"])
         ids.append(f"sha256:{hashlib.sha256(data).hexdigest()}")

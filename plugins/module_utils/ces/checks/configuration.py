@@ -143,8 +143,8 @@ def tell_broken(found: Configuration, policy: Policy) -> Iterator[Told]:
         for setting in found.broken:
             yield Told(
                 "warning",
-                f"{setting}: that would change what a container sees. It does not hold for ces-run"
-                " from podman 4.5 on, and for podman itself it does",
+                f"{setting}: that would change what a container sees. It does not hold for ces-run,"
+                " and for podman itself it does",
                 "remove the line, if it is not meant",
             )
 

@@ -36,6 +36,13 @@ class Image:
     @property
     def misread(self) -> str:
         """Why its configuration cannot be read; empty if it can be."""
+        # each check asks, and it may be long
+        known: dict[str, str] = self.__dict__
+        if "_misread" not in known:
+            known["_misread"] = self._find_misread()
+        return known["_misread"]
+
+    def _find_misread(self) -> str:
         try:
             config = check_image(self.raw).get("config") or {}
         except ValueError as error:
@@ -75,6 +82,7 @@ class Host:
     :param network: what a run gets that asks for none; ``networks``: all that the site allows.
     :param uids: how many user ids a container can have beside the user's own, where an engine uses
         subordinate ids; None where that is not known. Likewise ``gids``.
+    :param words_max: bytes that arguments and variables of a program may have together (execve(2)).
     """
 
     architecture: str
@@ -83,6 +91,7 @@ class Host:
     networks: tuple[str, ...] = ("none",)
     uids: int | None = None
     gids: int | None = None
+    words_max: int = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)

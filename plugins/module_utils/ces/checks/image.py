@@ -36,11 +36,13 @@ ROWS = (
     Row("config", "its configuration can be read", config.look_at_config, "manifest"),
     Row("index", "the engine finds the part for this host", source.look_at_index, "manifest"),
     Row("layers", "the engine can unpack its layers", source.look_at_layers, "manifest"),
+    Row("depth", "it has not too many layers", source.look_at_depth, "manifest"),
     Row("diff_ids", "its configuration names its layers", source.look_at_diff_ids, "config"),
     Row("platform", "it is for this host's processor", source.look_at_platform, "config"),
     Row("size", "it is not larger than the site allows", source.look_at_size, "manifest"),
     Row("space", "there is room for it", source.look_at_space, "manifest"),
     Row("program", "it says what to run", config.look_at_program, "config"),
+    Row("words", "its words and variables are not too long", config.look_at_words, "config"),
     Row("user", "it runs as root, which is you", config.look_at_user, "config"),
     Row("workdir", "it starts in a directory of its own", config.look_at_workdir, "config"),
     Row(

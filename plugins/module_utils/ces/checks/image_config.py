@@ -8,8 +8,10 @@ from ..engines.ways import PASSED_OVER, RANGE
 from ..errors import CesError
 from ..shown import shown
 from ..typed import Iterator
-from ..values.image_config import id_in
+from ..values.bundle import LEVELS_MAX
+from ..values.image_config import id_in, is_number, user_and_group
 from ..values.mounts import CONTRACT, SAFE_DATA
+from ..values.quantities import spell_bytes
 from ..values.words import is_shell_name
 from .facts import Engine, Host, Image
 from .grammar import is_heard, is_port, is_signal
@@ -18,6 +20,10 @@ from .secrets import looks_secret
 
 _NAME_MAX, _PATH_MAX = 255, 4096
 """Bytes; of the second, one ends the path."""
+_WORD_MAX = 128 * 1024
+"""Bytes of a word, with the NUL behind it (MAX_ARG_STRLEN)."""
+_POINTER, _ADDED = 8, 2048
+"""Bytes that a word takes beside its own; and what runs add: PATH, HOME, HOSTNAME."""
 _ENTRY = "name another program (--entrypoint in an option file)"
 _START = f"name another directory (--workdir or --cwd in an option file), or {MAKER}"
 _OF_DEV = ("/dev/shm", "/dev/mqueue", "/dev/pts")  # noqa: S108  in the container
@@ -36,7 +42,7 @@ def look_at_user(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
     if text and engine.ways.user == PASSED_OVER:
         yield Told("note", f"{engine.name} passes its user {text!r:.80} over: you are yourself")
     elif text:
-        user, _colon, group = text.partition(":")
+        user, group = user_and_group(text)
         faults = [*_no_ids(text, (user, group), engine), *_beyond(user, group, host, engine)]
         yield from faults
         if not faults:
@@ -44,7 +50,7 @@ def look_at_user(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
 
 
 def _no_ids(text: str, names: tuple[str, str], engine: Engine) -> Iterator[Told]:
-    if any(name.isascii() and name.isdigit() and id_in(name) is None for name in names):
+    if any(is_number(name) and id_in(name) is None for name in names):
         yield Told(
             "fault",
             f"its user {text!r:.80} is a number that no system knows",
@@ -116,6 +122,34 @@ def look_at_program(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
         )
 
 
+def look_at_words(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether Linux starts a program with so many or so long words and variables (execve(2))."""
+    config = image.config
+    variables = (f"{name}={value}" for name, value in config.variables.items())
+    sizes = [len(text.encode("utf-8", "surrogatepass")) + 1 for text in variables]
+    sizes += [
+        len(t.encode("utf-8", "surrogatepass")) + 1 for t in (*config.entrypoint, *config.cmd)
+    ]
+    longest, whole = max(sizes, default=0), sum(sizes) + _POINTER * len(sizes) + _ADDED
+    who, most = "Linux starts", host.words_max
+    if engine.ways.words_max is not None and engine.ways.words_max < most:
+        who, most = f"{engine.name} starts", engine.ways.words_max
+    if longest + engine.ways.word_added > _WORD_MAX:
+        yield Told(
+            "fault",
+            f"a variable or a word of its program is {spell_bytes(longest)}, and Linux starts no"
+            f" program with one longer than {spell_bytes(_WORD_MAX)}",
+            f"{MAKER} to put it into a file",
+        )
+    elif whole > most:
+        yield Told(
+            "fault",
+            f"its variables and the words of its program are {spell_bytes(whole)}, and {who} no"
+            f" program with more than {spell_bytes(most)}",
+            f"{MAKER} to put them into a file",
+        )
+
+
 def _place_of(program: str, cwd: str) -> str:
     """Where in the image a program is; nothing where it is looked for in PATH."""
     if "/" not in program:
@@ -165,6 +199,20 @@ def look_at_volumes(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
     written = image.said.get("Volumes") or {}
     whole = [path for path in written if path and not path.strip("/")]
     closed = [path for path in image.config.volumes if path.startswith(engine.ways.closed)]
+    most = engine.ways.volumes_max
+    if most is not None and len(written) > most:
+        yield Told(
+            "fault",
+            f"it names {len(written)} VOLUMEs, and of {engine.name} a run makes at most {most}",
+            f"{MAKER} for fewer, or use the runner oci or apptainer",
+        )
+    elif most is None and image.config.levels > LEVELS_MAX:
+        yield Told(
+            "fault",
+            f"its WORKDIR and VOLUMEs name {image.config.levels} directories, and at most"
+            f" {LEVELS_MAX} are made",
+            f"{MAKER} for fewer",
+        )
     for path in filter(_is_too_long, image.config.volumes):
         yield Told("fault", f"its VOLUME {path!r:.80} is longer than paths can be", MAKER)
     for path in (*whole, *closed):

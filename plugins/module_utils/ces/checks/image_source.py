@@ -6,7 +6,7 @@ from __future__ import annotations
 from ..engines.table import known_runners
 from ..typed import Iterator, Sequence
 from ..values.manifest import CONFIGURATIONS, DOCKER
-from ..values.platform import unlike
+from ..values.platform import is_processor, unlike
 from ..values.quantities import spell_bytes
 from .configuration import CORRECTED
 from .facts import Engine, Host, Image, Space
@@ -69,18 +69,28 @@ def _pinned(image: Image) -> str:
 
 
 def look_at_platform(image: Image, host: Host, _engine: Engine) -> Iterator[Told]:
-    """Whether its configuration names this processor and system."""
-    parts = image.parts
-    wrong = unlike(str(parts.get("architecture") or ""), host.architecture)
-    system = str(parts.get("os") or "linux")
+    """Whether its configuration names this processor and system.
+
+    Of an image that is in no index engines pass over a system that is not linux, and words that
+    name no processor: its programs may be for this host all the same.
+    """
+    architecture = str(image.parts.get("architecture") or "")
+    system = str(image.parts.get("os") or "linux")
+    wrong = unlike(architecture, host.architecture)
     if wrong is not None:
         yield Told("fault", wrong[0], wrong[1])
+    elif architecture and not is_processor(architecture):
+        yield _may_not_be(f"the processor {architecture!r:.40}", host)
     if system != "linux":
-        yield Told(
-            "fault",
-            f"it is for {system!r:.40}, and this host is linux",
-            f"ask for a variant of the image for linux/{host.architecture}",
-        )
+        yield _may_not_be(f"{system!r:.40}", host)
+
+
+def _may_not_be(what: str, host: Host) -> Told:
+    return Told(
+        "warning",
+        f"it says that it is for {what}: if its programs are, none of them can be executed",
+        f"ask for a variant of the image for linux/{host.architecture}",
+    )
 
 
 def look_at_artifact(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
@@ -132,6 +142,20 @@ def look_at_layers(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
             f" {'Docker' if docker else 'the OCI'}",
             engine.runner.hint("unsupported docker v2s2 media type") if elsewhere else _USUAL,
         )
+
+
+def look_at_depth(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether the engine can lay so many layers over each other."""
+    count, ways = len(image.manifest.layers) if image.manifest else 0, engine.ways
+    cure = f"{MAKER} to put them together, or use the runner oci or apptainer"
+    if ways.layers_max is not None and count > ways.layers_max:
+        said = f"it has {count} layers, and {engine.name} starts no container of more than"
+        yield Told("fault", f"{said} {ways.layers_max}", cure)
+    elif ways.layers_once is not None and count > ways.layers_once:
+        said = (
+            f"it has {count} layers, and older versions of {engine.name} (4.3) start no container"
+        )
+        yield Told("warning", f"{said} of more than {ways.layers_once}", cure)
 
 
 _USUAL = f"{MAKER} to push it with layers of the usual form (tar+gzip)"

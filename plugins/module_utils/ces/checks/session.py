@@ -53,6 +53,17 @@ def tell_bus(found: Session, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_locks(found: Session, policy: Policy) -> Iterator[Told]:
+    """Whether podman can open its locks: where all may make files, another user can be first."""
+    if found.locks_of not in (-1, found.uid) and "podman" in policy.runners:
+        yield Told(
+            "fault",
+            f"{found.locks} belongs to uid {found.locks_of}, and not to {found.user}: podman cannot"
+            " open its locks, and starts nothing",
+            f"the administrator asks that user what it is for, and runs: rm {found.locks}",
+        )
+
+
 def tell_lingering(found: Session, policy: Policy) -> Iterator[Told]:
     """Whether the session stays without a login."""
     if found.systemd and found.uid != 0 and not found.lingers:
@@ -81,13 +92,13 @@ def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
         f"the limits on {' and '.join(missing)} that the policy has are not enforced:"
         f" {found.limiting.reason}" + (". The site requires them, so no run starts" * required),
         _cure_of_limits(found),
-        "podman",
+        "slurm" if found.in_job else "podman",
     )
 
 
 def _cure_of_limits(found: Session) -> str:
     if found.in_job:
-        return "ask Slurm for what you need, its limits hold here"
+        return "the administrator sets them in Slurm's slurm.conf and cgroup.conf"
     if "cgroup v1" in found.limiting.reason:
         return "the administrator boots with systemd.unified_cgroup_hierarchy=1"
     return "the administrator applies the role podman: it delegates the controllers"
@@ -123,6 +134,7 @@ LOOKS = (
     Look("runtime_directory", "the user has a session", tell_runtime),
     Look("runtime_named", "XDG_RUNTIME_DIR names the session's directory", tell_named),
     Look("user_bus", "the session has a message bus", tell_bus),
+    Look("podman_locks", "podman's locks are the user's own", tell_locks),
     Look("lingering", "the session stays when nobody is logged in", tell_lingering),
     Look("limits", "limits of containers are enforced", tell_limits),
     Look("environment", "no variable changes what engines do", tell_steering),

@@ -123,7 +123,8 @@ class Launch:
     :param env: the container's environment.
     :param home: the user's home, if the container is to have it.
     :param private: the run's own directory, 0700 and in memory.
-    :param overrides: there is something in ``override_file``.
+    :param override_by: the variable that names ``override_file`` to the engine; empty where there
+        is no such file.
     """
 
     image: str
@@ -139,7 +140,7 @@ class Launch:
     args: tuple[str, ...] = ()
     in_job: bool = False
     limitable: bool = True
-    overrides: bool = False
+    override_by: str = ""
     config: ImageConfig | None = None
     gpus: Gpus | None = None
 

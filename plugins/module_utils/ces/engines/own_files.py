@@ -7,7 +7,12 @@ _CURE = (
     "correct the file that it names, or move it away: then the site's own holds (one in /etc is the"
     " administrator's: roles podman, container_storage)"
 )
-ERRORS = tuple(
+_LOCKS = (
+    "libpod_rootless_lock",
+    "a file of that name is not podman's, or another user's: the administrator removes it from the"
+    " host's shared memory (ces-doctor names it)",
+)
+ERRORS = _LOCKS, *(
     (part, _CURE)
     for part in (
         "obtain podman configuration",

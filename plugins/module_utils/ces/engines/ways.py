@@ -35,6 +35,11 @@ class Ways:
     :param one_form: it takes no OCI manifest with a configuration that is of another form.
     :param nested: it takes an index in an index.
     :param own_path: it has directories of its own for programs, where an image's PATH is empty.
+    :param words_max: bytes of variables and words of a program that it passes on; None where the
+        kernel's bound comes first.
+    :param word_added: bytes by which it makes a variable longer on its way.
+    :param layers_max: layers of which it starts a container; ``layers_once``: older ones did.
+    :param volumes_max: VOLUMEs of an image of which we start a container.
     :param strict_layers: it holds the layers against those that the configuration names; of podman,
         4.3 does not count them.
     :param strict_ports: it refuses ports that are none; podman 4.3 passes them over.
@@ -52,6 +57,11 @@ class Ways:
     one_form: bool = False
     nested: bool = False
     own_path: bool = False
+    words_max: int | None = None
+    word_added: int = 0
+    layers_max: int | None = None
+    layers_once: int | None = None
+    volumes_max: int | None = None
     strict_layers: bool = False
     strict_ports: bool = False
     strict_signals: bool = False

@@ -153,7 +153,7 @@ def check_for_here(spec: CheckSpec, system: System) -> Checked:
         verdicts=tuple(Verdict(one.name, image_findings(image, host, one)) for one in engines),
         source=source,
         digest=manifest.digest if manifest else "",
-        platform=f"{parts.get('os') or 'linux'}/{architecture}" if architecture else "",
+        platform=f"{parts.get('os') or 'linux':.40}/{architecture:.40}" if architecture else "",
         size=manifest.size if manifest else None,
     )
 
@@ -251,7 +251,20 @@ def _host(system: System) -> Host:
         networks=policy.networks,
         uids=_subordinate("uid", system.account),
         gids=_subordinate("gid", system.account),
+        words_max=_words_max(),
     )
+
+
+def _words_max() -> int:
+    """Bytes that arguments and variables may have: a quarter of the stack, in bounds (execve(2)).
+
+    A container's program has the limits that we have.
+    """
+    import resource
+
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    most = 6 * 1024 * 1024
+    return most if stack == resource.RLIM_INFINITY else min(most, max(128 * 1024, stack // 4))
 
 
 def _subordinate(kind: str, account: Account) -> int | None:

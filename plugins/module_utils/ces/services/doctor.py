@@ -28,7 +28,7 @@ from ..errors import CesError, NotFound
 from ..shown import shown
 from ..system.account import Account
 from ..system.gpu_host import look_at_host
-from ..system.host.as_user import MEMORY, Looking
+from ..system.host.as_user import MEMORY, Looking, end_all
 from ..system.host.cluster import look_at_cluster
 from ..system.host.configuration import look_at_configuration
 from ..system.host.idmap import look_at_ids
@@ -40,6 +40,7 @@ from ..system.host.session import look_at_session
 from ..system.host.site import look_at_site
 from ..system.policyfile import POLICY_FILE, load_policy
 from ..system.process import Process, SystemProcess
+from ..system.signals import StopSignals
 from ..system.subids import SubidHost
 from ..typed import Any, Callable, Iterator, Sequence
 from ..values.finding import Finding, worst
@@ -112,20 +113,22 @@ class Diagnosis:
         return {"user": self.user, "level": self.level, "findings": findings}
 
 
-def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
+def diagnose(
+    name: str | None = None, canary: bool = False, signals: StopSignals | None = None
+) -> Diagnosis:
     """Look at this host as a user has it. Nothing is changed.
 
-    :param name: of the user; '' for ourselves. Root may look at everybody.
+    :param name: of the user; None for ourselves. Root may look at everybody.
     :param canary: run a container under each engine, too.
+    :param signals: a noted stop signal ends it.
+    :raises Interrupted: a signal did.
     :raises NotFound: there is no such user.
     :raises CesError: we may not look at that user.
     """
     user = _user(name)
     subjects = [*SUBJECTS, CANARY] if canary else SUBJECTS
     mine = [one for one in subjects if user.pw_uid != 0 or not one.personal]
-    _load()
-    begun = [(subject, subject.begin(user)) for subject in mine]
-    found = [one for subject, looking in begun for one in _answered(subject, looking.answer())]
+    found = list(_found(mine, user, signals))
     if user.pw_uid == 0:
         said = "what is a user's own was not looked at: containers are not run by root here"
         if canary:
@@ -134,24 +137,25 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
     return Diagnosis(user.pw_name, tuple(found))
 
 
-def _load() -> None:
-    """Load what the children need of the engines, and for programs that are not there.
-
-    A child that has become a user cannot read the archive of an Ansible module that root runs.
-    """
-    from ..system import missing  # noqa: F401
-
-    for runner in known_runners().values():
-        runner.traits()
-        runner.store()
-        runner.places()
-
-
-def _user(name: str) -> pwd.struct_passwd:
+def _found(
+    subjects: Sequence[Subject], user: pwd.struct_passwd, signals: StopSignals | None
+) -> Iterator[Finding]:
+    """What is found of all subjects, which are looked at side by side."""
+    begun: list[Looking] = []
     try:
-        user = pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
+        for subject in subjects:
+            begun.append(subject.begin(user))
+        for subject, looking in zip(subjects, begun):
+            yield from _answered(subject, looking.answer(signals))
+    finally:
+        end_all(begun)
+
+
+def _user(name: str | None) -> pwd.struct_passwd:
+    try:
+        user = pwd.getpwuid(os.geteuid()) if name is None else pwd.getpwnam(name)
     except (KeyError, ValueError):
-        who = name or f"uid {os.geteuid()}"
+        who = f"uid {os.geteuid()}" if name is None else f"the user {name!r}"
         raise NotFound(f"look at {who}", said="there is no such account here") from None
     if os.geteuid() not in (0, user.pw_uid):
         raise CesError(

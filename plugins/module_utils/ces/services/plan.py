@@ -6,12 +6,19 @@ from __future__ import annotations
 import os
 
 from ..dataclass import dataclass, replace
-from ..engines.command import Launch, words_of
+from ..engines.command import Command, Launch, words_of
 from ..engines.runner import Runner
 from ..engines.table import runner_named
 from ..errors import InvalidValue, RefusedByPolicy
 from ..system.cgroup import Limiting
-from ..system.containers_conf import OVERRIDE, configuration_files, settings_of
+from ..system.containers_conf import (
+    IN_PLACE,
+    OVERRIDE,
+    OVERRIDE_SINCE,
+    configuration_files,
+    settings_of,
+    system_files,
+)
 from ..system.directories import (
     allowed_mount,
     check_home_directory,
@@ -53,7 +60,8 @@ class Plan:
     :param warnings: what the caller should know before it runs.
     :param in_job: it runs in a Slurm job.
     :param limitable: this host can limit what the user's containers take.
-    :param override: the text of the engine's configuration that is read last, or nothing.
+    :param override: the text of the engine's configuration that counts, or nothing.
+    :param override_by: the variable that names its file.
     :param config: what the image says of itself, for engines that are told it.
     :param gpus: the GPUs that the container gets; None for none, or if another host will know.
     :param registry: what the policy says of the image's registry; None for an image file.
@@ -75,6 +83,7 @@ class Plan:
     in_job: bool = False
     limitable: bool = True
     override: str = ""
+    override_by: str = ""
     config: ImageConfig | None = None
     gpus: Gpus | None = None
     registry: AllowedRegistry | None = None
@@ -121,7 +130,7 @@ class Plan:
             in_job=self.in_job,
             limitable=self.limitable,
             gpus=self.gpus,
-            overrides=bool(self.override),
+            override_by=self.override_by,
             config=self.config,
         )
 
@@ -176,8 +185,10 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
     gpus = _gpus(spec, runner, system) if spec.gpu and not elsewhere else None
     if gpus is not None and gpus.edits is None and gpus.names:
         warnings += (_UNSEEN,)
-    override, disobeyed = _configuration(system) if runner.conf and not elsewhere else ("", ())
-    warnings += disobeyed
+    override, override_by = "", ""
+    if runner.conf and not elsewhere:
+        override, override_by, disobeyed = _configuration(runner, system)
+        warnings += disobeyed
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
     _no_target_twice(extra)
@@ -203,6 +214,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         limitable=elsewhere or bool(system.limiting.controllers),
         gpus=gpus,
         override=override,
+        override_by=override_by,
         registry=registry,
     )
 
@@ -219,12 +231,12 @@ def with_image(plan: Plan, config: ImageConfig | None) -> Plan:
     if not any(word.startswith("--user=") for word in plan.options):
         config.check_user(f"run {plan.spec.image}")
     lost = [name for name in config.variables if not _can_have(plan.runner, name)]
-    warning = f"{plan.runner.engine} passes over variables of the image: {', '.join(lost)}"
+    warning = f"{plan.runner.engine} passes over variables of the image: {', '.join(lost):.200}"
     return replace(plan, config=config, warnings=(*plan.warnings, *([warning] if lost else [])))
 
 
-def _configuration(system: System) -> tuple[str, tuple[str, ...]]:
-    """What has to stand against the site's and the user's containers.conf, and what that is."""
+def _configuration(runner: Runner, system: System) -> tuple[str, str, tuple[str, ...]]:
+    """What has to stand against the site's and the user's containers.conf: see :class:`Plan`."""
     account = system.account
     # the prolog's in a Slurm job; else whatever the user has set
     last = account.environ.get(OVERRIDE, "")
@@ -234,9 +246,26 @@ def _configuration(system: System) -> tuple[str, tuple[str, ...]]:
     if in_job or not system.limiting.controllers:
         # who makes the cgroups is no matter where they limit nothing; a job's prolog says it
         broken = tuple(setting for setting in broken if not setting.is_for(CGROUP_MANAGER))
+    if not broken:
+        return "", "", ()
     warnings = tuple(f"{setting}, which does not hold for this run" for setting in broken)
     kept = (CGROUP_MANAGER,) if in_job else ()
-    return (overriding(broken, beside, kept) if broken else ""), warnings
+    if _reads_override(runner, system):
+        return overriding(broken, beside, kept), OVERRIDE, warnings
+    # what the site has set stays, as far as it breaks nothing; of the user's own file nothing does
+    beside = [*settings_of(system_files()), *beside]
+    return overriding(broken, beside, kept, alone=True), IN_PLACE, warnings
+
+
+def _reads_override(runner: Runner, system: System) -> bool:
+    """Whether the engine reads a file of configuration after all others.
+
+    One that does not start for a broken file says so of the run itself.
+    """
+    from ..system.host.programs import version_in
+
+    finished = system.process.run(Command((runner.engine, "--version")))
+    return not finished.ok or version_in(finished.stdout) >= OVERRIDE_SINCE
 
 
 def _gpus(spec: RunSpec, runner: Runner, system: System) -> Gpus:

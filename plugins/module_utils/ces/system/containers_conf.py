@@ -14,7 +14,10 @@ from .files import read_if_there
 SYSTEM = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
 
 OVERRIDE = "CONTAINERS_CONF_OVERRIDE"
-"""Names a file that is read after all of them; podman knows it since 4.5."""
+"""Names a file that is read after all of them; podman knows it since ``OVERRIDE_SINCE``."""
+OVERRIDE_SINCE = (4, 5)
+IN_PLACE = "CONTAINERS_CONF"
+"""Names a file that is read in place of all of them."""
 _REGISTRIES = "containers/registries.conf"
 
 
@@ -23,7 +26,7 @@ def configuration_files(account: Account, root: str = "") -> Iterator[str]:
 
     :param root: of the host, for tests.
     """
-    given = account.environ.get("CONTAINERS_CONF", "")
+    given = account.environ.get(IN_PLACE, "")
     if given:
         yield given
         return

@@ -155,15 +155,21 @@ def regular(path: str, flags: int) -> int:
     raise OSError(errno.ENXIO, "it is no ordinary file", path)
 
 
-def read_text(path: str, what: str, opener: Callable[[str, int], int] | None = None) -> str:
+def read_text(
+    path: str,
+    what: str,
+    opener: Callable[[str, int], int] | None = None,
+    most: int = TEXT_MAX,
+) -> str:
     """Text of a file of at most 1 MiB. It may be a FIFO, unless the ``opener`` refuses that.
 
+    :param most: bytes that it may have, where 1 MiB is not meant.
     :raises CesError: it cannot be read, is longer, or is not UTF-8.
     """
     with explained(f"read {what} {path}"), open(path, "rb", opener=opener) as stream:
-        raw = stream.read(TEXT_MAX + 1)
-    if len(raw) > TEXT_MAX:
-        raise InvalidValue(what, path, "it is longer than 1 MiB")
+        raw = stream.read(most + 1)
+    if len(raw) > most:
+        raise InvalidValue(what, path, f"it is longer than {most >> 20} MiB")
     try:
         # "utf-8-sig" would say the same, and takes a file of the standard library's to load
         return raw.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
@@ -180,13 +186,14 @@ def read_if_there(path: str) -> str:
         return ""
 
 
-def read_json(path: str, what: str) -> Any:
+def read_json(path: str, what: str, most: int = TEXT_MAX) -> Any:
     """Parsed JSON of an ordinary file.
 
+    :param most: bytes that it may have.
     :raises NotFound: there is no such file.
     :raises CesError: it is no JSON, naming line and column.
     """
-    text = read_text(path, what, regular)
+    text = read_text(path, what, regular, most)
     try:
         return loads(text)
     except (ValueError, RecursionError) as error:

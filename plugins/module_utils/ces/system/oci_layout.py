@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..errors import CesError
 from ..typed import Any
-from ..values.image_config import check_image
+from ..values.image_config import CONFIG_MAX, check_image
 from .files import read_json
 
 
@@ -31,5 +31,5 @@ def _blob(layout: str, descriptor: dict[str, Any], what: str) -> dict[str, Any]:
     algorithm, _colon, value = descriptor["digest"].partition(":")
     if not (algorithm.isalnum() and value.isalnum()):
         raise ValueError(descriptor["digest"])
-    found: dict[str, Any] = read_json(f"{layout}/blobs/{algorithm}/{value}", what)
+    found: dict[str, Any] = read_json(f"{layout}/blobs/{algorithm}/{value}", what, CONFIG_MAX)
     return found

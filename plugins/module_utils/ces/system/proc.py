@@ -110,7 +110,23 @@ def kill_session(pid: int) -> None:
                 os.kill(int(name), signal.SIGKILL)
 
 
-_SESSION, _START_TIME = 6, 22
+def parents() -> dict[int, int]:
+    """Of every process, except those that have ended, its parent."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and _stat_field(int(name), _STATE) not in ("", "Z"):
+            parent = _stat_field(int(name), _PARENT)
+            if parent:
+                found[int(name)] = int(parent)
+    return found
+
+
+def owner_of(pid: int) -> int:
+    """Who started a process (the real uid), also if it has more rights; 0 if it is gone."""
+    return int(_status(pid).get("Uid", "0").split()[0])
+
+
+_STATE, _PARENT, _SESSION, _START_TIME = 3, 4, 6, 22
 """Numbers of fields in ``/proc/PID/stat``, as proc_pid_stat(5) counts them."""
 
 

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from ..blocks import suppress
 from ..typed import Any, Iterable, Iterator
-from ..values.bundle import user_in
+from ..values.bundle import LEVELS_MAX, user_in
 from .files import TEXT_MAX
 
 PLACES = ("hosts", "resolv.conf")
 """Files in ``/etc`` that say how names of hosts are looked up."""
 _LINKS_MAX = 40
 """Links on one way that are followed: as many as the kernel follows."""
+_PATH_MAX = 4096
+"""Bytes; no path of Linux is as long (limits.h)."""
 _FOR_ALL, _FOR_ALL_TO_ENTER = 0o644, 0o755
 
 
@@ -92,9 +95,15 @@ def make_directories(rootfs: str, paths: Iterable[str]) -> None:
     """Make the directories of an image that are not in it, as podman does for each container.
 
     What else is in the way stays: then the container has no such directory.
+
+    :raises OSError: a path is longer than paths can be, or by links there are too many.
     """
+    left = LEVELS_MAX
     for path in paths:
         parts = _inside(rootfs, path)
+        left -= len(parts)
+        if left < 0:
+            raise OSError(f"it names more than {LEVELS_MAX} directories to be made")
         for count in range(1, len(parts) + 1):
             place = "/".join((rootfs, *parts[:count]))
             with suppress(FileExistsError, NotADirectoryError):
@@ -103,9 +112,12 @@ def make_directories(rootfs: str, paths: Iterable[str]) -> None:
 
 
 def _inside(rootfs: str, path: str) -> list[str]:
-    """The parts of a path, with the image's links followed as they lead in a container."""
+    """The parts of a path, with the image's links followed as they lead in a container.
+
+    :raises OSError: it is longer than paths can be, or becomes so by the links.
+    """
     found: list[str] = []
-    ahead = path.split("/")[::-1]
+    ahead = _parts(path)
     links = 0
     while ahead:
         part = ahead.pop()
@@ -113,14 +125,27 @@ def _inside(rootfs: str, path: str) -> list[str]:
             del found[-1:]
         elif part not in ("", "."):
             found.append(part)
-            target = _target("/".join((rootfs, *found)))
+            place = "/".join((rootfs, *found))
+            _check_length(place)
+            target = _target(place)
             if target:
                 links += 1
                 if links > _LINKS_MAX:
                     return []
                 found = [] if target.startswith("/") else found[:-1]
-                ahead.extend(target.split("/")[::-1])
+                ahead.extend(_parts(target))
     return found
+
+
+def _parts(path: str) -> list[str]:
+    """The names in a path, the last one first."""
+    _check_length(path)
+    return path.split("/")[::-1]
+
+
+def _check_length(path: str) -> None:
+    if len(path) >= _PATH_MAX:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), f"{path[:80]}...")
 
 
 def _target(path: str) -> str:
@@ -132,7 +157,10 @@ def _target(path: str) -> str:
 
 def text_in(rootfs: str, path: str) -> str:
     """Text of a file of the image, empty if there is none; no link leads out of the image."""
-    *parents, name = _inside(rootfs, path) or [""]
+    try:
+        *parents, name = _inside(rootfs, path) or [""]
+    except OSError:
+        return ""
     descriptor = os.open(rootfs, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in parents:

@@ -14,7 +14,7 @@ from ..blocks import suppress
 from ..errors import CesError
 from ..json_text import loads
 from ..typed import TYPE_CHECKING, Any, Iterator, Sequence
-from ..values.image_config import check_image
+from ..values.image_config import CONFIG_MAX, check_image
 from ..values.platform import architecture_of, unlike
 from .files import explained, regular
 from .squashfs import Squashfs, UnknownForm
@@ -45,7 +45,6 @@ _PARTITION = 0x4004
 _SQUASHFS, _PRIMARY = 1, 2
 _CONFIG = b"oci-config.json"
 """The object in which apptainer keeps the configuration of an image that came from a registry."""
-_CONFIG_MAX = 4 * 1024 * 1024
 
 
 def sif_architecture(path: str) -> str:
@@ -73,7 +72,7 @@ def sif_config(path: str) -> dict[str, Any] | None:
         for entry in _objects(stream):
             if entry[_NAME_AT:_EXTRA_AT].rstrip(b"\0") == _CONFIG:
                 stream.seek(_number(entry, _OFFSET_AT))
-                return _parsed(stream.read(min(_number(entry, _SIZE_AT), _CONFIG_MAX)), path)
+                return _parsed(stream.read(min(_number(entry, _SIZE_AT), CONFIG_MAX)), path)
     return None
 
 

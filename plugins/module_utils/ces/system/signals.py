@@ -108,13 +108,18 @@ def exit_status(name: str) -> int:
     return 128 + next(number for number, known in STOP_SIGNALS.items() if known == name)
 
 
+def _number(text: str) -> int:
+    """0 where it is none, or too long for one of a signal."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
 def stop_signal(text: str) -> int:
     """The number of an image's STOPSIGNAL: ``SIGINT``, ``INT``, ``2``, ``SIGRTMIN+3``.
 
     SIGTERM where it names none, or one that a program cannot hear.
     """
     name, plus, more = text.strip().upper().removeprefix("SIG").partition("+")
-    number = int(name) if name.isdecimal() else int(getattr(signal, f"SIG{name}", 0))
-    number += int(more) if plus and more.isdecimal() else 0
+    number = _number(name) or int(getattr(signal, f"SIG{name}", 0))
+    number += _number(more) if plus else 0
     heard = 0 < number <= signal.SIGRTMAX and number not in (signal.SIGKILL, signal.SIGSTOP)
     return number if heard else signal.SIGTERM

@@ -56,6 +56,24 @@ def new_directory(name: str, at: int | None = None) -> Iterator[int]:
         yield descriptor
 
 
+def make_below(top: str, path: str) -> None:
+    """Make a directory, and those above it, in a directory that others may write.
+
+    :param path: its names below ``top``; what is there already stays.
+    :raises OSError: something else is in the way, a link for example.
+    """
+    at = os.open(top, _DIRECTORY)
+    try:
+        for name in path.split("/"):
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=at)
+            below = os.open(name, _DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = below
+    finally:
+        os.close(at)
+
+
 def only_ours(path: str) -> bool:
     """Whether nobody but this user and root can rename what we make in a directory.
 

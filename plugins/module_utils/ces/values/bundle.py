@@ -6,7 +6,10 @@ from __future__ import annotations
 from ..dataclass import asdict, dataclass, fields
 from ..errors import CesError
 from ..typed import Any, Mapping
-from .image_config import are_texts, id_in, is_count, is_text
+from .image_config import are_texts, id_in, is_count, is_text, user_and_group
+
+LEVELS_MAX = 1000
+"""Directories that are made for an image that names them; images of people name a dozen."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,24 @@ class ImageConfig:
         """Whether it does not say what to run."""
         return not (any(self.entrypoint) or self.cmd)
 
+    @property
+    def levels(self) -> int:
+        """How many directories it names, with those above them."""
+        return sum(path.count("/") for path in (self.cwd, *self.volumes) if path != "/")
+
+    def check_levels(self, tried: str) -> None:
+        """Refuse one for which we would make directories for minutes.
+
+        :raises CesError: it names too many.
+        """
+        if self.levels > LEVELS_MAX:
+            raise CesError(
+                tried,
+                said=f"its WORKDIR and VOLUMEs name {self.levels} directories, and at most"
+                f" {LEVELS_MAX} are made",
+                hint="ask its maker for fewer",
+            )
+
     def check_user(self, tried: str) -> None:
         """Refuse to start it as its own user, if nobody knows which number that is.
 
@@ -51,7 +72,8 @@ class ImageConfig:
         if self.unknown_user:
             raise CesError(
                 tried,
-                said=f"its user {self.unknown_user!r} is not in its own /etc/passwd and /etc/group",
+                said=f"its user {self.unknown_user!r:.80} is not in its own /etc/passwd and"
+                " /etc/group",
                 hint="put numbers into an option file of ces-run (--user=0), or ask its maker",
             )
 
@@ -154,10 +176,10 @@ def user_in(text: str, passwd: str, group: str, cwd: str = "/") -> tuple[int, in
         has it.
     :returns: None if the files do not have the name.
     """
-    user, _colon, named_group = text.partition(":")
+    user, named_group = user_and_group(text)
     user = user or "0"
-    entry = next((row for row in _rows(passwd, 7) if user in (row[0], row[2])), None)
     number = id_in(user)
+    entry = next((row for row in _rows(passwd, 7) if _is(row, user, number)), None)
     uid = id_in(entry[2]) if entry and number is None else number
     gid: int | None = (id_in(entry[3]) if entry else None) or 0
     if named_group:
@@ -168,6 +190,11 @@ def user_in(text: str, passwd: str, group: str, cwd: str = "/") -> tuple[int, in
         return None
     nowhere = cwd if text and entry is None else "/"
     return uid, gid, (entry[5] if entry and entry[5].startswith("/") else nowhere)
+
+
+def _is(row: list[str], name: str, number: int | None) -> bool:
+    """Whether a row is that user's; what is a number is never taken for a name."""
+    return row[0] == name if number is None else id_in(row[2]) == number
 
 
 def _check_kinds(values: Mapping[str, Any], example: ImageConfig) -> None:

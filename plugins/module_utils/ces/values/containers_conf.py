@@ -25,15 +25,22 @@ _OWN_ANNOTATION = "io.tre-ces."
 _ROOTS_OWN = ("/usr/", "/etc/", "/opt/", "/nix/", "/bin/", "/sbin/")
 """Where root alone writes: podman may run a site's programs, and none of a user's."""
 _RUNTIMES = "engine.runtimes."
+_BY_PLATFORM = "engine.platform_to_oci_runtime."
+_SECCOMP = "containers.seccomp_profile"
 _PROGRAMS: Mapping[str, str] = {
     "engine.conmon_path": '["/usr/bin/conmon", "/usr/libexec/podman/conmon",'
     ' "/usr/local/libexec/podman/conmon"]',
     "engine.helper_binaries_dir": '["/usr/local/libexec/podman", "/usr/local/lib/podman",'
     ' "/usr/libexec/podman", "/usr/lib/podman", "/usr/bin"]',
     "engine.hooks_dir": '["/usr/share/containers/oci/hooks.d"]',
+    "engine.network_cmd_path": '""',
     "engine.runtime": '"crun"',
+    "network.cni_plugin_dirs": '["/usr/libexec/cni", "/usr/lib/cni", "/opt/cni/bin"]',
+    "network.netavark_plugin_dirs": '["/usr/libexec/netavark", "/usr/lib/netavark"]',
 }
 """Programs that podman runs beside a container, and directories of such."""
+_BY_NAME = ("engine.runtime", "engine.network_cmd_path")
+"""Of these podman looks a bare name up; of the others it is a path in the working directory."""
 _FOR_PULLS = ("PROXY", "TMPDIR")
 """How names of variables end that a site may give podman itself."""
 _CONTRACT: Mapping[str, str] = {
@@ -41,28 +48,36 @@ _CONTRACT: Mapping[str, str] = {
     _ANNOTATIONS: "[]",
     "containers.base_hosts_file": '""',
     "containers.cgroup_conf": "[]",
+    "containers.cgroupns": '"private"',
     "containers.devices": "[]",
     "containers.env": f'["PATH={PATH}"]',
     "containers.env_host": "false",
     "containers.init_path": '""',
     "containers.ipcns": '"shareable"',
+    "containers.keyring": "true",
+    "containers.label": "true",
     "containers.mounts": "[]",
     "containers.pidns": '"private"',
     "containers.privileged": "false",
     "containers.read_only": "false",
-    "containers.seccomp_profile": '"/usr/share/containers/seccomp.json"',
+    _SECCOMP: '"/usr/share/containers/seccomp.json"',
     "containers.userns": '"host"',
     "containers.utsns": '"private"',
     "containers.volumes": "[]",
     CGROUP_MANAGER: '"systemd"',
+    "engine.conmon_env_vars": f'["PATH={PATH}"]',
     "engine.env": "[]",
     "engine.init_path": '""',
+    "engine.network_cmd_options": "[]",
+    "engine.no_pivot_root": "false",
     "engine.remote": "false",
+    "network.pasta_options": "[]",
 }
 """What holds in our runs whatever the site or the user has set: podman's own defaults."""
 _INITS = ("/usr/bin/catatonit", "/usr/libexec/podman/catatonit", "/usr/libexec/catatonit/catatonit")
 _HARMLESS: Mapping[str, Sequence[str]] = {
     "containers.base_hosts_file": ("none", "image", "/etc/hosts"),
+    "containers.cgroupns": ("",),
     "containers.init_path": _INITS,
     "engine.init_path": _INITS,
     "containers.ipcns": ("private", "none", ""),
@@ -71,9 +86,10 @@ _HARMLESS: Mapping[str, Sequence[str]] = {
     "containers.utsns": ("",),
 }
 """Other values that take nothing from what we promise."""
-_SECTIONS = ("containers", "engine", "engine.runtimes")
+_SECTIONS = ("containers", "engine", "network", _RUNTIMES[:-1], _BY_PLATFORM[:-1])
 _UNCLEAR = "containers (in a form that only podman reads)"
 """In place of a key: what a file says of containers may be hidden in it."""
+_NOT_ADDED = "{append=false}"
 _LONGEST = 1024 * 1024
 """Characters of a file that may have been cut."""
 _BEGINNINGS = "\ufeff\ufffd"
@@ -138,12 +154,16 @@ def breaking(settings: Iterable[Setting]) -> tuple[Setting, ...]:
 
 
 def overriding(
-    broken: Iterable[Setting], beside: Iterable[Setting] = (), kept: Sequence[str] = ()
+    broken: Iterable[Setting],
+    beside: Iterable[Setting] = (),
+    kept: Sequence[str] = (),
+    alone: bool = False,
 ) -> str:
     """The text of a file that podman reads last, in which our promise holds.
 
     :param beside: what else it should say.
     :param kept: keys of these that hold in any case.
+    :param alone: podman reads no other file: nothing is added to its lists.
     """
     others = {setting.key.casefold(): setting.value for setting in beside}
     values = dict(others)
@@ -156,8 +176,15 @@ def overriding(
     sections: dict[str, str] = {}
     for key in sorted(values):
         section, _dot, name = key.rpartition(".")
+        name = name if is_plain(name) else f'"{name}"'
         sections[section] = sections.get(section, "") + f"{name} = {values[key]}\n"
-    return "".join(f"[{section}]\n{sections[section]}" for section in sorted(sections))
+    text = "".join(f"[{section}]\n{sections[section]}" for section in sorted(sections))
+    return text.replace(f", {_NOT_ADDED}]", "]").replace(_NOT_ADDED, "") if alone else text
+
+
+def is_plain(name: str) -> bool:
+    """Whether TOML takes a key without quotation marks."""
+    return name.isascii() and name.replace("-", "_").replace("_", "a").isalnum()
 
 
 def _breaks(setting: Setting) -> bool:
@@ -168,13 +195,14 @@ def _breaks(setting: Setting) -> bool:
     if key == _UNCLEAR:
         return True
     words = words_in(setting.value)
-    if key.startswith(_RUNTIMES) or key in _PROGRAMS:
-        return not all(_is_roots(word) for word in words)
+    if key.startswith((_RUNTIMES, _BY_PLATFORM)) or key in _PROGRAMS:
+        by_name = key in _BY_NAME or key.startswith(_BY_PLATFORM)
+        return not all(_is_roots(word) or (by_name and "/" not in word) for word in words)
     ours = _CONTRACT.get(key)
     if ours is None or setting.value == ours:
         return False
-    if key == "containers.seccomp_profile":
-        return words == ["unconfined"]
+    if key == _SECCOMP:
+        return not all(not word or _is_roots(word) for word in words)
     if key == _ANNOTATIONS:
         return words != _own_annotations(setting.value)
     if key == "engine.env":
@@ -198,6 +226,8 @@ def _instead(setting: Setting) -> Mapping[str, str]:
     elif key.startswith(_RUNTIMES):
         name = key.removeprefix(_RUNTIMES)
         value = _listed([f"/usr/bin/{name}", f"/usr/local/bin/{name}"])
+    elif key.startswith(_BY_PLATFORM):
+        value = '"crun"'
     else:
         value = _CONTRACT[key]
     return {key: _alone(value) if "append" in setting.value else value}
@@ -207,7 +237,7 @@ def _alone(value: str) -> str:
     """A value to which nothing is added, if it is a list; podman knows that since 4.8."""
     if value[0] != "[":
         return value
-    return f"{value[:-1]}{', ' if words_in(value) else ''}{{append=false}}]"
+    return f"{value[:-1]}{', ' if words_in(value) else ''}{_NOT_ADDED}]"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -218,10 +248,9 @@ def _own_annotations(value: str) -> list[str]:
     return [word for word in words_in(value) if word.startswith(_OWN_ANNOTATION)]
 
 
-def _is_roots(program: str) -> bool:
-    """Whether it is a program by its name, or lies where root alone writes."""
-    name_alone = bool(program) and "/" not in program
-    return name_alone or (program.startswith(_ROOTS_OWN) and ".." not in program.split("/"))
+def _is_roots(path: str) -> bool:
+    """Whether it lies where root alone writes."""
+    return path.startswith(_ROOTS_OWN) and ".." not in path.split("/")
 
 
 def _capabilities(setting: Setting) -> list[str]:

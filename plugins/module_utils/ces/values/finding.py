@@ -36,6 +36,16 @@ class Finding:
     def __str__(self) -> str:
         return f"{self.said.rstrip('.')}. {self.cure}" if self.cure else self.said
 
+    def lines(self, roles: bool = False) -> list[str]:
+        """For people: what was found, and below that what to do.
+
+        :param roles: the role that mends it is for whoever reads it.
+        """
+        head = f"{self.level} ({self.check}): {self.said}"
+        named = not self.role or f"role {self.role}" in self.cure
+        role = "" if named or not roles else f" (role {self.role})"
+        return [head, f"  to do: {self.cure}{role}"] if self.cure else [f"{head}{role}"]
+
     def as_dict(self) -> dict[str, Any]:
         """For results."""
         return asdict(self)

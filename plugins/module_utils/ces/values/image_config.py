@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An image's configuration as its maker wrote it: each field is looked at before it is used.
 
+How long a field is, is no matter here: who reads a configuration reads ``CONFIG_MAX`` at most, and
+what a kernel takes of it is known when it is used.
+
 https://github.com/opencontainers/image-spec/blob/main/config.md
 """
 
@@ -8,14 +11,13 @@ from __future__ import annotations
 
 from ..typed import Any, Callable, Mapping
 
-_TEXT_MAX = 128 * 1024
-"""Characters of a field; the kernel takes no longer word (execve(2))."""
-_WORDS_MAX = 10_000
+CONFIG_MAX = 4 * 1024 * 1024
+"""Bytes; engines read no longer one (containers/image, iolimits)."""
 _ID_MAX = 2**32 - 2
 
 
 def check_image(raw: object) -> dict[str, Any]:
-    """A configuration whose fields are of the types that they must have, and of bounded length.
+    """A configuration whose fields are of the types that they must have.
 
     :raises ValueError: naming the first field that is not.
     """
@@ -26,33 +28,42 @@ def check_image(raw: object) -> dict[str, Any]:
     return raw
 
 
+def user_and_group(text: str) -> tuple[str, str]:
+    """The parts of an image's ``User``; podman passes over what stands behind a second colon."""
+    user, group, *_more = (*text.split(":"), "")
+    return user, group
+
+
+def is_number(text: str) -> bool:
+    """Whether podman takes it for a number: digits, perhaps with a sign (Go's strconv.Atoi)."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    return digits.isascii() and digits.isdigit()
+
+
 def id_in(text: str) -> int | None:
     """The number of a user or group; None if the text is none that a kernel knows."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(_ID_MAX))):
+    if not is_number(text):
         return None
-    number = int(text)
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > len(str(_ID_MAX)) or (text[0] == "-" and digits != "0"):
+        return None
+    number = int(digits)
     return number if number <= _ID_MAX else None
 
 
 def is_text(value: object) -> bool:
     """Whether it is text that a program can be given."""
-    return isinstance(value, str) and len(value) <= _TEXT_MAX and "\0" not in value
+    return isinstance(value, str) and "\0" not in value
 
 
 def are_texts(value: object) -> bool:
     """Whether it is a list of such texts."""
-    return (
-        isinstance(value, (list, tuple)) and len(value) <= _WORDS_MAX and all(map(is_text, value))
-    )
+    return isinstance(value, (list, tuple)) and all(map(is_text, value))
 
 
 def is_count(value: object) -> bool:
     """Whether it is a number of bytes, or of a user."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
-
-
-def _is_name(value: object) -> bool:
-    return is_text(value) and len(str(value)) <= 256
 
 
 def _are_words(value: object) -> bool:
@@ -65,8 +76,8 @@ def _are_names(value: object) -> bool:
 
 _Fields = Mapping[str, Callable[[object], bool]]
 _IMAGE: _Fields = {
-    "architecture": _is_name,
-    "os": _is_name,
+    "architecture": is_text,
+    "os": is_text,
     "config": lambda value: isinstance(value, dict),
 }
 _CONFIG: _Fields = {
@@ -74,10 +85,10 @@ _CONFIG: _Fields = {
     "Cmd": _are_words,
     "Env": are_texts,
     "WorkingDir": is_text,
-    "User": _is_name,
+    "User": is_text,
     "Volumes": _are_names,
     "ExposedPorts": _are_names,
-    "StopSignal": _is_name,
+    "StopSignal": is_text,
 }
 """What is used of a configuration; null is as good as nothing."""
 

@@ -13,6 +13,8 @@ CONTRACT = (SAFE_DATA, SAFE_OUTPUTS, SCRATCH)
 _NOT_FOR_MOUNTS = ("/proc", "/sys", "/dev", "/run", "/etc")
 _UNSPEAKABLE = "\r\0"
 """Characters that engines' ``--mount`` cannot carry, not in quotes either."""
+_QUOTED = """--mount 'type=bind,"src=/a,b",dst=/x'"""
+_FORM = f"write type=bind,src=,dst=[,ro]; a part with a comma in double quotes: {_QUOTED}"
 _ACCESS = {"": "rw", "rw": "rw", "ro": "ro", "z": "rw", "Z": "rw", "readonly": "ro"}
 
 
@@ -66,7 +68,10 @@ def parse_binds(text: str) -> tuple[Mount, ...]:
         source, target, access, *rest = (*part.split(":"), "", "")
         if rest[2:] or access not in ("", "ro", "rw"):
             raise InvalidValue(
-                "a bind", part, "it is not SOURCE, SOURCE:TARGET or SOURCE:TARGET:ro"
+                "a bind",
+                part,
+                "it is not SOURCE, SOURCE:TARGET or SOURCE:TARGET:ro",
+                f"where a path has a comma write {_QUOTED}",
             )
         mounts.append(extra_mount(source, target or source, access or "rw", part))
     return tuple(mounts)
@@ -91,9 +96,7 @@ def parse_mount(text: str) -> Mount:
         elif key == "type":
             found["type"] = value
         else:
-            raise InvalidValue(
-                "a mount", text, f"{part!r} is not understood", "write type=bind,src=,dst=[,ro]"
-            )
+            raise InvalidValue("a mount", text, f"{part!r} is not understood", _FORM)
     if found["type"] != "bind" or "source" not in found or "target" not in found:
         raise InvalidValue(
             "a mount",
@@ -144,14 +147,17 @@ def _parts(text: str) -> list[str]:
     try:
         return next(csv.reader([text], strict=True), [])
     except csv.Error as error:
-        raise InvalidValue("a mount", text, str(error), "write type=bind,src=,dst=[,ro]") from None
+        raise InvalidValue("a mount", text, str(error), _FORM) from None
 
 
 def extra_mount(source: str, target: str, access: str, text: str) -> Mount:
     """A mount that a researcher adds: it must hide no directory of the contract or the system."""
     if not source.startswith("/"):
         raise InvalidValue(
-            "a volume", text, "the source is not an absolute path", "named volumes are not offered"
+            "a volume",
+            text,
+            "the source is not an absolute path",
+            f"named volumes are not offered; where a path has a comma write {_QUOTED}",
         )
     mount = Mount(_tidy(source), _tidy(target), access)
     taken = (*CONTRACT, *_NOT_FOR_MOUNTS)

@@ -15,6 +15,9 @@ TRAITS = Traits(
         closed=("/proc/", "/sys/", "/dev/"),
         nested=True,
         own_path=True,
+        # its starter takes a configuration of 1048448 bytes, which has more in it
+        words_max=1_000_000,
+        word_added=len("APPTAINERENV_"),
     ),
     kept=(
         Kept(

@@ -26,6 +26,7 @@ class LocalImage:
         platforms both the index's and the manifest's digest.
     :param size: bytes on disk.
     :param file: the file or directory it is, for engines whose images are that.
+    :param volumes: how many VOLUMEs it names, where an engine keeps each as something of its own.
     """
 
     runner: str
@@ -38,6 +39,7 @@ class LocalImage:
     architecture: str = ""
     os: str = ""
     file: str | None = None
+    volumes: int = 0
 
     def digest_of(self, image: ImageRef, remote: str | None = None) -> str | None:
         """The digest by which the image's registry knows this; ``remote`` if it is one of them."""
@@ -54,12 +56,16 @@ class LocalImage:
         return replace(self, digest=digest, digests=(image.pinned(digest), *others))
 
     def as_dict(self) -> dict[str, Any]:
-        """For results and for keeping."""
+        """For results."""
+        return {name: value for name, value in self.as_kept().items() if name != "volumes"}
+
+    def as_kept(self) -> dict[str, Any]:
+        """For keeping."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> LocalImage:
-        """What :meth:`as_dict` gave, perhaps by way of JSON."""
+        """What :meth:`as_kept` gave, perhaps by way of JSON."""
         return cls(**{**raw, "digests": tuple(raw["digests"]), "names": tuple(raw["names"])})
 
 
@@ -138,8 +144,8 @@ def warn_of(config: ImageConfig, image: ImageRef, tell: Callable[[str], None]) -
         tell(f"warning: {image} does not say what to run (no ENTRYPOINT, no CMD): give arguments")
     if config.unknown_user:
         tell(
-            f"warning: the user of {image}, {config.unknown_user!r}, is not in its own /etc/passwd"
-            " and /etc/group: put numbers into an option file (--user=0)"
+            f"warning: the user of {image}, {config.unknown_user!r:.80}, is not in its own"
+            " /etc/passwd and /etc/group: put numbers into an option file (--user=0)"
         )
 
 
@@ -154,7 +160,8 @@ def make_named(launch: Launch, config: ImageConfig) -> None:
         named = [p for p in (config.cwd, *config.volumes) if p.startswith(f"{mount.target}/")]
         with explained(f"make the directories of {mount.target} that the image names"):
             if named and not os.listdir(mount.source):
+                # most images name none
+                from ...system.trees import make_below
+
                 for path in named:
-                    below = path[len(mount.target) :]
-                    if ".." not in below.split("/"):
-                        os.makedirs(f"{mount.source}{below}", exist_ok=True)
+                    make_below(mount.source, path[len(mount.target) + 1 :])

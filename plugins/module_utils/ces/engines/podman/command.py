@@ -195,7 +195,8 @@ _RESET = 'invalid internal status, try resetting the pause process with "podman 
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
-    '"architecture":{{json .Architecture}},"os":{{json .Os}}}'
+    '"architecture":{{json .Architecture}},"os":{{json .Os}},'
+    '"volumes":{{if .Config}}{{len .Config.Volumes}}{{else}}0{{end}}}'
 )
 
 
@@ -300,7 +301,7 @@ def run(launch: Launch) -> Command:
         ),
         env={
             "GOGC": "400",
-            **({"CONTAINERS_CONF_OVERRIDE": launch.override_file} if launch.overrides else {}),
+            **({launch.override_by: launch.override_file} if launch.override_by else {}),
         },
         role="podman",
     )

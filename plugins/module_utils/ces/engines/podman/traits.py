@@ -12,6 +12,9 @@ TRAITS = Traits(
         docker_layers=(*OF_DOCKER, *FOREIGN),
         makes_start=True,
         one_form=True,
+        layers_max=500,
+        layers_once=128,
+        volumes_max=100,
         strict_layers=True,
         strict_ports=True,
         strict_signals=True,
@@ -42,8 +45,8 @@ TRAITS = Traits(
     later={
         "podman": (
             (4, 5),
-            "what a containers.conf changes in containers holds for ces-run, too, as podman reads"
-            " CONTAINERS_CONF_OVERRIDE from 4.5 on",
+            "where a containers.conf would change what ces-run promises, nothing of the user's own"
+            " one holds, as podman reads CONTAINERS_CONF_OVERRIDE from 4.5 on",
         ),
     },
     profiles=("podman", "tre-ces-podman"),

@@ -91,5 +91,6 @@ def _ahead(date: str, now: float) -> float | None:
 
     try:
         return parsedate_to_datetime(date).timestamp() - now
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, IndexError):
+        # the library has an answer or one of these for every text
         return None

@@ -10,6 +10,7 @@ from ...dataclass import dataclass
 from ..account import Account, steers_engines
 from ..cgroup import ROOT, Limiting, limiting_for
 
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108  podman's own choice
 _CONFIGURING = ("CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF")
 
 
@@ -26,6 +27,7 @@ class Session:
     :param in_job: we are in a Slurm job.
     :param steering: variables by which the user changes what engines do.
     :param files: how many open files a process may have, or -1; ``processes``: likewise.
+    :param locks: the file of podman's locks; ``locks_of``: the uid it belongs to, or -1 for none.
     """
 
     user: str
@@ -40,6 +42,8 @@ class Session:
     steering: tuple[str, ...] = ()
     files: int = -1
     processes: int = -1
+    locks: str = ""
+    locks_of: int = -1
 
 
 def look_at_session(account: Account, root: str = "") -> Session:
@@ -49,6 +53,7 @@ def look_at_session(account: Account, root: str = "") -> Session:
     """
     environ = account.environ
     runtime = account.runtime_base_if_any
+    locks = f"{root}{_SHARED_MEMORY}/libpod_rootless_lock_{account.uid}"
     in_job = {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= environ.keys()
     return Session(
         user=account.name,
@@ -65,7 +70,16 @@ def look_at_session(account: Account, root: str = "") -> Session:
         ),
         files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         processes=resource.getrlimit(resource.RLIMIT_NPROC)[0],
+        locks=locks,
+        locks_of=_owner_of(locks),
     )
+
+
+def _owner_of(path: str) -> int:
+    try:
+        return os.lstat(path).st_uid
+    except OSError:
+        return -1
 
 
 def _limiting(account: Account, in_job: bool, root: str) -> Limiting:

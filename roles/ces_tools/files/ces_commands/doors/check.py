@@ -49,8 +49,5 @@ def _print(checked: Checked, all_of_it: bool) -> None:
 
 
 def _lines(verdict: Verdict, all_of_it: bool) -> list[str]:
-    return [
-        f"{one.level} ({one.check}): {one}"
-        for one in verdict.findings
-        if all_of_it or one.level != "ok"
-    ]
+    told = (one for one in verdict.findings if all_of_it or one.level != "ok")
+    return [line for one in told for line in one.lines()]

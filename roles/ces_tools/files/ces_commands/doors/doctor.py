@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ces.json_text import dumps_lines
 from ces.services.doctor import Diagnosis, diagnose
+from ces.system.signals import StopSignals
 from ces.values.finding import LEVELS
 
 from ces_commands.parse import Parsed
@@ -14,7 +15,8 @@ _FAULTS = 1
 
 def main(parsed: Parsed) -> int:
     """Say what is wrong with this host, and how to mend it; 1 if that keeps it from its work."""
-    diagnosis = diagnose(parsed.text("user") or "", parsed.on("canary"))
+    with StopSignals() as signals:
+        diagnosis = diagnose(parsed.text("user"), parsed.on("canary"), signals)
     if parsed.on("json"):
         print(dumps_lines(diagnosis.as_dict()), end="")
     else:
@@ -25,10 +27,13 @@ def main(parsed: Parsed) -> int:
 def _print(diagnosis: Diagnosis, all_of_it: bool) -> None:
     for one in diagnosis.findings:
         if all_of_it or one.level != "ok":
-            role = f" (role {one.role})" if one.role else ""
-            print(f"{one.level} ({one.check}): {one}{role}")
+            print("\n".join(one.lines(roles=True)))
     counts = dict.fromkeys(reversed(LEVELS), 0)
     for one in diagnosis.findings:
         counts[one.level] += 1
-    told = ", ".join(f"{count} {level}" for level, count in counts.items())
+    told = ", ".join(f"{count} {_counted(level, count)}" for level, count in counts.items())
     print(f"{diagnosis.user}: {told}")
+
+
+def _counted(level: str, count: int) -> str:
+    return level if count == 1 or level == "ok" else f"{level}s"

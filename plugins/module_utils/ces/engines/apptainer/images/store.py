@@ -245,6 +245,7 @@ def _config_in(file: str) -> ImageConfig | None:
     if said is None:
         return None
     config = ImageConfig.from_image({"config": said})
+    config.check_levels(f"use the image file {file}")
     lacks = sif_lacks(file, (config.cwd, *config.volumes))
     # where it cannot be seen what is there, apptainer starts where it usually does
     return replace(config, cwd="") if lacks is None else replace(config, lacks=lacks)

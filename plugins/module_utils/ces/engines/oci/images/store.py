@@ -31,6 +31,7 @@ from ....system.trees import remove
 from ....typed import AbstractContextManager, Iterator, Sequence
 from ....values.bundle import ImageConfig
 from ....values.image import ImageFile, ImageRef
+from ....values.image_config import CONFIG_MAX
 from ....values.record import utc_second
 from ....values.spec import Credentials
 from ...command import Launch
@@ -40,6 +41,9 @@ from ...images.transfer import Transfer, transfer
 from .. import command as oci
 from .places import own_bundles
 from .root import bundle_for_run
+
+_KEPT_MAX = 8 * CONFIG_MAX
+"""Bytes: JSON of ours spells a character of two bytes with six."""
 
 
 class BundleStore:
@@ -183,6 +187,7 @@ class BundleStore:
 
         layout, whole = f"{room.directory}/layout", f"{room.directory}/whole"
         said = image_in_layout(layout)
+        ImageConfig.from_image(said).check_levels(f"use image {image}")
         check_architecture(f"use image {image}", str(said.get("architecture", "")))
         with explained(f"unpack image {image}"):
             os.mkdir(whole, 0o755)
@@ -234,7 +239,7 @@ class BundleStore:
 def config_in(directory: str) -> ImageConfig:
     """What an unpacked image says of itself."""
     path = f"{directory}/image.json"
-    return ImageConfig.from_dict(read_json(path, "what is known of the image"), path)
+    return ImageConfig.from_dict(read_json(path, "what is known of the image", _KEPT_MAX), path)
 
 
 @contextmanager

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _LISTING = 64 * 1024 * 1024
 """Bytes of a listing of images that are read: thousands of them."""
 
+VOLUMES_MAX = 100
+"""Of an image; images of people name a few. A volume takes one of podman's locks (num_locks)."""
+
 
 class PodmanStore:
     """What this user's podman has.
@@ -115,7 +118,18 @@ class PodmanStore:
         return argv
 
     def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
-        """podman itself keeps an image that a container is made of."""
+        """podman itself keeps an image that a container is made of.
+
+        :raises CesError: its volumes would take too many of the locks that the user's containers
+            need.
+        """
+        if image.volumes > VOLUMES_MAX:
+            raise CesError(
+                f"run {launch.image}",
+                said=f"it names {image.volumes} VOLUMEs, and podman has locks for 2048 in all:"
+                f" {VOLUMES_MAX} of an image are made",
+                hint="ask its maker for fewer, or use the runner oci or apptainer",
+            )
         return nullcontext()
 
     def lend_directory(self, launch: Launch) -> Launch:
@@ -188,6 +202,7 @@ class PodmanStore:
             created=utc_form(raw["created"] or ""),
             architecture=raw["architecture"],
             os=raw["os"],
+            volumes=raw.get("volumes", 0),
         )
 
 
@@ -308,7 +323,7 @@ class _Answers:
             return
         same = self._kept.get("content") == noted["content"]
         images = self._kept.get("images", {}) if same else {}
-        self._keep({**noted, "images": {**images, name: image.as_dict()}})
+        self._keep({**noted, "images": {**images, name: image.as_kept()}})
 
     def forget(self) -> None:
         self._keep({})

@@ -8,7 +8,9 @@ either: this is the one way in. Prints "bound" when it holds the port, nothing i
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import stat
 import sys
 
 CHUNK = 1 << 16
@@ -27,9 +29,27 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         writer.transport.abort()
 
 
+async def connected(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the server's socket.
+
+    The socket lies in a directory that the container writes. A link there would lead whoever
+    reaches the port to other sockets of the user: to the user's systemd, say. So we open what is
+    there without following it, and connect to that.
+
+    :raises OSError: there is none, or something else is there.
+    """
+    held = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(held).st_mode):
+            raise OSError(f"{path} is no socket")
+        return await asyncio.open_unix_connection(f"/proc/self/fd/{held}")
+    finally:
+        os.close(held)
+
+
 async def forward(path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        there, back = await asyncio.open_unix_connection(path)
+        there, back = await connected(path)
     except OSError:
         # the server is not there yet, or not any more
         writer.transport.abort()
