@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from support import eventually
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import (
@@ -24,6 +23,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import
     Subject,
     diagnose,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import Finding
 
 FINE = Finding("fine", "ok", "it is well")
@@ -157,7 +157,7 @@ def lines_of(word: str) -> list[str]:
 
 ASKS = """
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
-from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 
 def find(here):

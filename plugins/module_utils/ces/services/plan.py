@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ..dataclass import dataclass, replace
-from ..engines.command import Command, Launch, words_of
+from ..engines.command import Launch, words_of
 from ..engines.runner import Runner
 from ..engines.table import runner_named
 from ..errors import InvalidValue, RefusedByPolicy
@@ -28,6 +28,7 @@ from ..system.directories import (
 )
 from ..system.system import System, is_in_job
 from ..typed import TYPE_CHECKING, Any, Mapping, Sequence
+from ..values.command import Command
 from ..values.containers_conf import CGROUP_MANAGER, breaking, overriding
 from ..values.image import ImageRef
 from ..values.mounts import SAFE_OUTPUTS, SCRATCH, Mount
