@@ -9,12 +9,17 @@ import json
 import os
 import stat
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import DIGEST, REGISTRY, OneImageRegistry
+from recording import DIGEST, REGISTRY, BackEnd, OneImageRegistry
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.images import by_digest
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci.images import root as bundles
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
@@ -30,11 +35,14 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import
     remove_image,
     store_of,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services.make_bundle import make_bundle
-from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.make_bundle import (
+    Made,
+    make_bundle,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import Pulled, pull_image
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import trees
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
     ImageFile,
     ImageRef,
@@ -52,7 +60,7 @@ SPEC = RunSpec(IMAGE, "oci", env={"TOKEN": "s3cret"}, directories=Directories(pr
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def config_of_image(**config):
+def config_of_image(**config: Any) -> dict[str, Any]:
     machine = os.uname().machine
     return {"architecture": MACHINES.get(machine, machine), "os": "linux", "config": config}
 
@@ -63,25 +71,34 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
-@pytest.fixture
-def site(backend, monkeypatch):
-    """A back-end that has the programs, and a registry whose image has one digest."""
+@dataclass
+class Site(BackEnd):
+    """A back-end that has the programs, and a registry whose image has one digest.
 
+    :param image: what the image's configuration says.
+    """
+
+    image: dict[str, Any] = field(default_factory=dict)
+
+
+@pytest.fixture
+def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(pulling, "Registry", OneImageRegistry)
     backend.system.policy = replace(backend.system.policy, runners=("podman", "oci"))
-    backend.image = config_of_image(Entrypoint=["/bin/app"], User="ada", Env=["PATH=/bin"])
+    image = config_of_image(Entrypoint=["/bin/app"], User="ada", Env=["PATH=/bin"])
+    site = Site(**vars(backend), image=image)
 
-    def copy(command, _streams):
+    def copy(command: Command, _streams: Streams) -> Finished:
         layout = Path(command.argv[-1].split(":")[1])
         for name, content in (
-            ("blobs/sha256/c", backend.image),
+            ("blobs/sha256/c", site.image),
             ("blobs/sha256/m", {"config": {"digest": "sha256:c"}}),
             ("index.json", {"manifests": [{"digest": "sha256:m"}]}),
         ):
             write(layout / name, json.dumps(content))
         return Finished(command.argv, 0)
 
-    def unpack(command, _streams):
+    def unpack(command: Command, _streams: Streams) -> Finished:
         rootfs = Path(command.argv[-1])
         write(rootfs / "bin/app", "program", 0o4711)
         write(rootfs / "etc/passwd", "ada:x:1000:100::/home/ada:/bin/sh\n", 0o600)
@@ -93,31 +110,31 @@ def site(backend, monkeypatch):
 
     backend.process.then("skopeo", copy)
     backend.process.then("umoci", unpack)
-    return backend
+    return site
 
 
-def pull(site, **changes):
+def pull(site: Site, **changes: Any) -> Pulled:
     return pull_image(PullSpec(IMAGE, "oci", **changes), site.system)
 
 
-def store(site) -> Path:
+def store(site: Site) -> Path:
     return site.home / ".local/share/ces/bundles"
 
 
-def unpacked(site) -> Path:
+def unpacked(site: Site) -> Path:
     return store(site) / "digests" / DIGEST.replace(":", "-")
 
 
-def test_a_pull_unpacks_the_image_and_names_it(site):
+def test_a_pull_unpacks_the_image_and_names_it(site: Site) -> None:
     pulled = pull(site)
-    assert (pulled.changed, pulled.image.digest) == (True, DIGEST)
-    assert pulled.image.file == str(unpacked(site))
+    assert (pulled.changed, there(pulled.image).digest) == (True, DIGEST)
+    assert there(pulled.image).file == str(unpacked(site))
     assert [image.names for image in list_images(site.system, "oci")] == [(NAME,)]
     assert {path.name for path in unpacked(site).iterdir()} == {"rootfs", "image.json"}
     assert {path.name for path in store(site).iterdir()} == {"digests", "names", "locks"}
 
 
-def test_everybody_can_read_the_files_and_nobody_gains_rights_by_them(site):
+def test_everybody_can_read_the_files_and_nobody_gains_rights_by_them(site: Site) -> None:
     pull(site)
     modes = {
         name: stat.S_IMODE((unpacked(site) / "rootfs" / name).stat().st_mode)
@@ -127,8 +144,8 @@ def test_everybody_can_read_the_files_and_nobody_gains_rights_by_them(site):
     assert modes == wanted
 
 
-def test_there_are_files_over_which_a_containers_own_are_mounted(site):
-    def unpack(command, _streams):
+def test_there_are_files_over_which_a_containers_own_are_mounted(site: Site) -> None:
+    def unpack(command: Command, _streams: Streams) -> Finished:
         etc = Path(command.argv[-1]) / "etc"
         write(etc / "hosts", "the image's own")
         (etc / "resolv.conf").symlink_to("/etc/passwd")
@@ -142,13 +159,13 @@ def test_there_are_files_over_which_a_containers_own_are_mounted(site):
     assert (etc / "resolv.conf").lstat().st_size == 0
 
 
-def test_a_second_pull_transfers_nothing(site):
+def test_a_second_pull_transfers_nothing(site: Site) -> None:
     pull(site)
     assert not pull(site).changed
     assert len(site.process.told("skopeo")) == 1
 
 
-def test_a_forced_pull_replaces_what_is_there(site):
+def test_a_forced_pull_replaces_what_is_there(site: Site) -> None:
     pull(site)
     (unpacked(site) / "rootfs/bin/app").write_text("damaged")
     pull(site, force=True)
@@ -157,7 +174,7 @@ def test_a_forced_pull_replaces_what_is_there(site):
 
 
 @pytest.mark.parametrize("damage", ["", "[]", None], ids=["empty", "other", "gone"])
-def test_a_damaged_image_is_fetched_again_or_removed(site, damage):
+def test_a_damaged_image_is_fetched_again_or_removed(site: Site, damage: str | None) -> None:
     for mend in ("pull", "remove"):
         pull(site)
         (said,) = site.home.glob(".local/share/ces/bundles/digests/*/image.json")
@@ -177,7 +194,7 @@ def test_a_damaged_image_is_fetched_again_or_removed(site, damage):
             assert not said.parent.exists()
 
 
-def test_credentials_go_by_file_and_are_gone(site):
+def test_credentials_go_by_file_and_are_gone(site: Site) -> None:
     pull(site, credentials=Credentials("ada", "s3cret"))
     (argv,) = site.process.told("skopeo")
     (authfile,) = [word for word in argv if word.startswith("--authfile=")]
@@ -186,7 +203,7 @@ def test_credentials_go_by_file_and_are_gone(site):
 
 
 @pytest.mark.parametrize("program", ["skopeo", "umoci"])
-def test_what_fails_leaves_nothing(site, program):
+def test_what_fails_leaves_nothing(site: Site, program: str) -> None:
     site.process.answer(program, 1, stderr="no space left on device")
     with pytest.raises(CesError, match="free some space"):
         pull(site)
@@ -194,20 +211,20 @@ def test_what_fails_leaves_nothing(site, program):
     assert not list((store(site) / "digests").iterdir())
 
 
-def test_what_arrives_counts_and_not_what_a_manifest_says(site):
+def test_what_arrives_counts_and_not_what_a_manifest_says(site: Site) -> None:
     site.system.policy = replace(site.system.policy, image_size_limit=50)
     with pytest.raises(RefusedByPolicy, match="more than 50 bytes arrived"):
         pull(site)
     assert not list((store(site) / "digests").iterdir())
 
 
-def test_a_program_that_is_not_there_is_named(site):
+def test_a_program_that_is_not_there_is_named(site: Site) -> None:
     (site.place / "bin/umoci").unlink()
     with pytest.raises(CesError, match=r"umoci is not installed.*role oci"):
         pull(site)
 
 
-def test_an_image_for_another_processor_is_refused(site):
+def test_an_image_for_another_processor_is_refused(site: Site) -> None:
     site.image["architecture"] = "s390x"
     with pytest.raises(CesError, match="it is for s390x"):
         pull(site)
@@ -216,9 +233,11 @@ def test_an_image_for_another_processor_is_refused(site):
 UNKNOWN = r"its user 'nobody-here' is not in its own .*\(--user=0\)"
 
 
-def test_a_user_that_the_image_does_not_have_is_told_by_the_pull_and_refused_by_the_run(site):
+def test_a_user_that_the_image_does_not_have_is_told_by_the_pull_and_refused_by_the_run(
+    site: Site,
+) -> None:
     site.image["config"]["User"] = "nobody-here"
-    told = []
+    told: list[str] = []
     site.system.tell = told.append
     pull(site)
     assert [line for line in told if "'nobody-here', is not in its own" in line]
@@ -238,7 +257,9 @@ def test_a_user_that_the_image_does_not_have_is_told_by_the_pull_and_refused_by_
         ("--user=5:6", (5, 6), "/work"),
     ],
 )
-def test_a_user_of_the_callers_is_looked_up_as_podman_does(site, option, ids, home):
+def test_a_user_of_the_callers_is_looked_up_as_podman_does(
+    site: Site, option: str, ids: tuple[int, ...], home: str
+) -> None:
     site.image["config"] |= {"User": "nobody-here", "WorkingDir": "/work"}
     pull(site)
     seen = seen_by_crun(site)
@@ -248,14 +269,14 @@ def test_a_user_of_the_callers_is_looked_up_as_podman_does(site, option, ids, ho
     assert f"HOME={home}" in process["env"]
 
 
-def test_a_layout_of_another_form_is_told(site):
+def test_a_layout_of_another_form_is_told(site: Site) -> None:
     site.process.answer("skopeo", 0)
     with pytest.raises(CesError, match=r"index\.json"):
         pull(site)
 
 
-def test_a_link_in_an_image_leads_to_no_file_of_the_host(site):
-    def unpack(command, _streams):
+def test_a_link_in_an_image_leads_to_no_file_of_the_host(site: Site) -> None:
+    def unpack(command: Command, _streams: Streams) -> Finished:
         rootfs = Path(command.argv[-1])
         (rootfs / "etc").mkdir(parents=True)
         (rootfs / "etc/passwd").symlink_to("/etc/passwd")
@@ -268,10 +289,10 @@ def test_a_link_in_an_image_leads_to_no_file_of_the_host(site):
         run_container(SPEC, site.system)
 
 
-def with_files(site, *more):
+def with_files(site: Site, *more: Callable[..., Any]) -> None:
     """An image that has passwd as nix makes it, and what else these do with its root."""
 
-    def unpack(command, _streams):
+    def unpack(command: Command, _streams: Streams) -> Finished:
         rootfs = Path(command.argv[-1])
         write(rootfs / "store/x/passwd", "ada:x:1000:100::/home/ada:/bin/sh\n")
         (rootfs / "etc").mkdir()
@@ -284,13 +305,13 @@ def with_files(site, *more):
     site.process.then("umoci", unpack)
 
 
-def test_a_link_in_an_image_leads_to_where_it_leads_in_a_container(site):
+def test_a_link_in_an_image_leads_to_where_it_leads_in_a_container(site: Site) -> None:
     with_files(site)
     pull(site)
     assert json.loads((unpacked(site) / "image.json").read_text())["uid"] == 1000
 
 
-def test_links_in_a_circle_lead_nowhere(site):
+def test_links_in_a_circle_lead_nowhere(site: Site) -> None:
     with_files(site, lambda rootfs: (rootfs / "etc/group").symlink_to("group"))
     site.image["config"]["User"] = "ada:lab"
     pull(site)
@@ -298,13 +319,13 @@ def test_links_in_a_circle_lead_nowhere(site):
         run_container(SPEC, site.system)
 
 
-def test_directories_that_an_image_names_and_has_not_are_made(site):
-    def more(rootfs):
+def test_directories_that_an_image_names_and_has_not_are_made(site: Site) -> None:
+    def more(rootfs: Path) -> None:
         write(rootfs / "file", "x")
         (rootfs / "link").symlink_to("/store/x")
 
     with_files(site, more)
-    volumes = {"/data/deep": {}, "/link/cache": {}, "/file/x": {}}
+    volumes: dict[str, Any] = {"/data/deep": {}, "/link/cache": {}, "/file/x": {}}
     site.image = config_of_image(Entrypoint=["x"], WorkingDir="/work/here", Volumes=volumes)
     before = os.umask(0o077)
     try:
@@ -317,13 +338,15 @@ def test_directories_that_an_image_names_and_has_not_are_made(site):
     assert (rootfs / "file").read_text() == "x"
 
 
-def test_a_volume_can_be_written_to_where_the_root_cannot(site, monkeypatch):
+def test_a_volume_can_be_written_to_where_the_root_cannot(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     volumes = ("/data", "/safe_outputs/x", "/tmp/x", "/lib")  # noqa: S108
     site.image["config"]["Volumes"] = {path: {} for path in volumes}
     pull(site)
     seen = {}
 
-    def crun(command, _streams):
+    def crun(command: Command, _streams: Streams) -> Finished:
         private = Path(command.argv[-2].partition("=")[2])
         mounts = json.loads((private / "config.json").read_text())["mounts"]
         seen["copied"] = [m["destination"] for m in mounts if "tmpcopyup" in m["options"]]
@@ -337,20 +360,21 @@ def test_a_volume_can_be_written_to_where_the_root_cannot(site, monkeypatch):
     monkeypatch.setattr(bundles, "_is_ours", lambda _path: False)
     run_container(SPEC, site.system)
     assert seen["copied"] == ["/data"]
-    config = json.loads((bundle(site).path and site.home / "b/config.json").read_text())
+    bundle(site)
+    config = json.loads((site.home / "b/config.json").read_text())
     assert [m["destination"] for m in config["mounts"] if "tmpcopyup" in m["options"]] == ["/data"]
 
 
-def test_the_store_for_all_is_used_where_the_user_may(site):
+def test_the_store_for_all_is_used_where_the_user_may(site: Site) -> None:
     shared = site.place / "shared"
     shared.mkdir()
     site.system.policy = replace(site.system.policy, bundle_dir=str(shared))
-    assert pull(site).image.file == str(shared / "digests" / DIGEST.replace(":", "-"))
+    assert there(pull(site).image).file == str(shared / "digests" / DIGEST.replace(":", "-"))
     assert not unpacked(site).exists()
 
 
 @pytest.fixture
-def shared(site):
+def shared(site: Site) -> Path:
     """A store for all."""
     shared = site.place / "shared"
     shared.mkdir()
@@ -358,41 +382,47 @@ def shared(site):
     return shared
 
 
-def test_root_keeps_nothing_where_a_group_may_write(site, shared, monkeypatch):
+def test_root_keeps_nothing_where_a_group_may_write(
+    site: Site, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(by_digest, "only_ours", lambda _path: False)
-    monkeypatch.setattr(by_digest.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(CesError, match="others may write there, and root does nothing"):
         pull(site)
     assert not list(shared.iterdir())
 
 
-def test_root_keeps_nothing_in_parts_that_a_group_may_still_write(site, shared, monkeypatch):
+def test_root_keeps_nothing_in_parts_that_a_group_may_still_write(
+    site: Site, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pull(site)
     monkeypatch.setattr(by_digest, "only_ours", lambda path: path != f"{shared}/names")
-    monkeypatch.setattr(by_digest.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(CesError, match="chmod -R go-w"):
         pull(site, force=True)
 
 
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["same disk", "another disk"])
-def test_an_image_is_made_where_only_its_maker_may_write(site, shared, monkeypatch, elsewhere):
+def test_an_image_is_made_where_only_its_maker_may_write(
+    site: Site, shared: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
     monkeypatch.setattr(by_digest, "only_ours", lambda path: path != str(shared))
     monkeypatch.setattr(by_digest.ByDigest, "writable", lambda self: self.stores[0])
     site.process.then("cp", lambda command, _streams: copied(command))
     real, renames = os.rename, []
 
-    def rename(source, target, **places):
+    def rename(source: str, target: str, **places: int) -> None:
         renames.append(source)
         if elsewhere and "dst_dir_fd" in places and source.startswith("/"):
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source)
         real(source, target, **places)
 
-    monkeypatch.setattr(by_digest.os, "rename", rename)
+    monkeypatch.setattr(os, "rename", rename)
     pulled = pull(site)
     (layout,) = [argv[-1].split(":")[1] for argv in site.process.told("skopeo")]
     assert layout.startswith(f"{store(site)}/ces-")
-    assert pulled.image.file.startswith(f"{shared}/digests/")
-    assert (Path(pulled.image.file) / "rootfs/bin/app").read_text() == "program"
+    assert there(there(pulled.image).file).startswith(f"{shared}/digests/")
+    assert (Path(str(there(pulled.image).file)) / "rootfs/bin/app").read_text() == "program"
     assert {path.name for path in shared.iterdir()} == {"digests", "names", "locks"}
     assert not list(store(site).iterdir())
     assert ("whole" in renames) == elsewhere
@@ -400,12 +430,12 @@ def test_an_image_is_made_where_only_its_maker_may_write(site, shared, monkeypat
     assert len(list((shared / "digests").iterdir())) == 1
 
 
-def copied(command):
+def copied(command: Command) -> Finished:
     subprocess.run(command.argv, check=True)
     return Finished(command.argv, 0)
 
 
-def test_a_name_that_leads_out_of_its_store_names_nothing(site, shared):
+def test_a_name_that_leads_out_of_its_store_names_nothing(site: Site, shared: Path) -> None:
     pull(site)
     precious = site.place / "precious"
     precious.mkdir()
@@ -418,7 +448,7 @@ def test_a_name_that_leads_out_of_its_store_names_nothing(site, shared):
     assert precious.exists()
 
 
-def test_a_content_that_is_a_link_is_no_image(site, shared):
+def test_a_content_that_is_a_link_is_no_image(site: Site, shared: Path) -> None:
     pull(site)
     (content,) = (shared / "digests").iterdir()
     (content / "rootfs").rename(site.place / "elsewhere")
@@ -430,7 +460,9 @@ def test_a_content_that_is_a_link_is_no_image(site, shared):
     assert list_images(site.system, "oci") == []
 
 
-def test_an_image_of_a_store_that_cannot_be_read_is_told_and_the_others_are_listed(site, shared):
+def test_an_image_of_a_store_that_cannot_be_read_is_told_and_the_others_are_listed(
+    site: Site, shared: Path
+) -> None:
     pull(site)
     (name,) = (shared / "names").iterdir()
     bad = "sha256-" + "6" * 64
@@ -442,25 +474,25 @@ def test_an_image_of_a_store_that_cannot_be_read_is_told_and_the_others_are_list
     assert "it is no ordinary file" in site.said[-1]
 
 
-def test_only_the_group_of_a_store_can_take_its_locks(site, shared):
+def test_only_the_group_of_a_store_can_take_its_locks(site: Site, shared: Path) -> None:
     pull(site)
     assert stat.S_IMODE((shared / "locks").stat().st_mode) & 0o007 == 0
     (lock,) = (shared / "locks").iterdir()
     assert stat.S_IMODE(lock.stat().st_mode) == 0o660
 
 
-def test_who_may_only_read_an_image_keeps_nobody_from_running_it(site):
+def test_who_may_only_read_an_image_keeps_nobody_from_running_it(site: Site) -> None:
     pull(site)
     with (unpacked(site) / "image.json").open() as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         assert run_container(SPEC, site.system).record.state == "COMPLETED"
 
 
-def seen_by_crun(site):
+def seen_by_crun(site: Site) -> dict[str, Any]:
     """What is there for crun while it runs."""
     seen = {}
 
-    def crun(command, _streams):
+    def crun(command: Command, _streams: Streams) -> Finished:
         private = Path(command.argv[-2].partition("=")[2])
         seen["config"] = json.loads((private / "config.json").read_text())
         seen["mode"] = stat.S_IMODE((private / "config.json").stat().st_mode)
@@ -479,7 +511,7 @@ def seen_by_crun(site):
     return seen
 
 
-def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site):
+def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site: Site) -> None:
     pull(site)
     before = sorted(str(path) for path in unpacked(site).rglob("*"))
     seen = seen_by_crun(site)
@@ -500,13 +532,15 @@ def test_a_run_has_a_bundle_of_its_own_and_leaves_the_image_as_it_is(site):
     assert site.process.told("crun --root=") == [tuple(ran.record.command)]
 
 
-def test_in_an_image_of_another_user_new_files_can_be_made(site, monkeypatch):
+def test_in_an_image_of_another_user_new_files_can_be_made(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pull(site)
     (unpacked(site) / "rootfs/var/tmp").mkdir(parents=True)
     (unpacked(site) / "rootfs/var/tmp").chmod(0o1777)
     seen = {}
 
-    def crun(command, _streams):
+    def crun(command: Command, _streams: Streams) -> Finished:
         (room,) = store(site).glob("ces-*")
         upper = room / "upper"
         seen.update({str(p.relative_to(upper)): p.stat().st_mode for p in upper.rglob("*")})
@@ -521,11 +555,11 @@ def test_in_an_image_of_another_user_new_files_can_be_made(site, monkeypatch):
     assert stat.S_IMODE(seen["var/tmp"]) == 0o1777
 
 
-def test_a_container_that_does_not_end_well_is_removed_before_its_files(site):
+def test_a_container_that_does_not_end_well_is_removed_before_its_files(site: Site) -> None:
     pull(site)
     rooms = []
 
-    def crun(command, _streams):
+    def crun(command: Command, _streams: Streams) -> Finished:
         if "run" in command.argv:
             return Finished(command.argv, 143, stopped_by="SIGTERM")
         rooms.append([path.name for path in store(site).glob("ces-*")])
@@ -537,10 +571,10 @@ def test_a_container_that_does_not_end_well_is_removed_before_its_files(site):
     assert not list(store(site).glob("ces-*"))
 
 
-def test_what_crun_writes_aside_is_the_reason(site):
+def test_what_crun_writes_aside_is_the_reason(site: Site) -> None:
     pull(site)
 
-    def crun(command, _streams):
+    def crun(command: Command, _streams: Streams) -> Finished:
         private = Path(command.argv[-2].partition("=")[2])
         said = {"msg": "executable file `x` not found in $PATH", "level": "error"}
         (private / "aside").write_text(json.dumps(said, separators=(",", ":")) + "\n")
@@ -552,7 +586,7 @@ def test_what_crun_writes_aside_is_the_reason(site):
     assert "crun: executable file `x` not found" in record.reason
 
 
-def test_an_image_is_removed_with_its_last_name(site):
+def test_an_image_is_removed_with_its_last_name(site: Site) -> None:
     pull(site)
     other = ImageRef.parse(f"{REGISTRY}/app:2")
     pull_image(PullSpec(other, "oci"), site.system)
@@ -564,18 +598,18 @@ def test_an_image_is_removed_with_its_last_name(site):
         remove_image(other, site.system, "oci")
 
 
-def test_a_file_is_no_image_of_this_runner(site):
+def test_a_file_is_no_image_of_this_runner(site: Site) -> None:
     with pytest.raises(InvalidValue, match="it is a file"):
         store_of("oci", site.system).open_file(ImageFile("/x.sif"))
 
 
-def bundle(site, **more):
+def bundle(site: Site, **more: bool) -> Made:
     directories = Directories(project="p1", outputs=f"{site.home}/out")
     spec = replace(SPEC, directories=directories)
     return make_bundle(spec, str(site.home / "b"), site.system, **more)
 
 
-def test_a_bundle_that_stays_is_made_once(site):
+def test_a_bundle_that_stays_is_made_once(site: Site) -> None:
     assert bundle(site, check_only=True).changed
     assert not (site.home / "b").exists()
     made = bundle(site)
@@ -594,12 +628,12 @@ def test_a_bundle_that_stays_is_made_once(site):
     assert site.files() == before
 
 
-def really(command, _streams):
+def really(command: Command, _streams: Streams) -> Finished:
     done = subprocess.run(command.argv, capture_output=True, text=True, check=False)
     return Finished(command.argv, done.returncode, done.stdout, done.stderr)
 
 
-def test_directories_that_are_in_each_other_a_thousand_times_are_copied(site):
+def test_directories_that_are_in_each_other_a_thousand_times_are_copied(site: Site) -> None:
     bundle(site)
     here = os.open(unpacked(site) / "rootfs", os.O_RDONLY)
     for _depth in range(1200):
@@ -617,7 +651,7 @@ def test_directories_that_are_in_each_other_a_thousand_times_are_copied(site):
             trees.remove(deep)
 
 
-def test_a_bundle_is_made_anew_when_it_would_be_another(site):
+def test_a_bundle_is_made_anew_when_it_would_be_another(site: Site) -> None:
     bundle(site)
     site.process.then("cp --archive", really)
     made = bundle(site, copy=True)
@@ -630,7 +664,7 @@ def test_a_bundle_is_made_anew_when_it_would_be_another(site):
     assert sorted(path.name for path in site.home.glob("b*")) == ["b"]
 
 
-def test_something_else_is_never_replaced_by_a_bundle(site):
+def test_something_else_is_never_replaced_by_a_bundle(site: Site) -> None:
     write(site.home / "b/config.json", "{}")
     with pytest.raises(CesError, match="ces-bundle did not make"):
         bundle(site)

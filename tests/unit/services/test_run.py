@@ -9,13 +9,17 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 from recording import DIGEST, REGISTRY, BackEnd
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     Interrupted,
@@ -36,7 +40,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.runs import (
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import ActiveRun
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import (
@@ -56,27 +60,27 @@ GIB = 1024**3
 
 
 @pytest.fixture
-def ready(backend):
+def ready(backend: BackEnd) -> BackEnd:
     """The image is in storage."""
     backend.has_image(NAME)
     return backend
 
 
-def mode_of(path):
+def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready):
-    seen = {}
+def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready: BackEnd) -> None:
+    seen: dict[str, Any] = {}
 
-    def look(command, streams):
+    def look(command: Command, streams: Streams) -> Finished:
         private = Path(ready.place, "run/ces/run-1")
         seen["env"] = (private / "env").read_text()
         ours = (ready.home / "outputs-1", ready.home / "scratch-1", private, private / "env")
         seen["modes"] = [mode_of(path) for path in ours]
         seen["state"] = ready.system.records.load(1).state
         seen["log"] = streams.log
-        seen["kill"] = streams.kill(10).argv
+        seen["kill"] = there(streams.kill)(10).argv
         (ready.home / "scratch-1" / "left").touch()
         (ready.home / "outputs-1" / "result").touch()
         return Finished(command.argv, 0, "out", "err")
@@ -117,14 +121,14 @@ def test_a_run_is_one_engine_command_and_leaves_outputs_a_log_and_a_record(ready
     assert (record.state, record.rc, record.reason) == ("COMPLETED", 0, "")
     assert (record.image, record.digest, record.user) == (NAME, DIGEST, "ada")
     assert record.resources == {"cpus": 2, "memory": GIB, "gpu": False, "enforced": True}
-    assert record.started <= record.ended
+    assert there(record.started) <= there(record.ended)
     assert (ready.home / "outputs-1" / "result").exists()
     assert not (ready.home / "scratch-1").exists()
     assert not os.path.exists(private)
     assert ready.system.records.active() == []
 
 
-def configured(ready, where, text):
+def configured(ready: BackEnd, where: str, text: str) -> str:
     """The back-end where a user has such a file."""
     file = ready.home / where
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -136,11 +140,13 @@ def configured(ready, where, text):
     "where",
     [".config/containers/containers.conf", ".config/containers/containers.conf.d/1-mine.conf"],
 )
-def test_a_users_containers_conf_that_breaks_the_promise_does_not_hold(ready, where):
+def test_a_users_containers_conf_that_breaks_the_promise_does_not_hold(
+    ready: BackEnd, where: str
+) -> None:
     file = configured(ready, where, '[containers]\npidns = "host"\nenv = ["A=1"]\ntz = "UTC"\n')
-    seen = {}
+    seen: dict[str, Any] = {}
 
-    def look(command, _streams):
+    def look(command: Command, _streams: Streams) -> Finished:
         seen["override"] = Path(command.env["CONTAINERS_CONF_OVERRIDE"]).read_text()
         return Finished(command.argv, 0)
 
@@ -155,14 +161,14 @@ def test_a_users_containers_conf_that_breaks_the_promise_does_not_hold(ready, wh
         assert f"warning: {warning}" in ready.said
 
 
-def test_an_override_of_the_users_own_is_looked_at_and_otherwise_kept(ready):
+def test_an_override_of_the_users_own_is_looked_at_and_otherwise_kept(ready: BackEnd) -> None:
     text = '[containers]\nuserns = "keep-id"\n[engine]\nnum_locks = 7\n'
     file = configured(ready, "last.conf", text)
     environ = {**ready.system.account.environ, "CONTAINERS_CONF_OVERRIDE": file}
     system = replace(ready.system, account=replace(ready.system.account, environ=environ))
     seen = []
 
-    def look(command, _streams):
+    def look(command: Command, _streams: Streams) -> Finished:
         seen.append(Path(command.env["CONTAINERS_CONF_OVERRIDE"]).read_text())
         return Finished(command.argv, 0)
 
@@ -171,7 +177,7 @@ def test_an_override_of_the_users_own_is_looked_at_and_otherwise_kept(ready):
     assert seen == ['[containers]\nuserns = "host"\n[engine]\nnum_locks = 7\n']
 
 
-def test_without_such_a_file_podman_is_told_of_none(ready):
+def test_without_such_a_file_podman_is_told_of_none(ready: BackEnd) -> None:
     configured(ready, ".config/containers/containers.conf", '[containers]\ntz = "UTC"\n')
     record = run_container(SPEC, ready.system).record
     (command,) = [c for c in ready.process.commands if c.argv[:2] == ("podman", "run")]
@@ -179,7 +185,7 @@ def test_without_such_a_file_podman_is_told_of_none(ready):
     assert record.warnings == ()
 
 
-def test_values_of_variables_are_in_no_argument_record_or_message(ready):
+def test_values_of_variables_are_in_no_argument_record_or_message(ready: BackEnd) -> None:
     spec = replace(SPEC, env={"TOKEN": "s3cret"}, options=("--env", "OTHER=s3cret"))
     run_container(spec, ready.system)
     assert all("s3cret" not in " ".join(c.argv) for c in ready.process.commands)
@@ -226,7 +232,9 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("end", "state", "rc", "reason"), ENDS)
-def test_how_the_engine_ends_is_told_in_state_status_and_reason(ready, end, state, rc, reason):
+def test_how_the_engine_ends_is_told_in_state_status_and_reason(
+    ready: BackEnd, end: dict[str, Any], state: str, rc: int, reason: str
+) -> None:
     ready.process.then("podman run", lambda command, _streams: Finished(command.argv, **end))
     record = run_container(replace(SPEC, timeout="90s"), ready.system).record
     assert (record.state, record.rc) == (state, rc)
@@ -251,7 +259,9 @@ EARLY = [
 
 
 @pytest.mark.parametrize(("rc", "stderr", "reason"), EARLY)
-def test_a_podman_that_cannot_start_is_no_container_that_failed(ready, rc, stderr, reason):
+def test_a_podman_that_cannot_start_is_no_container_that_failed(
+    ready: BackEnd, rc: int, stderr: str, reason: str
+) -> None:
     ready.process.starts_containers = False
     ready.process.answer("podman run", rc, stderr=stderr)
     record = run_container(SPEC, ready.system).record
@@ -260,14 +270,16 @@ def test_a_podman_that_cannot_start_is_no_container_that_failed(ready, rc, stder
 
 
 @pytest.mark.parametrize("rc", [1, 125])
-def test_what_looks_like_podmans_own_words_may_be_a_containers(ready, rc):
+def test_what_looks_like_podmans_own_words_may_be_a_containers(ready: BackEnd, rc: int) -> None:
     ready.process.answer("podman run", rc, stderr=NO_NAMESPACE)
     record = run_container(SPEC, ready.system).record
     assert (record.rc, record.reason) == (rc, f"the container exited with {rc}")
 
 
 @pytest.mark.parametrize(("rc", "state"), [(143, "FAILED"), (137, "FAILED")])
-def test_a_podman_that_was_killed_as_it_started_says_nothing_of_itself(ready, rc, state):
+def test_a_podman_that_was_killed_as_it_started_says_nothing_of_itself(
+    ready: BackEnd, rc: int, state: str
+) -> None:
     ready.process.starts_containers = False
     ready.process.answer("podman run", rc)
     record = run_container(SPEC, ready.system).record
@@ -278,7 +290,9 @@ def test_a_podman_that_was_killed_as_it_started_says_nothing_of_itself(ready, rc
     ("rc", "said", "asked"),
     [(125, "Error: app: image not known\n", 2), (125, "Error: x\n", 1), (3, "image not known", 1)],
 )
-def test_what_was_known_of_images_is_forgotten_when_podman_knows_better(ready, rc, said, asked):
+def test_what_was_known_of_images_is_forgotten_when_podman_knows_better(
+    ready: BackEnd, rc: int, said: str, asked: int
+) -> None:
     """Somebody removed the image behind our back: the next run asks podman anew."""
     listing = ready.place / "images.json"
     listing.write_text("[]")
@@ -290,7 +304,7 @@ def test_what_was_known_of_images_is_forgotten_when_podman_knows_better(ready, r
 
 
 @pytest.mark.parametrize("kind", ["auth", "ca"])
-def test_a_sweep_removes_the_secrets_of_who_was_killed(ready, kind):
+def test_a_sweep_removes_the_secrets_of_who_was_killed(ready: BackEnd, kind: str) -> None:
     left = Path(ready.system.account.make_runtime(), f"{kind}-0123456789abcdef")
     left.write_text("s3cret")
     other = Path(ready.system.account.make_runtime(), "images.json")
@@ -299,7 +313,7 @@ def test_a_sweep_removes_the_secrets_of_who_was_killed(ready, kind):
     assert (left.exists(), other.exists()) == (False, True)
 
 
-def test_a_log_that_was_cut_short_is_a_warning_in_the_record(ready):
+def test_a_log_that_was_cut_short_is_a_warning_in_the_record(ready: BackEnd) -> None:
     cut = "the log is cut short: No space left on device"
     ready.process.then("podman run", lambda c, _s: Finished(c.argv, 0, log_error=cut))
     assert cut in run_container(SPEC, ready.system).record.warnings
@@ -309,8 +323,10 @@ def test_a_log_that_was_cut_short_is_a_warning_in_the_record(ready):
     ("error", "state"),
     [(Interrupted("x", "SIGTERM"), "CANCELLED"), (KeyboardInterrupt(), "FAILED")],
 )
-def test_whatever_breaks_a_run_off_it_is_cleared_away_and_recorded(ready, error, state):
-    def break_off(_command, _streams):
+def test_whatever_breaks_a_run_off_it_is_cleared_away_and_recorded(
+    ready: BackEnd, error: Interrupted | KeyboardInterrupt, state: str
+) -> None:
+    def break_off(_command: Command, _streams: Streams) -> NoReturn:
         Path(ready.place, "run/ces/run-1/cid").write_text("abc")
         raise error
 
@@ -327,12 +343,12 @@ def test_whatever_breaks_a_run_off_it_is_cleared_away_and_recorded(ready, error,
     assert ready.system.records.active() == []
 
 
-def test_a_run_whose_end_could_not_be_recorded_is_left_to_the_next_sweep(ready):
-    def nobody_listens(message):
+def test_a_run_whose_end_could_not_be_recorded_is_left_to_the_next_sweep(ready: BackEnd) -> None:
+    def nobody_listens(message: str) -> None:
         if message.startswith("warning"):
             raise BrokenPipeError
 
-    def leave_a_container(command, _streams):
+    def leave_a_container(command: Command, _streams: Streams) -> Finished:
         Path(ready.place, "run/ces/run-1/cid").write_text("abc")
         return Finished(command.argv, 143, stopped_by="SIGTERM")
 
@@ -347,14 +363,14 @@ def test_a_run_whose_end_could_not_be_recorded_is_left_to_the_next_sweep(ready):
     assert ready.system.records.active() == []
 
 
-def test_what_is_left_of_a_forgotten_run_of_the_same_number_is_no_obstacle(ready):
+def test_what_is_left_of_a_forgotten_run_of_the_same_number_is_no_obstacle(ready: BackEnd) -> None:
     """Its records were removed; what it had in memory was not."""
     private = ready.place / "run/ces/run-1"
     private.mkdir(parents=True)
     for name in ("env", "cid"):
         (private / name).write_text("of the other run")
 
-    def look(command, _streams):
+    def look(command: Command, _streams: Streams) -> Finished:
         assert (private / "env").read_text() == "A=1\n"
         assert not (private / "cid").exists()
         return Finished(command.argv, 0)
@@ -363,7 +379,7 @@ def test_what_is_left_of_a_forgotten_run_of_the_same_number_is_no_obstacle(ready
     assert run_container(replace(SPEC, env={"A": "1"}), ready.system).record.state == "COMPLETED"
 
 
-def test_directories_that_the_caller_chose_are_kept(ready):
+def test_directories_that_the_caller_chose_are_kept(ready: BackEnd) -> None:
     chosen = Directories(outputs=f"{ready.home}/o", scratch=f"{ready.home}/s")
     (ready.home / "s").mkdir(mode=0o750)
     (ready.home / "s" / "mine").touch()
@@ -373,7 +389,7 @@ def test_directories_that_the_caller_chose_are_kept(ready):
     assert (mode_of(ready.home / "o"), mode_of(ready.home / "s")) == (0o700, 0o750)
 
 
-def test_a_number_whose_directories_are_there_is_passed_over(ready):
+def test_a_number_whose_directories_are_there_is_passed_over(ready: BackEnd) -> None:
     (ready.home / "outputs-1").mkdir()
     (ready.home / "scratch-2").symlink_to("/nonexistent")
     assert run_container(SPEC, ready.system).record.run_id == 3
@@ -419,8 +435,13 @@ REFUSALS = [
 @pytest.mark.parametrize(("asked", "site", "error", "said"), REFUSALS)
 @pytest.mark.parametrize("do", [run_container, planned])
 def test_what_may_not_be_is_refused_before_any_engine_and_any_number(
-    backend, do, asked, site, error, said
-):
+    backend: BackEnd,
+    do: Callable[..., Any],
+    asked: dict[str, Any],
+    site: dict[str, Any],
+    error: type[Exception],
+    said: str,
+) -> None:
     asked = dict(asked)
     if "options" in asked:
         asked["options"] = [word.format(home=backend.home) for word in asked["options"]]
@@ -433,7 +454,7 @@ def test_what_may_not_be_is_refused_before_any_engine_and_any_number(
     assert not (backend.home / ".local").exists()
 
 
-def test_options_that_are_words_of_the_run_are_taken_as_such(ready):
+def test_options_that_are_words_of_the_run_are_taken_as_such(ready: BackEnd) -> None:
     options = ("--network=none", "--name=mine", "--memory=512m", "--cpus=2", "--http-proxy=false")
     record = run_container(replace(SPEC, options=options), ready.system).record
     assert (record.network, record.name) == ("none", "mine")
@@ -454,19 +475,23 @@ def test_options_that_are_words_of_the_run_are_taken_as_such(ready):
         ({}, ["--memory=512"], InvalidValue, "less than 4 MiB"),
     ],
 )
-def test_the_policy_decides_about_words_of_the_run_in_options(ready, spec, options, error, said):
+def test_the_policy_decides_about_words_of_the_run_in_options(
+    ready: BackEnd, spec: dict[str, Any], options: list[str], error: type[Exception], said: str
+) -> None:
     with pytest.raises(error, match=said):
         run_container(replace(SPEC, **spec, options=options), ready.system)
     assert ready.process.told("podman run") == []
 
 
-def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(backend):
+def test_an_engine_that_is_not_installed_is_said_with_the_role_that_installs_it(
+    backend: BackEnd,
+) -> None:
     (backend.place / "bin" / "podman").unlink()
     with pytest.raises(CesError, match=r"podman is not installed on this host.*role podman"):
         run_container(SPEC, backend.system)
 
 
-def test_without_a_policy_nothing_runs(backend):
+def test_without_a_policy_nothing_runs(backend: BackEnd) -> None:
     backend.system.policy = Policy(audit_syslog=False)
     with pytest.raises(RefusedByPolicy, match="allowed: none"):
         run_container(SPEC, backend.system)
@@ -482,8 +507,8 @@ def test_without_a_policy_nothing_runs(backend):
     ],
 )
 def test_limits_that_the_kernel_cannot_hold_are_left_out_with_a_warning_or_refused(
-    ready, controllers, words, warned
-):
+    ready: BackEnd, controllers: set[str], words: list[str], warned: str | None
+) -> None:
     ready.system.limiting = Limiting(frozenset(controllers), "because")
     record = run_container(replace(SPEC, cpus=2), ready.system).record
     (argv,) = ready.process.told("podman run")
@@ -500,7 +525,9 @@ def test_limits_that_the_kernel_cannot_hold_are_left_out_with_a_warning_or_refus
 
 
 @pytest.mark.parametrize("outside", [True, False])
-def test_variables_of_slurm_take_no_limit_from_a_run_outside_of_jobs(ready, outside):
+def test_variables_of_slurm_take_no_limit_from_a_run_outside_of_jobs(
+    ready: BackEnd, outside: bool
+) -> None:
     """In a job it is Slurm that holds the job; a user may set the variables anywhere."""
     allocation = Allocation("12", "12", outside=outside)
     ready.system = replace(ready.system, allocation=allocation)
@@ -514,7 +541,7 @@ def test_variables_of_slurm_take_no_limit_from_a_run_outside_of_jobs(ready, outs
 # --- planning changes nothing, and predicts ---
 
 
-def test_planning_changes_nothing_and_says_what_a_run_would_do(ready):
+def test_planning_changes_nothing_and_says_what_a_run_would_do(ready: BackEnd) -> None:
     spec = replace(SPEC, args=("x",), options=("--user=1",), env={"A": "s3cret"})
     # podman's answers about images may be kept; only that
     before = {name: text for name, text in ready.files().items() if not name.startswith("run/ces")}
@@ -533,7 +560,7 @@ def test_planning_changes_nothing_and_says_what_a_run_would_do(ready):
 
 
 @pytest.fixture
-def dead(ready):
+def dead(ready: BackEnd) -> BackEnd:
     """A run whose process was killed: its container, scratch and own directory are still there."""
     active = ready.system.records.open()
     scratch = ready.home / f"scratch-{active.run_id}"
@@ -544,16 +571,16 @@ def dead(ready):
     (private / "env").write_text("TOKEN=s3cret\n")
     record = RunRecord(active.run_id, state="RUNNING", runner="podman", host="host", image=NAME)
     record.scratch, record.scratch_created = str(scratch), True
-    active.save(record)
-    active.release()
+    there(active).save(record)
+    there(active).release()
     return ready
 
 
-def test_a_container_whose_monitor_was_killed_is_removed_at_the_second_try(dead):
+def test_a_container_whose_monitor_was_killed_is_removed_at_the_second_try(dead: BackEnd) -> None:
     """podman notices at the first one only that the monitor is gone."""
     answers = [(0, ""), (125, "Error: no such process\n")]
 
-    def remove(command, _streams):
+    def remove(command: Command, _streams: Streams) -> Finished:
         rc, stderr = answers.pop()
         return Finished(command.argv, rc, "", stderr)
 
@@ -562,18 +589,18 @@ def test_a_container_whose_monitor_was_killed_is_removed_at_the_second_try(dead)
     assert (answers, record.warnings) == ([], ())
 
 
-def test_a_dead_run_that_has_written_down_its_end_keeps_it(dead):
+def test_a_dead_run_that_has_written_down_its_end_keeps_it(dead: BackEnd) -> None:
     record = dead.system.records.load(1)
     active = dead.system.records.claim(1)
     record.state, record.rc, record.ended = "COMPLETED", 0, "2026-01-01T00:00:00Z"
-    active.save(record)
-    active.release()
+    there(active).save(record)
+    there(active).release()
     (swept,) = sweep(dead.system)
     assert (swept.state, swept.rc, swept.ended) == ("COMPLETED", 0, "2026-01-01T00:00:00Z")
     assert not (dead.home / "scratch-1").exists()
 
 
-def test_the_next_run_clears_away_after_a_dead_one(dead):
+def test_the_next_run_clears_away_after_a_dead_one(dead: BackEnd) -> None:
     with session(dead.system):
         assert run_container(SPEC, dead.system).record.run_id == 2
     (removed,) = dead.process.told("podman rm")
@@ -595,17 +622,19 @@ def test_the_next_run_clears_away_after_a_dead_one(dead):
         (None, -1, "CANCELLED"),
     ],
 )
-def test_a_dead_run_says_whether_the_time_of_its_job_was_over(dead, job, seconds, state):
+def test_a_dead_run_says_whether_the_time_of_its_job_was_over(
+    dead: BackEnd, job: str | None, seconds: int, state: str
+) -> None:
     record, run = dead.system.records.load(1), dead.system.records.claim(1)
     record.slurm_job_id, record.deadline = "40", time.time() + seconds
-    run.save(record)
-    run.release()
+    there(run).save(record)
+    there(run).release()
     (swept,) = sweep(dead.system, job)
     assert (swept.state, swept.rc) == (state, None)
     assert dead.system.records.load(1).state == state
 
 
-def test_a_dead_run_of_another_host_is_left_to_it(dead):
+def test_a_dead_run_of_another_host_is_left_to_it(dead: BackEnd) -> None:
     dead.system.host = "another"
     assert sweep(dead.system) == []
     assert (dead.home / "scratch-1").exists()
@@ -613,14 +642,14 @@ def test_a_dead_run_of_another_host_is_left_to_it(dead):
         stop_run(1, dead.system)
 
 
-def test_what_cannot_be_removed_is_a_warning_and_no_obstacle(dead):
+def test_what_cannot_be_removed_is_a_warning_and_no_obstacle(dead: BackEnd) -> None:
     dead.process.answer("podman rm", 125, stderr="Error: device busy\n")
     with session(dead.system):
         assert run_container(SPEC, dead.system).record.state == "COMPLETED"
     assert any("device busy" in text for text in dead.system.records.load(1).warnings)
 
 
-def test_stopping_a_dead_run_sweeps_it(dead):
+def test_stopping_a_dead_run_sweeps_it(dead: BackEnd) -> None:
     assert stop_run(1, dead.system).state == "CANCELLED"
     with pytest.raises(CesError, match="it has ended: CANCELLED"):
         stop_run(1, dead.system)
@@ -633,7 +662,7 @@ class Task:
     """What a Slurm task started: a run whose process does as it is told, and says so."""
 
     backend: BackEnd
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
     run: ActiveRun
 
     @classmethod
@@ -642,7 +671,7 @@ class Task:
         run = backend.system.records.open()
         record = RunRecord(run.run_id, state="RUNNING", runner="podman", host="host", image=NAME)
         record.pid = process.pid
-        run.save(record)
+        there(run).save(record)
         task = cls(backend, process, run)
         threading.Thread(target=task._follow, args=(record,)).start()
         return task
@@ -654,7 +683,7 @@ class Task:
         self.run.finish()
 
 
-def test_a_slurm_task_that_has_ended_has_its_own_runs_stopped(ready):
+def test_a_slurm_task_that_has_ended_has_its_own_runs_stopped(ready: BackEnd) -> None:
     mine = {"SLURM_JOB_ID": "40", "SLURM_PROCID": "0"}
     task = Task.started(ready, **mine)
     others = [
@@ -672,7 +701,7 @@ def test_a_slurm_task_that_has_ended_has_its_own_runs_stopped(ready):
             other.process.kill()
 
 
-def test_runs_are_listed_the_newest_first_and_by_state(dead):
+def test_runs_are_listed_the_newest_first_and_by_state(dead: BackEnd) -> None:
     with session(dead.system):
         for name in (None, "other"):
             run_container(replace(SPEC, name=name), dead.system)
@@ -682,12 +711,14 @@ def test_runs_are_listed_the_newest_first_and_by_state(dead):
     assert list_runs(dead.system, limit=0) == []
 
 
-def test_a_link_leads_to_the_record_while_it_runs_and_afterwards(ready, tmp_path):
+def test_a_link_leads_to_the_record_while_it_runs_and_afterwards(
+    ready: BackEnd, tmp_path: Path
+) -> None:
     link = tmp_path / "link"
     link.symlink_to("/of/an/older/run")
     seen = []
 
-    def look(command, _streams):
+    def look(command: Command, _streams: Streams) -> Finished:
         seen.append(json.loads((link / "run.json").read_text())["state"])
         return Finished(command.argv, 0)
 
@@ -698,7 +729,7 @@ def test_a_link_leads_to_the_record_while_it_runs_and_afterwards(ready, tmp_path
     assert link.resolve() == Path(ran.record.log).parent
 
 
-def test_no_file_gives_way_to_a_link_and_the_record_says_so(ready, tmp_path):
+def test_no_file_gives_way_to_a_link_and_the_record_says_so(ready: BackEnd, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.write_text("mine")
     with pytest.raises(CesError, match="no symbolic link"):

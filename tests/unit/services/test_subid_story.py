@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -94,8 +95,8 @@ def host_with(
     return SubidHost(str(etc), names, patience=20)
 
 
-def wanting(*names: str, **more: int | bool | None) -> Request:
-    return Request(Selection(names), **more)  # type: ignore[arg-type]
+def wanting(*names: str, **more: Any) -> Request:
+    return Request(Selection(names), **more)
 
 
 def tables(host: SubidHost) -> tuple[str, str]:
@@ -427,7 +428,7 @@ def test_hand_written_files_are_never_made_worse(
 ) -> None:
     users = {"alice": 1000, "bob": 1001, "carol": 1002}
     accounts = {f"real{number}": number for number in real}
-    groups = [(name, uid, []) for name, uid in users.items()]
+    groups: list[tuple[str, int, list[str]]] = [(name, uid, []) for name, uid in users.items()]
     names = Names({**users, **accounts}, groups=groups, primary=users)
     with TemporaryDirectory() as etc:
         limits = "SUB_UID_MIN 100\nSUB_UID_MAX 400\nSUB_GID_MIN 100\nSUB_GID_MAX 400\n"
@@ -489,7 +490,7 @@ NUMBERS = {"bob": 1001, "1001": 5001, "carol": 1002}
 
 
 def numbers(group: int | None = 5001, hidden: bool = False) -> Names:
-    groups = [] if group is None else [("1001", group, [])]
+    groups: list[tuple[str, int, list[str]]] = [] if group is None else [("1001", group, [])]
     unlisted = {"1001": NUMBERS["1001"]} if hidden else {}
     listed = {name: uid for name, uid in NUMBERS.items() if name not in unlisted}
     return Names(listed, groups, hidden=unlisted)
