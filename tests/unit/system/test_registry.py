@@ -7,6 +7,9 @@ import base64
 import hashlib
 import json
 import socket
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
@@ -30,11 +33,24 @@ REFRESH = "refr&sh"
 MANIFEST = {"layers": [{"size": 1000}, {"size": 234}]}
 
 
-def registry(host, reference="p/app:1", login=ANONYMOUS, environ=None, **more):
+def registry(
+    host: SimpleNamespace,
+    reference: str = "p/app:1",
+    login: Credentials = ANONYMOUS,
+    environ: dict[str, str] | None = None,
+    **more: Any,
+) -> Registry:
     return Registry(ImageRef.parse(f"{host.name}/{reference}"), login, environ or {}, **more)
 
 
-def serve(host, status=200, method="HEAD", reference="1", body=b"", **headers):
+def serve(
+    host: SimpleNamespace,
+    status: int = 200,
+    method: str = "HEAD",
+    reference: str = "1",
+    body: bytes = b"",
+    **headers: str,
+) -> None:
     named = {key.replace("_", "-"): value for key, value in headers.items()}
     host.answers[method, f"/v2/p/app/manifests/{reference}"] = (status, named, body)
 
@@ -42,7 +58,7 @@ def serve(host, status=200, method="HEAD", reference="1", body=b"", **headers):
 # --- what is asked and answered ---
 
 
-def test_the_digest_is_one_head_request(trusted):
+def test_the_digest_is_one_head_request(trusted: SimpleNamespace) -> None:
     serve(trusted, Docker_Content_Digest=DIGEST)
     assert registry(trusted).digest() == DIGEST
     ((method, path, headers),) = trusted.asked
@@ -51,26 +67,28 @@ def test_the_digest_is_one_head_request(trusted):
     assert "authorization" not in headers
 
 
-def test_an_image_with_a_digest_is_asked_for_by_it(trusted):
+def test_an_image_with_a_digest_is_asked_for_by_it(trusted: SimpleNamespace) -> None:
     serve(trusted, reference=DIGEST, Docker_Content_Digest=DIGEST)
     assert registry(trusted, f"p/app@{DIGEST}").digest() == DIGEST
 
 
-def test_a_registry_that_sends_no_digest_has_it_computed(trusted):
+def test_a_registry_that_sends_no_digest_has_it_computed(trusted: SimpleNamespace) -> None:
     body = b'{"layers": []}'
     serve(trusted)
     serve(trusted, method="GET", body=body)
     assert registry(trusted).digest() == f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
-def test_a_registry_that_knows_no_head_is_asked_for_the_whole(trusted):
+def test_a_registry_that_knows_no_head_is_asked_for_the_whole(trusted: SimpleNamespace) -> None:
     serve(trusted, 405)
     serve(trusted, method="GET", body=b"{}", Docker_Content_Digest=DIGEST)
     assert registry(trusted).digest() == DIGEST
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_an_image_that_is_at_another_place_is_found_there(trusted, status):
+def test_an_image_that_is_at_another_place_is_found_there(
+    trusted: SimpleNamespace, status: int
+) -> None:
     serve(trusted, status, Location="/elsewhere?a=b")
     trusted.answers["HEAD", "/elsewhere"] = (200, {"Docker-Content-Digest": DIGEST}, b"")
     assert registry(trusted, login=LOGIN).digest() == DIGEST
@@ -80,7 +98,7 @@ def test_an_image_that_is_at_another_place_is_found_there(trusted, status):
     ]
 
 
-def test_another_host_gets_no_login(trusted):
+def test_another_host_gets_no_login(trusted: SimpleNamespace) -> None:
     serve(trusted, 307, Location=f"https://127.0.0.1:{trusted.port}/elsewhere")
     trusted.answers["HEAD", "/elsewhere"] = (200, {"Docker-Content-Digest": DIGEST}, b"")
     assert registry(trusted, login=LOGIN).digest() == DIGEST
@@ -96,14 +114,16 @@ def test_another_host_gets_no_login(trusted):
         ("/v2/p/app/manifests/1", "from place to place"),
     ],
 )
-def test_a_place_that_leads_nowhere_is_told(trusted, location, said):
+def test_a_place_that_leads_nowhere_is_told(
+    trusted: SimpleNamespace, location: str, said: str
+) -> None:
     serve(trusted, 307, Location=location)
     with pytest.raises(CesError, match=said):
         registry(trusted).digest()
 
 
-def test_a_login_is_sent_as_it_is_and_only_in_the_header(trusted):
-    def answer(headers):
+def test_a_login_is_sent_as_it_is_and_only_in_the_header(trusted: SimpleNamespace) -> None:
+    def answer(headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         good = headers.get("authorization") == BASIC
         return (200, {"Docker-Content-Digest": DIGEST}, b"") if good else (401, {}, b"")
 
@@ -113,8 +133,10 @@ def test_a_login_is_sent_as_it_is_and_only_in_the_header(trusted):
 
 
 @pytest.mark.parametrize("login", [ANONYMOUS, LOGIN])
-def test_a_bearer_token_is_fetched_where_the_registry_says(trusted, login):
-    def manifest(headers):
+def test_a_bearer_token_is_fetched_where_the_registry_says(
+    trusted: SimpleNamespace, login: Credentials
+) -> None:
+    def manifest(headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if headers.get("authorization") == "Bearer t0ken":
             return 200, {"Docker-Content-Digest": DIGEST}, b""
         realm = f'realm="https://{trusted.name}/token?a=b"'
@@ -145,7 +167,9 @@ def test_a_bearer_token_is_fetched_where_the_registry_says(trusted, login):
         ("https://\u20ac.{host}/token", "no address of https"),
     ],
 )
-def test_a_login_is_not_sent_to_where_it_could_be_read(trusted, realm, said):
+def test_a_login_is_not_sent_to_where_it_could_be_read(
+    trusted: SimpleNamespace, realm: str, said: str
+) -> None:
     realm = realm.format(host=trusted.name)
     serve(trusted, 401, WWW_Authenticate=f'Bearer realm="{realm}"'.encode().decode("latin-1"))
     with pytest.raises(CesError, match=said) as caught:
@@ -163,8 +187,12 @@ def test_a_login_is_not_sent_to_where_it_could_be_read(trusted, realm, said):
     ],
 )
 def test_a_login_may_go_where_the_site_says_and_below_the_registry(
-    trusted, realm, sign_in, login, monkeypatch
-):
+    trusted: SimpleNamespace,
+    realm: str,
+    sign_in: tuple[str, ...],
+    login: Credentials,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = socket.getaddrinfo
     monkeypatch.setattr(
         socket, "getaddrinfo", lambda _host, *more, **named: found("127.0.0.1", *more, **named)
@@ -177,10 +205,14 @@ def test_a_login_may_go_where_the_site_says_and_below_the_registry(
     assert trusted.asked[1][2].get("authorization") == (BASIC if login.given else None)
 
 
-def asking(realm, *more):
+def asking(
+    realm: str, *more: str
+) -> Callable[..., tuple[int, dict[str, str] | list[tuple[str, ...]], bytes]]:
     """Answers with the digest to who has the token, else with these challenges."""
 
-    def answer(headers):
+    def answer(
+        headers: dict[str, str],
+    ) -> tuple[int, dict[str, str] | list[tuple[str, ...]], bytes]:
         if headers.get("authorization") == "Bearer t0ken":
             return 200, {"Docker-Content-Digest": DIGEST}, b""
         challenges = [*more, f'Bearer realm="{realm}"']
@@ -191,8 +223,12 @@ def asking(realm, *more):
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("other", ['Basic realm="x"', "Negotiate", 'Negotiate, Basic realm="a, b"'])
-def test_of_several_challenges_the_one_that_we_know_counts(trusted, other, order):
-    def answer(headers):
+def test_of_several_challenges_the_one_that_we_know_counts(
+    trusted: SimpleNamespace, other: str, order: int
+) -> None:
+    def answer(
+        headers: dict[str, str],
+    ) -> tuple[int, dict[str, str] | list[tuple[str, ...]], bytes]:
         if headers.get("authorization") == "Bearer t0ken":
             return 200, {"Docker-Content-Digest": DIGEST}, b""
         both = [other, f'Bearer realm="https://{trusted.name}/token"'][::order]
@@ -213,7 +249,9 @@ def test_of_several_challenges_the_one_that_we_know_counts(trusted, other, order
         ("", "does not accept the user name and token"),
     ],
 )
-def test_a_way_to_sign_in_that_nobody_knows_is_named(trusted, challenge, said):
+def test_a_way_to_sign_in_that_nobody_knows_is_named(
+    trusted: SimpleNamespace, challenge: str, said: str
+) -> None:
     serve(trusted, 401, WWW_Authenticate=challenge)
     with pytest.raises(CesError, match=said):
         registry(trusted, login=LOGIN).digest()
@@ -223,7 +261,9 @@ def test_a_way_to_sign_in_that_nobody_knows_is_named(trusted, challenge, said):
     ("login", "said"),
     [(LOGIN, "this user may not read the image"), (ANONYMOUS, "not show this image to everybody")],
 )
-def test_a_refusal_after_a_good_token_is_no_wrong_password(trusted, login, said):
+def test_a_refusal_after_a_good_token_is_no_wrong_password(
+    trusted: SimpleNamespace, login: Credentials, said: str
+) -> None:
     challenge = f'Bearer realm="https://{trusted.name}/token"'
     serve(trusted, 401, WWW_Authenticate=challenge)
     trusted.answers["GET", "/token"] = (200, {}, b'{"token": "t0ken"}')
@@ -235,27 +275,29 @@ def test_a_refusal_after_a_good_token_is_no_wrong_password(trusted, login, said)
     ("login", "said"),
     [(LOGIN, "this user may not read the image"), (ANONYMOUS, "not show this image to everybody")],
 )
-def test_an_image_that_may_not_be_read_is_told(trusted, login, said):
+def test_an_image_that_may_not_be_read_is_told(
+    trusted: SimpleNamespace, login: Credentials, said: str
+) -> None:
     serve(trusted, 403)
     with pytest.raises(CesError, match=said):
         registry(trusted, login=login).digest()
 
 
-def test_a_login_that_the_token_service_refuses_is_a_wrong_one(trusted):
+def test_a_login_that_the_token_service_refuses_is_a_wrong_one(trusted: SimpleNamespace) -> None:
     serve(trusted, 401, WWW_Authenticate=f'Bearer realm="https://{trusted.name}/token"')
     trusted.answers["GET", "/token"] = (401, {}, b"")
     with pytest.raises(CesError, match="does not accept the user name and token"):
         registry(trusted, login=LOGIN).digest()
 
 
-def test_a_token_service_that_is_not_there_is_no_missing_image(trusted):
+def test_a_token_service_that_is_not_there_is_no_missing_image(trusted: SimpleNamespace) -> None:
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{trusted.name}/nowhere")
     with pytest.raises(CesError, match="there is no token service at localhost") as caught:
         registry(trusted).digest()
     assert not isinstance(caught.value, NotFound)
 
 
-def test_an_identity_token_is_exchanged_for_a_token(trusted):
+def test_an_identity_token_is_exchanged_for_a_token(trusted: SimpleNamespace) -> None:
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{trusted.name}/token")
     trusted.answers["POST", "/token"] = (200, {}, b'{"access_token": "t0ken"}')
     login = Credentials("00000000-0000-0000-0000-000000000000", identity_token=REFRESH)
@@ -283,7 +325,9 @@ def test_an_identity_token_is_exchanged_for_a_token(trusted):
         b"1" * 5000,
     ],
 )
-def test_a_token_that_no_header_can_carry_is_an_error(trusted, body):
+def test_a_token_that_no_header_can_carry_is_an_error(
+    trusted: SimpleNamespace, body: bytes
+) -> None:
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = asking(f"https://{trusted.name}/token")
     trusted.answers["GET", "/token"] = (200, {}, body)
     with pytest.raises(CesError, match=r"gave no token|is no JSON object"):
@@ -296,10 +340,10 @@ def test_a_token_that_no_header_can_carry_is_an_error(trusted, body):
 class Busy:
     """Says 429 some times, and then gives the digest."""
 
-    def __init__(self, times, **headers):
+    def __init__(self, times: int, **headers: str) -> None:
         self.left, self.headers = times, {k.replace("_", "-"): v for k, v in headers.items()}
 
-    def __call__(self, _headers):
+    def __call__(self, _headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         self.left -= 1
         if self.left >= 0:
             return 429, self.headers, b""
@@ -307,7 +351,7 @@ class Busy:
 
 
 @pytest.fixture
-def waited(monkeypatch):
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long was waited, without waiting."""
     pauses = []
     monkeypatch.setattr(https.Https, "pause", lambda _self, seconds: pauses.append(seconds))
@@ -323,23 +367,29 @@ def waited(monkeypatch):
         (Busy(1, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), [0]),
     ],
 )
-def test_who_asks_too_often_waits_as_the_registry_says(trusted, waited, busy, waits):
+def test_who_asks_too_often_waits_as_the_registry_says(
+    trusted: SimpleNamespace, waited: list[float], busy: Busy, waits: list[int]
+) -> None:
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = busy
-    told = []
+    told: list[str] = []
     assert registry(trusted, tell=told.append).digest() == DIGEST
     assert waited == waits
     assert told[0] == f"{trusted.name} is asked too often: asking again in {waits[0]} s"
 
 
 @pytest.mark.parametrize(("headers", "asked"), [({}, 6), ({"Retry_After": "21600"}, 1)])
-def test_nobody_waits_for_ever(trusted, waited, headers, asked):
+def test_nobody_waits_for_ever(
+    trusted: SimpleNamespace, waited: list[float], headers: dict[str, str], asked: int
+) -> None:
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = Busy(100, **headers)
     with pytest.raises(CesError, match="too many requests"):
         registry(trusted).digest()
     assert len(trusted.asked) == asked
 
 
-def test_all_questions_together_have_five_pauses(trusted, waited):
+def test_all_questions_together_have_five_pauses(
+    trusted: SimpleNamespace, waited: list[float]
+) -> None:
     trusted.answers["HEAD", "/v2/p/app/manifests/1"] = Busy(3)
     trusted.answers["GET", "/v2/p/app/manifests/1"] = Busy(100)
     asked = registry(trusted)
@@ -360,7 +410,9 @@ def test_all_questions_together_have_five_pauses(trusted, waited):
         (302, ANONYMOUS, "HTTP 302"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_shows_no_secret(trusted, waited, status, login, said):
+def test_a_refusal_says_what_to_do_and_shows_no_secret(
+    trusted: SimpleNamespace, waited: list[float], status: int, login: Credentials, said: str
+) -> None:
     serve(trusted, status)
     with pytest.raises(CesError) as caught:
         registry(trusted, login=login).digest()
@@ -369,7 +421,7 @@ def test_a_refusal_says_what_to_do_and_shows_no_secret(trusted, waited, status, 
     assert LOGIN.password not in str(caught.value)
 
 
-def test_a_missing_tag_is_not_found(trusted):
+def test_a_missing_tag_is_not_found(trusted: SimpleNamespace) -> None:
     with pytest.raises(NotFound, match=r"could not find image .*/p/app:1: .*no such image or tag"):
         registry(trusted).digest()
 
@@ -377,7 +429,7 @@ def test_a_missing_tag_is_not_found(trusted):
 # --- how large it is ---
 
 
-def test_the_size_is_that_of_the_layers_for_this_processor(trusted):
+def test_the_size_is_that_of_the_layers_for_this_processor(trusted: SimpleNamespace) -> None:
     index = {
         "manifests": [
             {"digest": "sha256:other", "platform": {"os": "linux", "architecture": "sparc"}},
@@ -393,7 +445,9 @@ def test_the_size_is_that_of_the_layers_for_this_processor(trusted):
 
 
 @pytest.mark.parametrize("platform", [{}, {"platform": None}])
-def test_an_index_in_an_index_and_an_entry_for_any_platform_are_looked_into(trusted, platform):
+def test_an_index_in_an_index_and_an_entry_for_any_platform_are_looked_into(
+    trusted: SimpleNamespace, platform: dict[str, str | None]
+) -> None:
     for reference, digest in (("1", "sha256:inner"), ("sha256:inner", "sha256:image")):
         arm = {"digest": "sha256:arm", "platform": {"os": "linux", "architecture": "sparc"}}
         index = {"manifests": [arm, {"digest": digest, **platform}]}
@@ -403,7 +457,7 @@ def test_an_index_in_an_index_and_an_entry_for_any_platform_are_looked_into(trus
         registry(trusted).check_size(1000)
 
 
-def test_an_index_that_never_ends_is_no_known_form(trusted):
+def test_an_index_that_never_ends_is_no_known_form(trusted: SimpleNamespace) -> None:
     index = {"manifests": [{"digest": "sha256:again"}]}
     for reference in ("1", "sha256:again"):
         serve(trusted, method="GET", reference=reference, body=json.dumps(index).encode())
@@ -411,14 +465,16 @@ def test_an_index_that_never_ends_is_no_known_form(trusted):
         registry(trusted).check_size(1000)
 
 
-def test_an_image_for_other_processors_only_is_said_so(trusted):
+def test_an_image_for_other_processors_only_is_said_so(trusted: SimpleNamespace) -> None:
     serve(trusted, method="GET", body=b'{"manifests": []}')
     with pytest.raises(NotFound, match="no variant for linux/"):
         registry(trusted).compressed_size()
 
 
 @pytest.mark.parametrize(("limit", "refused"), [(None, False), (1234, False), (1233, True)])
-def test_an_image_above_a_sites_limit_is_refused(trusted, limit, refused):
+def test_an_image_above_a_sites_limit_is_refused(
+    trusted: SimpleNamespace, limit: int | None, refused: bool
+) -> None:
     serve(trusted, method="GET", body=json.dumps(MANIFEST).encode())
     if refused:
         with pytest.raises(RefusedByPolicy, match="this site allows"):
@@ -449,21 +505,23 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("body", NONSENSE)
-def test_nonsense_is_an_error_and_no_traceback(trusted, body):
+def test_nonsense_is_an_error_and_no_traceback(trusted: SimpleNamespace, body: bytes) -> None:
     serve(trusted, method="GET", body=body)
     with pytest.raises(CesError, match="could not ask the registry"):
         registry(trusted).compressed_size()
 
 
 @pytest.mark.parametrize("digest", ["", "x", "sha256:", "sha256:../../x", "md5:" + "0" * 32])
-def test_a_digest_that_is_none_is_not_believed(trusted, digest):
+def test_a_digest_that_is_none_is_not_believed(trusted: SimpleNamespace, digest: str) -> None:
     serve(trusted, Docker_Content_Digest=digest)
     body = b"{}"
     serve(trusted, method="GET", body=body)
     assert registry(trusted).digest() == f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
-def test_an_endless_answer_is_cut_off(trusted, monkeypatch):
+def test_an_endless_answer_is_cut_off(
+    trusted: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(https, "ANSWER_MAX", 1000)
     serve(trusted, method="GET", body=b"x" * 1001)
     with pytest.raises(CesError, match="longer than"):
@@ -473,7 +531,7 @@ def test_an_endless_answer_is_cut_off(trusted, monkeypatch):
 # --- trust, and not being there ---
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(host):
+def test_a_certificate_that_nobody_vouches_for_is_refused(host: SimpleNamespace) -> None:
     serve(host, Docker_Content_Digest=DIGEST)
     with pytest.raises(CesError, match="its certificate is not trusted") as caught:
         registry(host, login=LOGIN).digest()
@@ -481,13 +539,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(host):
     assert host.asked == []
 
 
-def test_a_registry_that_is_down_is_said_so():
+def test_a_registry_that_is_down_is_said_so() -> None:
     down = Registry(ImageRef.parse("localhost:1/p/app:1"), ANONYMOUS, {})
     with pytest.raises(CesError, match=r"localhost:1 does not answer .*try again later"):
         down.digest()
 
 
-def test_a_registry_whose_name_is_unknown_is_said_so():
+def test_a_registry_whose_name_is_unknown_is_said_so() -> None:
     unknown = Registry(ImageRef.parse("registry.invalid/p/app:1"), ANONYMOUS, {})
     with pytest.raises(CesError, match=r"registry\.invalid does not answer"):
         unknown.digest()
@@ -498,11 +556,17 @@ def test_a_registry_whose_name_is_unknown_is_said_so():
 OCI = "application/vnd.oci.image"
 
 
-def digest_of(body):
+def digest_of(body: bytes) -> str:
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
-def keep(host, raw, name=None, kind="manifests", **headers):
+def keep(
+    host: SimpleNamespace,
+    raw: bytes | dict[str, Any],
+    name: str | None = None,
+    kind: str = "manifests",
+    **headers: str,
+) -> str:
     """Let the server have it by its digest, and by a name; answers the digest."""
     body = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
     for reference in filter(None, (digest_of(body), name)):
@@ -511,12 +575,12 @@ def keep(host, raw, name=None, kind="manifests", **headers):
     return digest_of(body)
 
 
-def manifest(config=DIGEST, **more):
+def manifest(config: str = DIGEST, **more: str) -> dict[str, Any]:
     named = {"digest": config, "mediaType": f"{OCI}.config.v1+json", "size": 2}
     return {"config": named, "layers": [{"size": 9, "mediaType": "a/tar"}], **more}
 
 
-def test_an_image_is_described_by_one_question(trusted):
+def test_an_image_is_described_by_one_question(trusted: SimpleNamespace) -> None:
     digest = keep(trusted, manifest(), "1", Content_Type=f"{OCI}.manifest.v1+json; charset=x")
     found = registry(trusted).described()
     assert (found.digest, found.form, found.size) == (digest, f"{OCI}.manifest.v1+json", 9)
@@ -525,7 +589,9 @@ def test_an_image_is_described_by_one_question(trusted):
 
 
 @pytest.mark.parametrize("indexes", [1, 2, 4])
-def test_an_image_in_indexes_is_described_by_its_own_manifest(trusted, indexes):
+def test_an_image_in_indexes_is_described_by_its_own_manifest(
+    trusted: SimpleNamespace, indexes: int
+) -> None:
     inner = keep(trusted, manifest())
     for left in reversed(range(indexes)):
         entry = {"digest": inner, "platform": {}}
@@ -534,7 +600,7 @@ def test_an_image_in_indexes_is_described_by_its_own_manifest(trusted, indexes):
     assert (found.digest, found.indexes, found.size) == (inner, indexes, 9)
 
 
-def test_indexes_without_an_end_are_no_image(trusted):
+def test_indexes_without_an_end_are_no_image(trusted: SimpleNamespace) -> None:
     inner = keep(trusted, manifest())
     for _index in range(5):
         inner = keep(trusted, {"manifests": [{"digest": inner}]}, "1")
@@ -542,7 +608,9 @@ def test_indexes_without_an_end_are_no_image(trusted):
         registry(trusted).described()
 
 
-def test_an_image_without_a_variant_for_this_machine_is_told_apart(trusted):
+def test_an_image_without_a_variant_for_this_machine_is_told_apart(
+    trusted: SimpleNamespace,
+) -> None:
     keep(trusted, {"manifests": [{"digest": DIGEST, "platform": {"os": "plan9"}}]}, "1")
     with pytest.raises(NoVariant, match="it has no variant for linux/"):
         registry(trusted).described()
@@ -551,13 +619,13 @@ def test_an_image_without_a_variant_for_this_machine_is_told_apart(trusted):
 @pytest.mark.parametrize(
     "raw", [{}, {"layers": []}, {"config": [], "layers": []}, {"manifests": 5}, {"manifests": [5]}]
 )
-def test_what_is_no_manifest_is_told(trusted, raw):
+def test_what_is_no_manifest_is_told(trusted: SimpleNamespace, raw: dict[str, Any]) -> None:
     keep(trusted, raw, "1")
     with pytest.raises(CesError, match="not of a known form"):
         registry(trusted).described()
 
 
-def test_a_manifest_that_is_not_what_was_asked_for_is_refused(trusted):
+def test_a_manifest_that_is_not_what_was_asked_for_is_refused(trusted: SimpleNamespace) -> None:
     trusted.answers["GET", f"/v2/p/app/manifests/{DIGEST}"] = (200, {}, b"{}")
     with pytest.raises(CesError, match=f"what it sends is not {DIGEST}"):
         registry(trusted, f"p/app@{DIGEST}").described()
@@ -566,12 +634,12 @@ def test_a_manifest_that_is_not_what_was_asked_for_is_refused(trusted):
         registry(trusted).compressed_size()
 
 
-def test_a_configuration_is_a_blob(trusted):
+def test_a_configuration_is_a_blob(trusted: SimpleNamespace) -> None:
     digest = keep(trusted, b"{}", kind="blobs")
     assert registry(trusted).blob(digest) == b"{}"
 
 
-def test_a_blob_is_verified_and_may_be_at_another_place(trusted):
+def test_a_blob_is_verified_and_may_be_at_another_place(trusted: SimpleNamespace) -> None:
     digest = digest_of(b"{}")
     place = f"/v2/p/app/blobs/{digest}"
     trusted.answers["GET", place] = (307, {"Location": "/elsewhere"}, b"")
@@ -583,16 +651,16 @@ def test_a_blob_is_verified_and_may_be_at_another_place(trusted):
 
 
 @pytest.mark.parametrize("digest", ["", "sha256:1", "../../token", "md5:" + "1" * 32])
-def test_what_is_no_digest_is_not_asked_for(trusted, digest):
+def test_what_is_no_digest_is_not_asked_for(trusted: SimpleNamespace, digest: str) -> None:
     with pytest.raises(CesError, match="which is no digest"):
         registry(trusted).blob(digest)
     assert trusted.asked == []
 
 
-def test_a_blob_is_asked_for_with_the_token(trusted):
+def test_a_blob_is_asked_for_with_the_token(trusted: SimpleNamespace) -> None:
     digest = digest_of(b"{}")
 
-    def answer(headers):
+    def answer(headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         if headers.get("authorization") == "Bearer t0ken":
             return 200, {}, b"{}"
         challenge = f'Bearer realm="https://{trusted.name}/token"'
