@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from conftest import IntoRegistry, User
 from engines import RUNNERS
+from remote import Done, Host
 
 POLICY = "/etc/ces/policy.json"
 LIMIT = 4 << 20
 
 
 @pytest.fixture(scope="module")
-def push(into_registry, site):
+def push(into_registry: IntoRegistry, site: dict[str, Any]) -> Callable[..., str]:
     """Put a hostile image into the registry; its name."""
 
-    def run(name: str, size: int = 10, **more) -> str:
+    def run(name: str, size: int = 10, **more: object) -> str:
         into_registry("push_layer", path=f"tre/{name}", tag="1.0", size=size, **more)
         return f"{site['testbed_registry']}/tre/{name}:1.0"
 
@@ -25,8 +29,8 @@ def push(into_registry, site):
 
 
 @pytest.fixture
-def pull(alice, site):
-    def run(engine: str, image: str):
+def pull(alice: User, site: dict[str, Any]) -> Callable[[str, str], Done]:
+    def run(engine: str, image: str) -> Done:
         words = ["ces-pull", engine, "--username", site["testbed_registry_user"]]
         line = shlex.join([*words, "--password-stdin", image])
         return alice.run(f"cd ~ && {line}", stdin=site["testbed_registry_password"])
@@ -35,7 +39,7 @@ def pull(alice, site):
 
 
 @pytest.fixture
-def limited(backend):
+def limited(backend: Host) -> Iterator[None]:
     before = backend.root(f"cat {POLICY}")
     changed = {**json.loads(before), "image_size_limit": "4MiB"}
     backend.root(f"cat >{POLICY}", json.dumps(changed))
@@ -44,7 +48,13 @@ def limited(backend):
 
 
 @pytest.mark.parametrize(("engine", "claims"), [("oci", 1), *((name, -1) for name in RUNNERS)])
-def test_what_arrives_counts_and_not_what_a_manifest_says(push, pull, limited, engine, claims):
+def test_what_arrives_counts_and_not_what_a_manifest_says(
+    push: Callable[..., str],
+    pull: Callable[[str, str], Done],
+    limited: None,
+    engine: str,
+    claims: int,
+) -> None:
     done = pull(engine, push(f"liar-{engine}", 7 << 20, claims=claims))
     said = "its manifest is not of a known form" if claims < 0 else f"more than {LIMIT} bytes"
     assert (done.rc, said in done.err) == (125, True), done
@@ -55,7 +65,9 @@ def test_what_arrives_counts_and_not_what_a_manifest_says(push, pull, limited, e
     [("\u00b2", 0), ("9" * 5000, 125), ("4294967296", 0)],
     ids=["odd", "long", "large"],
 )
-def test_a_user_that_is_none_is_an_error_of_ours(push, pull, alice, user, pulled):
+def test_a_user_that_is_none_is_an_error_of_ours(
+    push: Callable[..., str], pull: Callable[[str, str], Done], alice: User, user: str, pulled: int
+) -> None:
     """At the pull where nothing can be done, else at the run: another user can be named then."""
     image = push("nobody", config={"User": user})
     done = pull("oci", image)
@@ -71,7 +83,13 @@ def test_a_user_that_is_none_is_an_error_of_ours(push, pull, alice, user, pulled
     ("field", "value"), [("Env", ["A=b\0c"]), ("StopSignal", "9" * 5000)], ids=["nul", "signal"]
 )
 @pytest.mark.parametrize("engine", ["apptainer", "oci"])
-def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, engine, field, value):
+def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(
+    push: Callable[..., str],
+    pull: Callable[[str, str], Done],
+    engine: str,
+    field: str,
+    value: list[str] | str,
+) -> None:
     done = pull(engine, push(f"odd-{field.lower()}", config={field: value}))
     assert (done.rc, f"config.{field} is" in done.err, "Traceback" in done.err) == (
         125,
@@ -82,7 +100,7 @@ def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, en
 
 
 @pytest.fixture(scope="module")
-def shell(alice, site):
+def shell(alice: User, site: dict[str, Any]) -> str:
     """An image that runs what it is told."""
     registry = site["testbed_registry"]
     login = ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
@@ -96,8 +114,8 @@ def shell(alice, site):
 
 @pytest.mark.parametrize(("engine", "place"), [("apptainer", "/scratch"), ("oci", "/tmp")])
 def test_very_deep_directories_that_a_container_makes_are_cleared_away(
-    alice, pull, shell, engine, place
-):
+    alice: User, pull: Callable[[str, str], Done], shell: str, engine: str, place: str
+) -> None:
     pull(engine, shell).ok()
     nest = "i=0; while [ $i -lt 1200 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"
     alice.command("ces-run", engine, shell, f"cd {place} && {nest}").ok()
@@ -105,7 +123,9 @@ def test_very_deep_directories_that_a_container_makes_are_cleared_away(
 
 
 @pytest.mark.parametrize("engine", ["podman", "oci"])
-def test_last_words_that_no_parser_takes_are_the_containers_own(alice, pull, shell, engine):
+def test_last_words_that_no_parser_takes_are_the_containers_own(
+    alice: User, pull: Callable[[str, str], Done], shell: str, engine: str
+) -> None:
     """They begin as the runtime's own refusal does."""
     pull(engine, shell).ok()
     begin = """printf '{"msg":"exec container process x","a":' >&2"""
