@@ -125,14 +125,14 @@ def test_the_page_of_the_policy_has_every_option_of_each_engine(runner: str) -> 
     assert documented == {name for item in options for name in (item.name, item.short) if name}
 
 
-def documentation(module: Path) -> dict:
+def documentation(module: Path) -> dict[str, Any]:
     """What a module's DOCUMENTATION says."""
     (text,) = [
         ast.literal_eval(node.value)
         for node in ast.parse(module.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION"
     ]
-    return yaml.safe_load(text)
+    return dict(yaml.safe_load(text))
 
 
 def test_the_documentation_of_modules_has_every_engine() -> None:

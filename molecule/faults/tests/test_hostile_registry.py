@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import AUTH, SITE, Host, User, down, wait_until
+from conftest import AUTH, SITE, User, down
 from engines import RUNNERS
-from remote import answer_of
+from remote import Host, answer_of, wait_until
 
 TLS = "/etc/docker/registry/tls"
 USER, PASSWORD = SITE["testbed_registry_user"], SITE["testbed_registry_password"]

@@ -45,7 +45,7 @@ def of_engines(account: Account, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def with_one(what: str, **changes: object) -> Places:
+def with_one(what: str, **changes: Any) -> Places:
     return replace(GOOD, places={**GOOD.places, what: replace(PLACE, **changes)})
 
 

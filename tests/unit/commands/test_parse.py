@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ces_commands.parse import UsageError, parse
-from ces_commands.verbs import OLD_NAMES, VERBS, overview, spellings, usage
+from ces_commands.verbs import OLD_NAMES, VERBS, Verb, overview, spellings, usage
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,6 +13,7 @@ from recording import BackEnd, make_backend
 from support import as_ordinary_user
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.runner import Runner
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
