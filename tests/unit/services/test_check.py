@@ -61,7 +61,7 @@ SAID: dict[str, Any] = {
 
 
 class ToldRegistry:
-    """Says of every image the same; test_registry.py asks truly."""
+    """Says of every image the same; system/registry/ asks truly."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Credentials | None]] = []

@@ -45,7 +45,7 @@ OLD = "sha256:" + "0" * 64
 
 
 class AskedRegistry:
-    """Answers with one digest, and notes who asked for what; test_registry.py asks truly."""
+    """Answers with one digest, and notes who asked for what; system/registry/ asks truly."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Credentials | None]] = []
