@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# Software   podman 5.8.6+ds1-3 (Debian unstable), as an ordinary user
+# Software   podman 5.8.6+ds1-3 (Debian unstable), as an ordinary user; not 5.8.2 as its makers release it, whose library
+#            (containers/storage) is older than Debian's. podman 6 has the newer one.
 # Behaviour  A site's storage.conf with both graphroot (for root) and rootless_storage_path (for everybody else), which
-#            podman 4.3 and 5.4 read as that, has another meaning: graphroot holds for ordinary users too, whose podman
-#            then fails, since the directory is root's. The release notes and Debian's NEWS do not say so; the manual page
-#            has the new way, graphroot in a file in storage.rootless.conf.d. With rootless_storage_path alone all is well.
+#            podman 4.3 and 5.4 read as that, has another meaning: graphroot and runroot hold for ordinary users too, whose
+#            podman then fails, since the directory is root's. The release notes and Debian's NEWS do not say so; the manual
+#            page has the new way, graphroot in a file in storage.rootless.conf.d, which older versions do not read. An empty
+#            value there takes away what storage.conf says. With the three files that the role container_storage writes users' and
+#            root's storage are in their places under 4.3.1, 5.4.2 and 5.8.6.
 # Seen       warning msg="Both rootless_storage_path and graphroot are set, using graphroot setting only, ..."
 #            Error: creating runtime static files directory "/var/lib/containers/storage/libpod": ... permission denied
-# Source     containers-storage.conf(5) of that version, rootless_storage_path ("Deprecated"); of earlier versions: "This
-#            field can be used if administrators need to change the storage location for all users"
+# Source     containers-storage.conf(5) of that version, rootless_storage_path ("Deprecated"), FILES; of earlier versions:
+#            "This field can be used if administrators need to change the storage location for all users"
 #
 # Needs root, mmdebstrap and a mirror of Debian unstable. Ends with 0 when podman behaves as described.
 

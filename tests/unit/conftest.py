@@ -64,7 +64,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "daily"))
 @pytest.fixture(autouse=True)
 def _no_test_hangs() -> Iterator[None]:
     """A test that waits for ever ends the run, and says where it waits."""
-    if os.environ.get("HYPOTHESIS_PROFILE") is None:
+    if os.environ.get("HYPOTHESIS_PROFILE") is None and sys.__stderr__ is not None:
         faulthandler.dump_traceback_later(60, exit=True, file=sys.__stderr__)
     yield
     faulthandler.cancel_dump_traceback_later()

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import Limiting
@@ -78,6 +79,7 @@ class BackEnd:
     system: System
     process: RecordingProcess
     said: list[str]
+    environ: dict[str, str]
 
     @property
     def home(self) -> Path:
@@ -85,7 +87,12 @@ class BackEnd:
 
     def has_image(self, name: str, digest: str = DIGEST) -> None:
         """From now on the image is in storage."""
-        found = {"id": f"sha256:{'a' * 64}", "digest": digest, "digests": [], "names": [name]}
+        found: dict[str, Any] = {
+            "id": f"sha256:{'a' * 64}",
+            "digest": digest,
+            "digests": [],
+            "names": [name],
+        }
         found |= {"size": 5, "created": "", "architecture": "amd64", "os": "linux"}
         found["digests"] = [f"{name.rpartition(':')[0]}@{digest}"]
         self.process.answer("podman image inspect", stdout=json.dumps(found))
@@ -137,4 +144,4 @@ def make_backend(tmp_path: Path) -> BackEnd:
     process.answer("podman image inspect", 125, stderr="Error: no such image\n")
     limiting = Limiting(frozenset({"cpu", "memory"}))
     system = System(account, policy, process, Records(account.state), limiting, "host", said.append)
-    return BackEnd(tmp_path, system, process, said)
+    return BackEnd(tmp_path, system, process, said, environ)

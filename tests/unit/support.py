@@ -7,13 +7,40 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
 NOBODY = 65534
+StartCommand = Callable[..., "subprocess.Popen[str]"]
+"""The fixture ``command``: ``command("run", "podman", IMAGE)`` starts ``ces-run podman IMAGE``."""
+
+
+T = TypeVar("T")
+
+
+def there(found: T | None) -> T:
+    """What must be there."""
+    assert found is not None
+    return found
+
+
+def loaded(program: Path) -> ModuleType:
+    """A program as a module; its name needs no .py."""
+    loader = SourceFileLoader(program.stem, str(program))
+    module = module_from_spec(there(spec_from_loader(loader.name, loader)))
+    # where dataclasses look for the module of a class
+    sys.modules[loader.name] = module
+    loader.exec_module(module)
+    return module
 
 
 def eventually(true: Callable[[], object], seconds: float = 5.0) -> None:

@@ -32,7 +32,7 @@ def slower(times: list[float], factor: float) -> list[float]:
     return [value * factor for value in times]
 
 
-def test_a_row_says_how_often_it_was_measured_and_how_much_that_is_worth(rows):
+def test_a_row_says_how_often_it_was_measured_and_how_much_that_is_worth(rows: Any) -> None:
     row = rows.row(NAME, slower(QUIET, 0.2), QUIET)
     assert (row.ratio, row.target, row.missed, row.repeats) == (0.2, 0.28, False, 5)
     assert row.spread == pytest.approx(0.005, abs=0.001)
@@ -52,11 +52,16 @@ def test_a_row_says_how_often_it_was_measured_and_how_much_that_is_worth(rows):
     ],
 )
 def test_a_row_that_misses_is_measured_again_while_the_machine_is_busy(
-    rows, first, later, measured, missed, busy
-):
+    rows: Any,
+    first: list[float],
+    later: list[float] | None,
+    measured: int,
+    missed: bool,
+    busy: bool,
+) -> None:
     rounds = []
 
-    def again():
+    def again() -> tuple[list[float] | None, list[float]]:
         rounds.append(later)
         return later, QUIET
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,11 +16,13 @@ class Broken(Exception):
     """What goes wrong in a block."""
 
 
-def around(library: Any, before: Any = None, after: Any = None, handled: tuple[Any, ...] = ()):
+def around(
+    library: Any, before: Any = None, after: Any = None, handled: tuple[Any, ...] = ()
+) -> tuple[Callable[..., Any], list[str]]:
     """A block that notes what happens, and fails at its begin or its end if told to."""
     seen: list[str] = []
 
-    def work(word: str, more: str = ""):
+    def work(word: str, more: str = "") -> Iterator[str]:
         seen.append(f"begin {word}{more}")
         if before:
             raise before
@@ -49,7 +52,7 @@ def entered(library: Any, error: BaseException | None = None, **how: Any) -> lis
 
 
 def no_yield(library: Any) -> Any:
-    def work():
+    def work() -> Iterator[None]:
         return
         yield
 
@@ -59,7 +62,7 @@ def no_yield(library: Any) -> Any:
 
 
 def two_yields(library: Any, error: Exception | None = None) -> Any:
-    def work():
+    def work() -> Iterator[int]:
         with library.suppress(Broken):
             yield 1
         yield 2
@@ -73,7 +76,7 @@ def two_yields(library: Any, error: Exception | None = None) -> Any:
 def returned(library: Any) -> list[int]:
     seen = []
 
-    def work():
+    def work() -> None:
         block, _seen = around(library)
         with block("a"):
             return seen.append(1)
@@ -90,7 +93,7 @@ def suppressed(library: Any, kinds: Any, error: BaseException | None) -> str:
     return "suppressed"
 
 
-ATTEMPTS = {
+ATTEMPTS: dict[str, Callable[[Any], object]] = {
     "a block": entered,
     "an error in it": lambda lib: entered(lib, Broken("x")),
     "an error that is handled": lambda lib: entered(lib, Broken("x"), handled=(Broken,)),

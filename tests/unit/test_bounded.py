@@ -21,11 +21,11 @@ def run(*words: str, **bounds: int) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(bounded(words, **bounds), capture_output=True, check=False)
 
 
-def test_a_program_that_does_not_end_is_ended():
+def test_a_program_that_does_not_end_is_ended() -> None:
     assert run("sleep", "60", seconds=1).returncode == 124
 
 
-def test_a_program_writes_files_of_a_size_at_most(tmp_path: Path):
+def test_a_program_writes_files_of_a_size_at_most(tmp_path: Path) -> None:
     file = tmp_path / "file"
     words = ("dd", "if=/dev/zero", f"of={file}", "bs=1000", "count=3")
     assert run(*words, file_size=2000).returncode != 0
@@ -33,7 +33,7 @@ def test_a_program_writes_files_of_a_size_at_most(tmp_path: Path):
     assert run(*words).returncode == 0
 
 
-def test_a_program_within_bounds_gives_its_output_and_status():
+def test_a_program_within_bounds_gives_its_output_and_status() -> None:
     done = run("sh", "-c", "echo said; exit 7")
     assert (done.stdout, done.returncode) == (b"said\n", 7)
 
@@ -51,7 +51,7 @@ def tasks_as_users() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield os.path.relpath(path, ROOT), task
 
 
-def test_every_role_bounds_what_it_runs_with_a_users_rights():
+def test_every_role_bounds_what_it_runs_with_a_users_rights() -> None:
     """The program by itself, and the task: a user can stop the program that bounds the other."""
     tasks = list(tasks_as_users())
     assert len(tasks) >= 6
@@ -62,6 +62,6 @@ def test_every_role_bounds_what_it_runs_with_a_users_rights():
             assert "tre.ces.bounded" in words, f"{path}: {task['name']}: {words}"
 
 
-def test_roles_find_the_filter():
+def test_roles_find_the_filter() -> None:
     words = evaluate(role_values("oci"), "['true'] | tre.ces.bounded(5)")
     assert words[-4:] == ["timeout", "--kill-after=5", "5", "true"]

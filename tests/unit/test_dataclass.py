@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ def classes(library: Any) -> tuple[Any, Any, Any]:
     return Point, Deep, Open
 
 
-ATTEMPTS = {
+ATTEMPTS: dict[str, Callable[..., object]] = {
     "positional": lambda lib, point, deep, loose: point(1, 3),
     "by name": lambda lib, point, deep, loose: point(y=3, x=1, label="hidden"),
     "defaults": lambda lib, point, deep, loose: (point(1), deep(1), loose()),

@@ -9,6 +9,7 @@ import json
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -54,7 +55,7 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         if "://" in target:
             continue
@@ -65,21 +66,21 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_examples_can_be_read(page):
+def test_examples_can_be_read(page: Path) -> None:
     for text in blocks(page, "yaml"):
         assert yaml.safe_load(text)
     for text in blocks(page, "json"):
         assert json.loads(text)
 
 
-def test_each_example_of_a_policy_is_a_policy():
+def test_each_example_of_a_policy_is_a_policy() -> None:
     examples = blocks(ROOT / "docs" / "policy.md", "json")
     assert examples
     for example in examples:
         policy.Policy.from_dict(json.loads(example), "docs/policy.md")
 
 
-def test_the_page_of_the_policy_has_every_key_and_no_other():
+def test_the_page_of_the_policy_has_every_key_and_no_other() -> None:
     keys = POLICY.split("## Keys")[1].split("## ")[0]
     documented = {cell.strip("`") for cell in first_cells(keys)}
     top = {re.split(r"[.\[]", name)[0] for name in documented}
@@ -101,9 +102,9 @@ def test_the_page_of_the_policy_has_every_key_and_no_other():
     }
 
 
-def test_the_page_of_the_policy_has_the_defaults():
+def test_the_page_of_the_policy_has_the_defaults() -> None:
     rows = re.findall(r"^\| `([^`]+)` \| [^|]+ \| `([^`]+)` \|", POLICY, re.M)
-    nested: dict = {}
+    nested: dict[str, Any] = {}
     for name, default in rows:
         if "RUNNER" in name:
             continue
@@ -117,24 +118,24 @@ def test_the_page_of_the_policy_has_the_defaults():
 
 
 @pytest.mark.parametrize("runner", table.NAMES)
-def test_the_page_of_the_policy_has_every_option_of_each_engine(runner):
+def test_the_page_of_the_policy_has_every_option_of_each_engine(runner: str) -> None:
     section = POLICY.split(f"### {runner}\n")[1].split("\n### ")[0]
     documented = set(re.findall(r"`(--?[a-zA-Z-]+)`", " ".join(first_cells(section))))
     options = table.runner_named(runner).options
     assert documented == {name for item in options for name in (item.name, item.short) if name}
 
 
-def documentation(module: Path) -> dict:
+def documentation(module: Path) -> dict[str, Any]:
     """What a module's DOCUMENTATION says."""
     (text,) = [
         ast.literal_eval(node.value)
         for node in ast.parse(module.read_text(encoding="utf-8")).body
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "DOCUMENTATION"
     ]
-    return yaml.safe_load(text)
+    return dict(yaml.safe_load(text))
 
 
-def test_the_documentation_of_modules_has_every_engine():
+def test_the_documentation_of_modules_has_every_engine() -> None:
     found = {path.stem: documentation(path) for path in ROOT.glob("plugins/modules/*.py")}
     options = {name: said.get("options", {}).get("runner") for name, said in found.items()}
     having = {name: option["choices"] for name, option in options.items() if option}
@@ -143,26 +144,26 @@ def test_the_documentation_of_modules_has_every_engine():
 
 
 @pytest.mark.parametrize("role", sorted(path.name for path in ROOT.glob("roles/*")))
-def test_the_pages_that_list_roles_have_every_role(role):
+def test_the_pages_that_list_roles_have_every_role(role: str) -> None:
     developer = (ROOT / "docs/developer.md").read_text(encoding="utf-8")
     assert f"[{role}](roles/{role}/README.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(rf"^\| `{role}` \|", developer, re.M)
 
 
-def test_the_page_of_the_policy_has_every_engine():
+def test_the_page_of_the_policy_has_every_engine() -> None:
     (meaning,) = re.findall(r"^\| `runners` \|.*\| (.*) \|$", POLICY, re.M)
     assert re.findall(r'`"(\w+)"`', meaning) == list(table.NAMES)
     assert {f"### {name}" for name in table.NAMES} <= set(POLICY.splitlines())
 
 
-def test_the_page_for_researchers_has_a_column_for_every_engine():
+def test_the_page_for_researchers_has_a_column_for_every_engine() -> None:
     section = RESEARCHER.split("## The runners\n")[1].split("\n## ")[0]
     (head,) = re.findall(r"^\| \|(.*)\|$", section, re.M)
     assert {cell.strip() for cell in head.split("|")} == set(table.NAMES)
 
 
 @pytest.mark.parametrize("engine", table.NAMES)
-def test_the_playbook_applies_the_role_of_every_engine(engine):
+def test_the_playbook_applies_the_role_of_every_engine(engine: str) -> None:
     plays = yaml.safe_load((ROOT / "playbooks/backend.yml").read_text(encoding="utf-8"))
     roles = {role["role"]: role for play in plays for role in play.get("roles", ())}
     role = roles[f"tre.ces.{engine}"]
@@ -181,12 +182,12 @@ def role_options() -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("role", "option"), role_options())
-def test_the_page_for_administrators_has_every_variable(role, option):
+def test_the_page_for_administrators_has_every_variable(role: str, option: str) -> None:
     section = ADMINISTRATOR.split(f"### {role}\n")[1].split("\n## ")[0].split("\n### ")[0]
     assert f"`{option}`" in section
 
 
-def test_the_page_for_administrators_has_the_defaults():
+def test_the_page_for_administrators_has_the_defaults() -> None:
     documented = dict(re.findall(r"^\| `([a-z_]+)` \| `([^`]+)` \|", ADMINISTRATOR, re.M))
     for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
         for name, default in yaml.safe_load(path.read_text(encoding="utf-8")).items():
@@ -196,12 +197,12 @@ def test_the_page_for_administrators_has_the_defaults():
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_page_for_researchers_has_every_command(verb):
+def test_the_page_for_researchers_has_every_command(verb: str) -> None:
     assert f"ces-{verb}" in RESEARCHER
 
 
 @pytest.mark.parametrize("verb", ["pull", "run"])
-def test_the_page_for_researchers_has_every_option(verb):
+def test_the_page_for_researchers_has_every_option(verb: str) -> None:
     section = RESEARCHER.split(f"## Options of ces-{verb}\n")[1].split("\n## ")[0]
     documented = set(re.findall(r"`(--?[a-z-]+)", section))
     for option in VERBS[verb].options:
@@ -209,13 +210,13 @@ def test_the_page_for_researchers_has_every_option(verb):
             assert option.names[-1] in documented
 
 
-def test_the_page_for_researchers_has_every_check_of_an_image():
+def test_the_page_for_researchers_has_every_check_of_an_image() -> None:
     section = RESEARCHER.split("## Will an image work\n")[1].split("\n## ")[0]
     documented = {name for cell in first_cells(section) for name in re.findall(r"`(\w+)`", cell)}
     assert documented == {row.name for row in ROWS}
 
 
-def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do():
+def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do() -> None:
     runner = table.runner_named("apptainer")
     section = RESEARCHER.split("## The runners\n")[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| (.+?) \| .* \| (.+?) \|$", section, re.M))
@@ -249,20 +250,20 @@ def literal_parts(message: str) -> list[str]:
 
 
 @pytest.mark.parametrize("message", told(RESEARCHER))
-def test_messages_that_researchers_look_up_exist(message):
+def test_messages_that_researchers_look_up_exist(message: str) -> None:
     system = ("Permission denied", "is already in use")  # the kernel's and podman's own
     text = sources("plugins/module_utils/ces/**/*.py")
     assert message in system or all(part in text for part in literal_parts(message))
 
 
 @pytest.mark.parametrize("message", told(ADMINISTRATOR))
-def test_messages_that_administrators_look_up_exist(message):
+def test_messages_that_administrators_look_up_exist(message: str) -> None:
     text = sources("roles/*/tasks/*.yml", "roles/*/vars/*.yml", "plugins/module_utils/ces/**/*.py")
     assert all(part in text for part in literal_parts(message))
 
 
 @pytest.mark.parametrize("message", told(WEB_FORM))
-def test_messages_that_users_of_the_web_form_look_up_exist(message):
+def test_messages_that_users_of_the_web_form_look_up_exist(message: str) -> None:
     text = sources(*(f"roles/ood_apps/files/**/*.{kind}" for kind in ("rb", "erb", "sh")))
     assert all(part in text for part in literal_parts(message))
 
@@ -277,12 +278,12 @@ def promises() -> list[tuple[str, str]]:
     return [row for row in rows if row != ("promise", "tests")]
 
 
-def test_there_are_promises():
+def test_there_are_promises() -> None:
     assert len(promises()) > 40
 
 
 @pytest.mark.parametrize(("promise", "tests"), promises(), ids=lambda text: text[:40])
-def test_every_promise_names_tests_and_nothing_else(promise, tests):
+def test_every_promise_names_tests_and_nothing_else(promise: str, tests: str) -> None:
     assert "`test_" not in promise
     assert re.fullmatch(rf"{NAMED_TEST}(, {NAMED_TEST})*", tests)
 
@@ -295,25 +296,25 @@ def functions(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("place", "file", "name"), sorted(set(re.findall(NAMED_TEST, PROMISES))))
-def test_every_test_that_holds_a_promise_exists(place, file, name):
+def test_every_test_that_holds_a_promise_exists(place: str, file: str, name: str) -> None:
     folders = dict(re.findall(r"^\| `(\w+)/` \| `([\w/]+)/` \|", PROMISES, re.M))
     assert name in functions(ROOT / folders[place] / file)
 
 
-def test_the_page_for_contributors_has_every_target_of_make():
+def test_the_page_for_contributors_has_every_target_of_make() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.M))
     documented = set(re.findall(r"^\| `make ([a-z-]+)", CONTRIBUTING, re.M))
     assert documented == targets - {"setup", "tools", "help"}
 
 
-def test_the_page_for_contributors_has_every_scenario():
+def test_the_page_for_contributors_has_every_scenario() -> None:
     section = CONTRIBUTING.split("| scenario |")[1].split("\n\n")[0]
     scenarios = {f"`{path.parent.name}`" for path in ROOT.glob("molecule/*/molecule.yml")}
     assert set(first_cells(section)) == scenarios
 
 
-def test_the_page_for_contributors_has_the_targets_of_the_benchmark():
+def test_the_page_for_contributors_has_the_targets_of_the_benchmark() -> None:
     section = CONTRIBUTING.split("## What we cost")[1].split("\n## ")[0]
     documented = dict(re.findall(r"^\| `([^`]+)` \| ([\d.]+) \|", section, re.M))
     rows = ast.parse((ROOT / "tests" / "bench" / "rows.py").read_text(encoding="utf-8"))

@@ -7,12 +7,14 @@ import os
 import pwd
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
-from support import eventually, is_gone
+from support import eventually, is_gone, loaded, there
 
 FILES = Path(__file__).resolve().parents[2] / "roles/slurm_oci/files"
 JOB, USER = 12, 1001
@@ -22,32 +24,31 @@ SESSION = "0::/user.slice/user-1001.slice/session-3.scope"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
 
 
-def loaded(name, monkeypatch):
+def of_slurm(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    loader = SourceFileLoader(name, str(FILES / name))
-    module = module_from_spec(spec_from_loader(name, loader))
-    loader.exec_module(module)
-    return module
+    return loaded(FILES / name)
 
 
 @pytest.fixture
-def epilog(monkeypatch):
-    module = loaded("epilog", monkeypatch)
+def epilog(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = of_slurm("epilog", monkeypatch)
     monkeypatch.setenv("SLURM_JOB_ID", str(JOB))
     monkeypatch.setenv("SLURM_JOB_UID", str(os.getuid()))
     return module
 
 
 @pytest.fixture
-def said(epilog, monkeypatch):
+def said(epilog: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines = []
     monkeypatch.setattr(epilog.syslog, "syslog", lambda _level, text: lines.append(text))
     return lines
 
 
 @pytest.fixture
-def job_processes(epilog, monkeypatch, tmp_path):
+def job_processes(
+    epilog: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> ModuleType:
     module = sys.modules["job_processes"]
     monkeypatch.setattr(module, "JOBS", tmp_path)
     return module
@@ -56,20 +57,22 @@ def job_processes(epilog, monkeypatch, tmp_path):
 # --- bounds ---
 
 
-def test_all_programs_together_have_one_bound(epilog, said, monkeypatch):
+def test_all_programs_together_have_one_bound(
+    epilog: ModuleType, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now, waited = [100.0], []
     monkeypatch.setattr(epilog.time, "monotonic", lambda: now[0])
 
     class Hangs:
-        def __init__(self, argv, **_more):
+        def __init__(self, argv: tuple[str, ...], **_more: Any) -> None:
             self.argv = argv
 
-        def wait(self, seconds):
+        def wait(self, seconds: float) -> None:
             waited.append(seconds)
             now[0] += min(seconds, 3)
             raise subprocess.TimeoutExpired(self.argv, seconds)
 
-        def kill(self):
+        def kill(self) -> None:
             pass
 
     monkeypatch.setattr(sys.modules["as_user"].subprocess, "Popen", Hangs)
@@ -84,14 +87,18 @@ def test_all_programs_together_have_one_bound(epilog, said, monkeypatch):
 
 
 @as_root
-def test_what_runs_with_the_users_rights_says_and_writes_so_much(epilog, said, monkeypatch):
+def test_what_runs_with_the_users_rights_says_and_writes_so_much(
+    epilog: ModuleType, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys.modules["as_user"], "FILE_MAX", 5000)
     answer = epilog.Job().call("sh", "-c", "head -c 9000 /dev/zero")
     assert answer == "\0" * 5000
     assert "status" in said[-1]
 
 
-def test_no_program_is_run_that_the_users_containers_conf_names(epilog, monkeypatch):
+def test_no_program_is_run_that_the_users_containers_conf_names(
+    epilog: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job = epilog.Job()
     assert job.environ["XDG_CONFIG_HOME"] == "/nonexistent"
     # but podman has to know where the containers are
@@ -104,11 +111,13 @@ def test_no_program_is_run_that_the_users_containers_conf_names(epilog, monkeypa
 
 
 @pytest.mark.usefixtures("epilog")
-def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch):
+def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user whose job shows that Slurm runs containers can stop srun."""
-    canary = loaded("canary.py", monkeypatch)
+    canary = of_slurm("canary.py", monkeypatch)
 
-    def stopped(_user, argv, _environ, seconds):
+    def stopped(
+        _user: pwd.struct_passwd, argv: list[str], _environ: dict[str, str], seconds: int
+    ) -> None:
         raise subprocess.TimeoutExpired(argv[:1], seconds)
 
     monkeypatch.setattr(canary, "run_as", stopped)
@@ -117,7 +126,9 @@ def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch):
     assert "timed out after 120 seconds" in found["said"]
 
 
-def test_a_job_that_cannot_be_cleared_away_leaves_no_file(epilog, monkeypatch, tmp_path):
+def test_a_job_that_cannot_be_cleared_away_leaves_no_file(
+    epilog: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """It would say for ever that the user has another job on the node."""
     monkeypatch.setattr(epilog, "JOBS", tmp_path)
     monkeypatch.setattr(epilog, "adopt_orphans", lambda: None)
@@ -129,7 +140,9 @@ def test_a_job_that_cannot_be_cleared_away_leaves_no_file(epilog, monkeypatch, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_processes_are_killed_once_however_late_it_is(job_processes, monkeypatch):
+def test_processes_are_killed_once_however_late_it_is(
+    job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     killed = []
     lives = job_processes.Process(10, USER, 1, 1, "0", frozenset(), (b"sleep",))
     monkeypatch.setattr(job_processes.Process, "kill", lambda one: killed.append(one.number))
@@ -145,14 +158,23 @@ def test_processes_are_killed_once_however_late_it_is(job_processes, monkeypatch
 
 
 @pytest.fixture
-def node(job_processes, monkeypatch):
+def node(job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Processes of a node: by number, what is other than usual."""
-    named, table = set(), []
+    named: set[int] = set()
+    table: list[Any] = []
     monkeypatch.setattr(job_processes, "everything", lambda: list(table))
     monkeypatch.setattr(job_processes.Process, "names", lambda one, _job: one.number in named)
     monkeypatch.setattr(job_processes.Process, "serves_others", lambda _one: False)
 
-    def add(number, cgroup=SESSION, names=False, user=USER, parent=1, session=1, title=b"sleep"):
+    def add(
+        number: int,
+        cgroup: str = SESSION,
+        names: bool = False,
+        user: int = USER,
+        parent: int = 1,
+        session: int = 1,
+        title: bytes = b"sleep",
+    ) -> None:
         table.append(
             job_processes.Process(
                 number, user, parent, session, "0", frozenset(cgroup.split()), (title,)
@@ -166,11 +188,13 @@ def node(job_processes, monkeypatch):
     return add
 
 
-def left(job_processes):
+def left(job_processes: ModuleType) -> set[int]:
     return {process.number for process in job_processes.left_by(JOB, USER)}
 
 
-def test_a_process_is_the_jobs_by_its_environment_and_with_all_below_it(node, job_processes):
+def test_a_process_is_the_jobs_by_its_environment_and_with_all_below_it(
+    node: Callable[..., None], job_processes: ModuleType
+) -> None:
     node(10, names=True)
     node(11, parent=10)
     node(12, parent=11)
@@ -190,7 +214,9 @@ def test_a_process_is_the_jobs_by_its_environment_and_with_all_below_it(node, jo
         ("0::/user.slice/user-1001.slice/user@1001.service/app.slice", False),
     ],
 )
-def test_a_process_is_the_jobs_by_its_cgroup(node, job_processes, cgroup, is_the_jobs):
+def test_a_process_is_the_jobs_by_its_cgroup(
+    node: Callable[..., None], job_processes: ModuleType, cgroup: str, is_the_jobs: bool
+) -> None:
     node(10, cgroup.replace("\n", " "))
     assert left(job_processes) == ({10} if is_the_jobs else set())
 
@@ -208,8 +234,12 @@ def test_a_process_is_the_jobs_by_its_cgroup(node, job_processes, cgroup, is_the
     ],
 )
 def test_what_slurms_daemon_holds_is_the_jobs_if_the_user_has_no_other(
-    node, job_processes, records, steps, ends
-):
+    node: Callable[..., None],
+    job_processes: ModuleType,
+    records: dict[int, str],
+    steps: list[int],
+    ends: bool,
+) -> None:
     for number, text in records.items():
         (job_processes.JOBS / f"{number}.conf").write_text(text)
     for number in steps:
@@ -219,34 +249,42 @@ def test_what_slurms_daemon_holds_is_the_jobs_if_the_user_has_no_other(
     assert left(job_processes) == ({10} if ends else set())
 
 
-def test_no_user_can_pretend_to_be_a_step_of_another_job(node, job_processes):
+def test_no_user_can_pretend_to_be_a_step_of_another_job(
+    node: Callable[..., None], job_processes: ModuleType
+) -> None:
     node(10, DAEMON, title=b"slurmstepd: [13.batch]")
     assert left(job_processes) == {10}
 
 
-def test_a_daemon_without_a_cgroup_of_its_own_says_nothing(node, job_processes, monkeypatch):
+def test_a_daemon_without_a_cgroup_of_its_own_says_nothing(
+    node: Callable[..., None], job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = job_processes.Process(os.getpid(), 0, 1, 1, "0", frozenset(["0::/"]), (b"epilog",))
     monkeypatch.setattr(job_processes.Process, "of", lambda _number: root)
     node(10, SESSION)
     assert left(job_processes) == set()
 
 
-def test_the_prolog_says_whose_the_job_is(job_processes, monkeypatch):
-    prolog = loaded("prolog", monkeypatch)
+def test_the_prolog_says_whose_the_job_is(
+    job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prolog = of_slurm("prolog", monkeypatch)
     monkeypatch.setattr(prolog, "JOBS", job_processes.JOBS)
     prolog.write_settings(JOB, USER)
     assert job_processes.owner_of(JOB) == USER
     assert job_processes.owner_of(JOB + 1) is None
 
 
-def test_what_a_user_mounts_in_the_way_keeps_no_job_unknown(job_processes, monkeypatch):
+def test_what_a_user_mounts_in_the_way_keeps_no_job_unknown(
+    job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Root may not look at a file system of theirs (FUSE)."""
-    prolog = loaded("prolog", monkeypatch)
+    prolog = of_slurm("prolog", monkeypatch)
     monkeypatch.setattr(prolog, "JOBS", job_processes.JOBS)
     for name, value in (("ID", JOB), ("UID", USER), ("GID", USER)):
         monkeypatch.setenv(f"SLURM_JOB_{name}", str(value))
 
-    def refused(_uid, _gid):
+    def refused(_uid: int, _gid: int) -> None:
         raise PermissionError
 
     monkeypatch.setattr(prolog, "make_run_directory", refused)
@@ -275,7 +313,7 @@ echo $pid
 """
 
 
-def started(script, env):
+def started(script: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
     """The number of a process of nobody's, which has said a line, so that it is what it will be."""
     child = subprocess.Popen(
         ["sh", "-c", script],
@@ -287,12 +325,12 @@ def started(script, env):
         start_new_session=True,
         cwd="/",
     )
-    child.stdout.readline()
+    there(child.stdout).readline()
     return child
 
 
 @as_root
-def test_processes_of_a_job_end_and_others_stay():
+def test_processes_of_a_job_end_and_others_stay() -> None:
     other = started(f"echo; {SLEEP}", {"PATH": "/usr/bin:/bin"})
     mine = [started(script, MARKED) for script in KINDS]
     below = [int(pid) for child in mine for pid in children(child.pid)]
@@ -300,7 +338,7 @@ def test_processes_of_a_job_end_and_others_stay():
     try:
         subprocess.run([sys.executable, "-IS", FILES / "epilog"], env=environ, check=True)
         for pid in (*below, *(child.pid for child in mine)):
-            eventually(lambda pid=pid: is_gone(pid))
+            eventually(partial(is_gone, pid))
         assert len(below) == 1
         assert other.poll() is None
     finally:
@@ -310,7 +348,9 @@ def test_processes_of_a_job_end_and_others_stay():
 
 
 @as_root
-def test_what_a_program_with_the_users_rights_leaves_is_ended(monkeypatch):
+def test_what_a_program_with_the_users_rights_leaves_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whatever it did to get away: it took its session, its parent and its environment off."""
     script = f"""
 import os, sys
@@ -329,5 +369,5 @@ print(said)
     eventually(lambda: is_gone(int(done.stdout)))
 
 
-def children(number):
+def children(number: int) -> list[str]:
     return Path(f"/proc/{number}/task/{number}/children").read_text().split()

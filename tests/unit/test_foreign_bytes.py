@@ -13,6 +13,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,13 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import com
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import allocation
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.cdi import parse_spec
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import limiting_for
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.mounts import mounts
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.podman_databases import (
     contradictions,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.oci_layout import image_in_layout
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import Records
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.rootfs import text_in
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.sif import (
@@ -42,12 +42,14 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.sif import (
     sif_config,
     sif_lacks,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.slurm import NoAnswer, Slurm
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.bundle import (
     ImageConfig,
     user_in,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import devices_of
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.cdi import devices_of, parse_spec
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.containers_conf import (
     breaking,
     overriding,
@@ -136,8 +138,8 @@ IMAGE = {
 
 
 @given(varied(IMAGE), TEXT, TEXT)
-def test_an_images_configuration(raw, passwd, group):
-    def read():
+def test_an_images_configuration(raw: object, passwd: str, group: str) -> None:
+    def read() -> None:
         try:
             image = check_image(raw)
         except ValueError:
@@ -151,7 +153,16 @@ def test_an_images_configuration(raw, passwd, group):
 
 
 @given(varied(IMAGE), varied({"manifests": [{"digest": "sha256:0"}]}), varied({"config": {}}))
-def test_an_images_layout(place, image, index, manifest):
+def test_an_images_layout(
+    place: Path,
+    image: object,
+    index: object,
+    manifest: (
+        dict[str, Any]
+        | list[dict[str, Any] | list[dict[str, Any] | list[list[str | None] | str | None]]]
+        | None
+    ),
+) -> None:
     layout = place / "layout"
     (layout / "blobs/sha256").mkdir(parents=True, exist_ok=True)
     if isinstance(manifest, dict):
@@ -163,7 +174,7 @@ def test_an_images_layout(place, image, index, manifest):
 
 
 @given(st.binary(max_size=300))
-def test_a_file_of_an_image(place, content):
+def test_a_file_of_an_image(place: Path, content: bytes) -> None:
     (place / "rootfs/etc").mkdir(parents=True, exist_ok=True)
     (place / "rootfs/etc/passwd").write_bytes(content)
     text = soon(lambda: text_in(str(place / "rootfs"), "etc/passwd"))
@@ -174,7 +185,7 @@ RECORD = RunRecord(7, command=["podman"], mounts=[{"source": "/"}], warnings=["x
 
 
 @given(varied(RECORD))
-def test_a_record(place, raw):
+def test_a_record(place: Path, raw: object) -> None:
     records = Records(str(place / "state"))
     (place / "state/runs/7").mkdir(parents=True, exist_ok=True)
     (place / "state/runs/7/run.json").write_text(json.dumps(raw))
@@ -189,7 +200,7 @@ HEAD = b"\0" * 32 + b"SIF_MAGIC\x0001\x0002\0" + b"\0" * 39 + struct.pack("<QQ",
 
 
 @given(st.integers(0, 900), st.binary(max_size=64), st.integers(0, 2**64 - 1))
-def test_an_image_file(place, at, content, number):
+def test_an_image_file(place: Path, at: int, content: bytes, number: int) -> None:
     entry = struct.pack("<IB", 0x4004, 1) + b"\0" * 12 + struct.pack("<QQ", number, number)
     entry = entry.ljust(585, b"\1") + b"\5\0\0\0\1" + b"\0" * 12 + struct.pack("<QQ", 200, 900)
     entry = (entry + b"\0" * 40 + b"oci-config.json").ljust(1170, b"\0")
@@ -198,11 +209,11 @@ def test_an_image_file(place, at, content, number):
     file = place / "image.sif"
     file.write_bytes(raw)
     for read in (sif_architecture, sif_config, lambda path: sif_lacks(path, ("/a/b",))):
-        soon(lambda read=read: read(str(file)))
+        soon(partial(read, str(file)))
 
 
 @given(st.integers(0, 8300), st.binary(max_size=200), st.binary(max_size=2000))
-def test_podmans_databases(place, at, content, whole):
+def test_podmans_databases(place: Path, at: int, content: bytes, whole: bytes) -> None:
     page = struct.pack("<QHHI", 0, 4, 1, 0) + b"\0" * 4 + b"\x19\xda\x0c\xed"[::-1]
     raw = bytearray((page.ljust(4096, b"\0")) * 3)
     raw[at : at + len(content)] = content
@@ -234,7 +245,7 @@ WORDS = st.sampled_from(
 
 
 @given(st.lists(WORDS | TEXT, max_size=30).map("".join))
-def test_a_containers_conf(text):
+def test_a_containers_conf(text: str) -> None:
     broken = soon(lambda: breaking(read_settings(text, "own")))
     soon(lambda: overriding(broken, read_settings(text, "beside")))
     # what we put against it breaks nothing itself
@@ -254,7 +265,7 @@ CDI = {
 
 
 @given(varied(CDI))
-def test_a_specification_of_devices(raw):
+def test_a_specification_of_devices(raw: object) -> None:
     spec = soon(lambda: parse_spec(raw, "file"))
     if spec is not None:
         soon(lambda: (devices_of(spec), spec.driver))
@@ -263,15 +274,15 @@ def test_a_specification_of_devices(raw):
 class Answers:
     """Slurm's programs, which all say one thing."""
 
-    signals = None
+    signals: StopSignals | None = None
 
     def __init__(self, rc: int, out: str, err: str) -> None:
         self._finished = Finished(("slurm",), rc, out, err)
 
-    def run(self, _command, _streams=None):
+    def run(self, _command: Command, _streams: Streams | None = None) -> Finished:
         return self._finished
 
-    def told_to_stop(self):
+    def told_to_stop(self) -> str:
         return ""
 
 
@@ -281,7 +292,7 @@ ROWS = st.sampled_from(
 
 
 @given(st.integers(0, 1), st.lists(ROWS | TEXT, max_size=20).map("".join), TEXT)
-def test_slurms_answers(rc, out, err):
+def test_slurms_answers(rc: int, out: str, err: str) -> None:
     slurm = Slurm(Answers(rc, out, err))
     for ask in (
         lambda: slurm.queue(["1"]),
@@ -304,10 +315,10 @@ SAID = st.sampled_from(
 
 
 @given(st.sampled_from([0, 1, 125, 126, 127, 255]), st.lists(SAID | TEXT, max_size=12).map("".join))
-def test_an_engines_last_words(rc, said):
+def test_an_engines_last_words(rc: int, said: str) -> None:
     for engine in (podman, apptainer, oci):
-        soon(lambda engine=engine: engine.complaint(rc, said, said))
-        soon(lambda engine=engine: engine.hint(said))
+        soon(partial(engine.complaint, rc, said, said))
+        soon(partial(engine.hint, said))
     soon(lambda: podman.messages(said))
 
 
@@ -319,7 +330,7 @@ LINE = "36 35 98:0 /mnt1 {} rw,noatime master:1 - {} /dev/root rw,errors=continu
         st.tuples(st.text("a\u00e9/.-").map("/{}".format), st.sampled_from(["ext4", "fuse.x"]))
     )
 )
-def test_the_kernels_table_of_mounts(place, entries):
+def test_the_kernels_table_of_mounts(place: Path, entries: list[tuple[str, ...]]) -> None:
     """The kernel writes spaces, line breaks and backslashes as numbers."""
     file = place / "mountinfo"
     file.write_text("".join(LINE.format(point, kind) for point, kind in entries))
@@ -329,7 +340,7 @@ def test_the_kernels_table_of_mounts(place, entries):
 
 
 @given(st.binary(max_size=80), TEXT, TEXT)
-def test_files_of_cgroups(place, content, job, end):
+def test_files_of_cgroups(place: Path, content: bytes, job: str, end: str) -> None:
     directory = place / "cgroup"
     directory.mkdir(exist_ok=True)
     for name in ("memory.max", "cpuset.cpus", "memory.events", "cgroup.controllers"):

@@ -48,7 +48,7 @@ def collections_used() -> dict[str, Path]:
     return found
 
 
-def test_every_collection_that_is_used_is_declared():
+def test_every_collection_that_is_used_is_declared() -> None:
     used = collections_used()
     assert {"ansible.builtin", "tre.ces"} <= set(used)
     for name, page in used.items():
@@ -56,7 +56,7 @@ def test_every_collection_that_is_used_is_declared():
     assert set(NEEDED) <= set(used), "declared, and not used"
 
 
-def test_what_tests_install_is_what_is_declared():
+def test_what_tests_install_is_what_is_declared() -> None:
     wanted = yaml.safe_load((ROOT / "requirements.yml").read_text(encoding="utf-8"))["collections"]
     versions = {entry["name"]: entry["version"] for entry in wanted}
     assert NEEDED.items() <= versions.items()
@@ -66,7 +66,7 @@ def install_command() -> str:
     """The one line of the README's chapter on installation."""
     chapter = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Install\n")[1]
     (line,) = re.findall(r"^    (.+)$", chapter.split("\n## ")[0], re.M)
-    return line
+    return str(line)
 
 
 ENOUGH = ("galaxy.yml", "README.md", "ansible.cfg", "meta", "playbooks", "testbed")
@@ -74,7 +74,7 @@ ENOUGH = ("galaxy.yml", "README.md", "ansible.cfg", "meta", "playbooks", "testbe
 
 
 @pytest.fixture
-def checkout(tmp_path) -> Path:
+def checkout(tmp_path: Path) -> Path:
     """A small one."""
     for name in ENOUGH:
         source, target = ROOT / name, tmp_path / "checkout" / name
@@ -129,7 +129,7 @@ def an_older_one(home: Path) -> Path:
     return directory
 
 
-def test_the_readme_installs_the_checkout_and_nothing_in_it(checkout):
+def test_the_readme_installs_the_checkout_and_nothing_in_it(checkout: Path) -> None:
     link = link_checkout(checkout)
     before = sorted(checkout.rglob("*"))
     installed = an_older_one(checkout.parent / "home")
@@ -141,7 +141,7 @@ def test_the_readme_installs_the_checkout_and_nothing_in_it(checkout):
     assert sorted(checkout.rglob("*")) == before
 
 
-def test_a_copy_in_build_is_replaced_by_the_checkout(checkout):
+def test_a_copy_in_build_is_replaced_by_the_checkout(checkout: Path) -> None:
     copy = checkout / "build" / "collections" / "ansible_collections" / "tre" / "ces"
     copy.mkdir(parents=True)
     (copy / "MANIFEST.json").write_text("{}")

@@ -39,7 +39,9 @@ def nvidia(place: Path, version: str = "550", made: str = '{"kind": "nvidia.com/
     tool(place, "nvidia-ctk", f"[ $1 = --version ] && echo 1.17 || echo '{made}'")
 
 
-def test_it_is_made_once_and_again_when_the_driver_changes(program, tmp_path, capsys):
+def test_it_is_made_once_and_again_when_the_driver_changes(
+    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "etc/cdi/nvidia.json"
     nvidia(tmp_path)
     for wanted in (f"made {file}\n", ""):
@@ -54,7 +56,9 @@ def test_it_is_made_once_and_again_when_the_driver_changes(program, tmp_path, ca
 
 
 @pytest.mark.parametrize("damage", ["gone", "closed", "broken"])
-def test_a_file_that_is_damaged_is_made_again(program, tmp_path, capsys, damage):
+def test_a_file_that_is_damaged_is_made_again(
+    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
     file = tmp_path / "etc/cdi/nvidia.json"
     nvidia(tmp_path)
     program.main([str(file)])
@@ -71,7 +75,7 @@ def test_a_file_that_is_damaged_is_made_again(program, tmp_path, capsys, damage)
     assert oct(file.stat().st_mode)[-4:] == "0644"
 
 
-def test_what_fails_leaves_the_file_as_it_is(program, tmp_path):
+def test_what_fails_leaves_the_file_as_it_is(program: ModuleType, tmp_path: Path) -> None:
     file = tmp_path / "etc/cdi/nvidia.json"
     nvidia(tmp_path)
     program.main([str(file)])
@@ -86,7 +90,9 @@ def test_what_fails_leaves_the_file_as_it_is(program, tmp_path):
     assert [path.name for path in file.parent.iterdir()] == ["nvidia.json"]
 
 
-def test_the_toolkits_unit_does_it_where_there_is_one(program, tmp_path, capsys):
+def test_the_toolkits_unit_does_it_where_there_is_one(
+    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "nvidia.json"
     nvidia(tmp_path)
     tool(tmp_path, "systemctl", f"echo '{{}}' >{file}; chmod 600 {file}; echo $* >{tmp_path}/told")
@@ -95,7 +101,9 @@ def test_the_toolkits_unit_does_it_where_there_is_one(program, tmp_path, capsys)
     assert oct(file.stat().st_mode)[-4:] == "0644"
 
 
-def test_amds_cards_and_no_others(program, tmp_path, capsys):
+def test_amds_cards_and_no_others(
+    program: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, vendor in (
         ("renderD129", "0x1002"),
         ("renderD128", "0x8086"),

@@ -3,26 +3,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from support import loaded
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "images" / "hello-tre" / "hello-tre"
 
 
-def _helper():
-    spec = importlib.util.spec_from_file_location("hello_tre", ROOT / "tests" / "hello_tre.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-hello_tre = _helper()
+hello_tre = loaded(ROOT / "tests" / "hello_tre.py")
 
 # What podman printed for:
 #   -e HELLO_TRE='Good "day" $HOME' -v DATA:/safe_data:ro ... -d 2 --name="Ada L"
@@ -59,7 +50,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_output_of_a_real_run_is_as_expected():
+def test_the_output_of_a_real_run_is_as_expected() -> None:
     EXPECTED.check(PRINTED)
 
 
@@ -75,7 +66,7 @@ def test_the_output_of_a_real_run_is_as_expected():
         ("Goodbye Ada L!\n", "Goodbye Ada L!\nmore\n", "line 18: got 'more', expected None"),
     ],
 )
-def test_each_wrong_line_is_named(before, after, told):
+def test_each_wrong_line_is_named(before: str, after: str, told: str) -> None:
     assert before in PRINTED
     with pytest.raises(AssertionError) as caught:
         EXPECTED.check(PRINTED.replace(before, after, 1))
@@ -98,7 +89,7 @@ def test_each_wrong_line_is_named(before, after, told):
         (["-n", "Ada", "--duration="], "--duration takes whole seconds, got ''"),
     ],
 )
-def test_wrong_usage_is_refused_before_anything_is_done(arguments, told):
+def test_wrong_usage_is_refused_before_anything_is_done(arguments: list[str], told: str) -> None:
     finished = run(*arguments)
     assert finished.returncode == 2
     assert finished.stdout == ""
@@ -106,7 +97,7 @@ def test_wrong_usage_is_refused_before_anything_is_done(arguments, told):
     assert "Usage: hello-tre" in finished.stderr
 
 
-def test_help_is_printed_and_nothing_else_is_done():
+def test_help_is_printed_and_nothing_else_is_done() -> None:
     finished = run("--help")
     assert finished.returncode == 0
     assert finished.stdout.startswith("Usage: hello-tre")

@@ -42,7 +42,7 @@ def started() -> list[tuple[str, str, str]]:
     Programs of every host are started by words that stand in a variable.
     """
     return [
-        (path.name, call.args[0].elts[0].value, role_of(call))
+        (path.name, str(call.args[0].elts[0].value), role_of(call))
         for path in CORE.rglob("*.py")
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ slow: ; @echo $$$$ >pid; exec sleep 60
 
 
 @pytest.fixture
-def run_all(tmp_path):
+def run_all(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     (tmp_path / "testbed/lib").mkdir(parents=True)
     for name in ("run-all", "lib/common.sh"):
         shutil.copy(TESTBED / name, tmp_path / "testbed" / name)
@@ -75,7 +76,9 @@ def run_all(tmp_path):
     return start
 
 
-def test_it_ends_with_where_the_time_went_largest_first(run_all):
+def test_it_ends_with_where_the_time_went_largest_first(
+    run_all: Callable[..., subprocess.Popen[str]],
+) -> None:
     running = run_all("quick", "bad", "+", "good", "+", "cut")
     said = running.communicate()[0]
     assert running.returncode == 1
@@ -101,7 +104,7 @@ def test_it_ends_with_where_the_time_went_largest_first(run_all):
     assert list(seconds)[:-1] == wanted
 
 
-def test_the_last_lines_say_what_failed(run_all):
+def test_the_last_lines_say_what_failed(run_all: Callable[..., subprocess.Popen[str]]) -> None:
     said = run_all("bad", "good", "cut").communicate()[0]
     of_bad, of_cut = re.split(r"==== [a-z]+ FAILED ====\n", said)[1:]
     assert of_bad.split() == [
@@ -113,13 +116,15 @@ def test_the_last_lines_say_what_failed(run_all):
     assert "Makefile" in of_cut
 
 
-def test_it_ends_well_when_all_did(run_all):
+def test_it_ends_well_when_all_did(run_all: Callable[..., subprocess.Popen[str]]) -> None:
     running = run_all("quick")
     assert running.communicate()[0].endswith(" s\n")
     assert running.returncode == 0
 
 
-def test_an_interrupted_run_takes_its_lanes_along(run_all, tmp_path):
+def test_an_interrupted_run_takes_its_lanes_along(
+    run_all: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
     running = run_all("quick", "+", "slow")
     pid = tmp_path / "pid"
     eventually(lambda: pid.exists() and pid.read_text().endswith("\n"))

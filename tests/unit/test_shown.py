@@ -41,7 +41,7 @@ NO_TOKENS = [
 
 
 @pytest.mark.parametrize("token", TOKENS)
-def test_what_looks_like_a_token_is_not_repeated(token):
+def test_what_looks_like_a_token_is_not_repeated(token: str) -> None:
     assert without_tokens(token) == HIDDEN
     assert without_tokens(f"could not use '{token}' as an image") == (
         f"could not use '{HIDDEN}' as an image"
@@ -52,7 +52,7 @@ def test_what_looks_like_a_token_is_not_repeated(token):
 
 
 @pytest.mark.parametrize("text", NO_TOKENS)
-def test_names_digests_and_paths_are_shown(text):
+def test_names_digests_and_paths_are_shown(text: str) -> None:
     assert without_tokens(text) == text
 
 
@@ -68,7 +68,7 @@ def test_names_digests_and_paths_are_shown(text):
     ],
     ids=lambda text: text[:3],
 )
-def test_no_text_takes_long(text):
+def test_no_text_takes_long(text: str) -> None:
     begin = time.process_time()
     without_tokens(text)
     assert time.process_time() - begin < 5
@@ -87,22 +87,22 @@ def test_no_text_takes_long(text):
         (r"a\b", r"a\b"),
     ],
 )
-def test_no_character_commands_a_terminal(text, said):
+def test_no_character_commands_a_terminal(text: str, said: str) -> None:
     assert shown(text) == said
 
 
-def test_a_programs_output_keeps_its_lines():
+def test_a_programs_output_keeps_its_lines() -> None:
     raw = "one \u20ac\ntwo \x1b[31m\u202e\n".encode() + b"\xff\x9b\n"
     assert shown_lines(raw).decode() == "one \u20ac\n" r"two \x1b[31m\u202e" "\n" r"\xff\x9b" "\n"
 
 
 @given(st.text())
-def test_what_is_shown_is_printable_and_stays_the_same(text):
+def test_what_is_shown_is_printable_and_stays_the_same(text: str) -> None:
     assert shown(text).isprintable()
     assert shown(shown(text)) == shown(text)
     assert CesError(text, said=text, hint=text).as_result()["msg"].isprintable()
 
 
-def test_a_record_shows_the_words_of_an_engine():
+def test_a_record_shows_the_words_of_an_engine() -> None:
     record = RunRecord(1, reason="podman: Error: \x1b]0;title\x07\x1b[2J")
     assert record.as_dict()["reason"] == r"podman: Error: \x1b]0;title\x07\x1b[2J"

@@ -29,7 +29,9 @@ EXISTS = " This cluster cluster already exists.  Not adding."
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_cluster_that_came_meanwhile_is_there(tmp_path, monkeypatch, there):
+def test_a_cluster_that_came_meanwhile_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
     meanwhile = f"echo cluster >{tmp_path}/clusters" if there else ":"
     script = tmp_path / "sacctmgr"
     script.write_text(SACCTMGR.format(place=tmp_path, meanwhile=meanwhile, answer=EXISTS))

@@ -21,17 +21,17 @@ OFF = [False, "false", "False", "no", "n", "off", "0", 0]
 
 
 @pytest.mark.parametrize("value", ON)
-def test_a_switch_is_on(value):
+def test_a_switch_is_on(value: int | str) -> None:
     assert switch(value) is True
 
 
 @pytest.mark.parametrize("value", OFF)
-def test_a_switch_is_off(value):
+def test_a_switch_is_off(value: int | str) -> None:
     assert switch(value) is False
 
 
 @pytest.mark.parametrize("value", ["", "maybe", None, [], "2"])
-def test_what_is_neither_is_refused_by_name(value):
+def test_what_is_neither_is_refused_by_name(value: list[str] | str | None) -> None:
     with pytest.raises(AnsibleFilterError, match=r"ces_gpu is .* neither on nor off"):
         switch(value, "ces_gpu")
 
@@ -58,7 +58,7 @@ def uses_of(name: str, path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_role_reads_its_switches_in_one_way(role):
+def test_every_role_reads_its_switches_in_one_way(role: str) -> None:
     for name in options_of(role, "bool"):
         uses = [(path, use) for path in sources_of(role) for use in uses_of(name, path)]
         assert uses, f"nothing uses {name}"
@@ -67,20 +67,20 @@ def test_every_role_reads_its_switches_in_one_way(role):
 
 
 @pytest.mark.parametrize(("value", "said"), [(value, "true") for value in ON] + [("no", "false")])
-def test_whether_images_can_be_deleted(value, said):
+def test_whether_images_can_be_deleted(value: int | str, said: str) -> None:
     text = render("registry", "config.yml.j2", registry_delete=value)
     assert yaml.safe_load(text)["storage"]["delete"]["enabled"] is (said == "true")
 
 
 @pytest.mark.parametrize("value", OFF)
-def test_apptainer_stays_without_setuid(value):
+def test_apptainer_stays_without_setuid(value: int | str) -> None:
     values = role_values("apptainer", apptainer_allow_setuid=value, apptainer_mount_home=value)
     policy = evaluate(values, "__apptainer_policy")
     assert (policy["allow setuid"], policy["mount home"]) == (False, False)
 
 
 @pytest.mark.parametrize("value", OFF)
-def test_nobody_is_verified_without_a_session(value):
+def test_nobody_is_verified_without_a_session(value: int | str) -> None:
     values = role_values("podman", podman_users=["alice"], podman_lingering=value)
     assert evaluate(values, "podman_verify_users") == []
 
@@ -97,7 +97,7 @@ def slurm_conf(nodes: list[dict[str, Any]], default: Any, memory: Any) -> str:
     )
 
 
-def test_slurm_reads_texts_as_numbers_and_switches():
+def test_slurm_reads_texts_as_numbers_and_switches() -> None:
     gres = {"name": "gpu", "count": 2}
     nodes = [{"name": "n", "cpus": 4, "memory": 4000, "gres": [gres, gres]}]
     texts = [{"name": "n", "cpus": "4", "memory": "4000", "gres": [{**gres, "count": "2"}] * 2}]
@@ -110,7 +110,7 @@ def test_slurm_reads_texts_as_numbers_and_switches():
 
 
 @pytest.mark.parametrize("value", OFF)
-def test_a_portal_knows_a_cluster_with_homes_of_its_own(value):
+def test_a_portal_knows_a_cluster_with_homes_of_its_own(value: int | str) -> None:
     cluster = {"id": "island", "title": "x", "login_host": "x", "max_cores": "2", "max_memory": 1}
     values = role_values("ood_apps", ood_apps_clusters=[{**cluster, "shared_home": value}])
     assert [found["id"] for found in evaluate(values, "__ood_apps_remote")] == ["island"]
@@ -121,6 +121,6 @@ def test_a_portal_knows_a_cluster_with_homes_of_its_own(value):
     assert "bin_overrides" in job["job"]
 
 
-def test_a_role_refuses_what_is_neither():
+def test_a_role_refuses_what_is_neither() -> None:
     with pytest.raises(AnsibleError, match="neither on nor off"):
         render("registry", "config.yml.j2", registry_delete="maybe")

@@ -32,7 +32,7 @@ class BackEnd:
             command = f"su --login {user} --command {shlex.quote(command)}"
         done = self.host.run(command)
         assert done.rc == 0, f"{self.name}: {command} ended with {done.rc}: {done.stderr}"
-        return done.stdout
+        return str(done.stdout)
 
     def json(self, *words: str, user: str | None = None) -> Any:
         return json.loads(self.says(*words, user=user))
@@ -41,14 +41,14 @@ class BackEnd:
         return self.says("cat", path)
 
     def record(self, user: str, number: int) -> dict[str, Any]:
-        return json.loads(self.read(f"/home/{user}/.local/state/ces/runs/{number}/run.json"))
+        return dict(json.loads(self.read(f"/home/{user}/.local/state/ces/runs/{number}/run.json")))
 
     def log(self, user: str, number: int) -> str:
         return self.read(f"/home/{user}/.local/state/ces/runs/{number}/output.log")
 
 
 def _hosts(group: str) -> list[Any]:
-    return testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY)
+    return list(testinfra.get_hosts([f"ansible://{group}"], ansible_inventory=INVENTORY))
 
 
 _BACK_ENDS = [
@@ -59,7 +59,8 @@ _BACK_ENDS = [
 
 @pytest.fixture(params=_BACK_ENDS, ids=lambda back_end: back_end.name)
 def backend(request: pytest.FixtureRequest) -> BackEnd:
-    return request.param
+    one: BackEnd = request.param
+    return one
 
 
 @pytest.fixture(scope="session")

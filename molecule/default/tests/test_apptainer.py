@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+from conftest import BackEnd
 from hello_tre import HelloTre, Mount
 
 OWN = r"carol \(2003\) carol\(2003\)"
 IDENTITY = r"uid=2003\(carol\) gid=2003\(carol\)( groups=\S+)?"
 DIRECTORY = Mount(owner=OWN, mode="drwx------", file_system="ext4", entries=0)
-RUNS = [
+RUNS: list[dict[str, Any]] = [
     {"name": 'Ada "L" $HOME'},
     {"greeting": 'Good "day" $HOME'},
 ]
 
 
-def test_each_run_has_a_record_and_said_what_it_must(backend):
+def test_each_run_has_a_record_and_said_what_it_must(backend: BackEnd) -> None:
     wanted = RUNS if backend.name == "debian13" else []
     state = "/home/carol/apptainer/ces/runs"
     there = backend.says("sh", "-c", f"ls {state} 2>/dev/null || true").split()
@@ -34,7 +36,7 @@ def test_each_run_has_a_record_and_said_what_it_must(backend):
         hello.check(backend.read(f"{state}/{number}/output.log"))
 
 
-def test_the_image_file_is_the_registrys_content(backend, site):
+def test_the_image_file_is_the_registrys_content(backend: BackEnd, site: dict[str, Any]) -> None:
     if backend.name != "debian13":
         assert backend.says("sh", "-c", "command -v apptainer || echo none").strip() == "none"
         return

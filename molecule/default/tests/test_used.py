@@ -7,8 +7,10 @@ import base64
 import json
 import re
 from datetime import datetime
+from typing import Any
 
 import pytest
+from conftest import BackEnd
 from hello_tre import HelloTre, Mount
 
 # user, run, state, exit status, project data
@@ -39,7 +41,7 @@ HELLO = {
 USERS = ["alice", "bob", "carol"]
 
 
-def digest_in_registry(registry, image: str) -> str:
+def digest_in_registry(registry: BackEnd, image: str) -> str:
     """What the registry's own files say of a tag."""
     path, tag = image.split("/", 1)[1].split(":")
     return registry.read(
@@ -48,14 +50,25 @@ def digest_in_registry(registry, image: str) -> str:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_podman_has_the_image_of_the_registry_and_no_other(backend, registry, site, user):
+def test_podman_has_the_image_of_the_registry_and_no_other(
+    backend: BackEnd, registry: BackEnd, site: dict[str, Any], user: str
+) -> None:
     images = backend.json("podman", "images", "--format", "json", user=user)
     assert [image["Names"] for image in images] == [[site["testbed_image"]]]
     assert images[0]["Digest"] == digest_in_registry(registry, site["testbed_image"])
 
 
 @pytest.mark.parametrize(("user", "number", "state", "rc", "data"), RUNS)
-def test_each_run_has_a_record(backend, registry, site, user, number, state, rc, data):
+def test_each_run_has_a_record(
+    backend: BackEnd,
+    registry: BackEnd,
+    site: dict[str, Any],
+    user: str,
+    number: int,
+    state: str,
+    rc: int,
+    data: str,
+) -> None:
     record = backend.record(user, number)
     assert (record["state"], record["rc"]) == (state, rc)
     assert (record["image"], record["runner"], record["user"]) == (
@@ -74,18 +87,18 @@ def test_each_run_has_a_record(backend, registry, site, user, number, state, rc,
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_no_other_run_was_recorded(backend, user):
+def test_no_other_run_was_recorded(backend: BackEnd, user: str) -> None:
     there = backend.says("ls", f"/home/{user}/.local/state/ces/runs").split()
     assert sorted(int(name) for name in there) == [run[1] for run in RUNS if run[0] == user]
 
 
 @pytest.mark.parametrize(("user", "number"), HELLO)
-def test_the_canary_said_what_it_should(backend, user, number):
+def test_the_canary_said_what_it_should(backend: BackEnd, user: str, number: int) -> None:
     HELLO[user, number].check(backend.log(user, number))
 
 
 @pytest.mark.parametrize(("user", "number"), HELLO)
-def test_outputs_stay_and_are_the_users_own(backend, user, number):
+def test_outputs_stay_and_are_the_users_own(backend: BackEnd, user: str, number: int) -> None:
     outputs = backend.record(user, number)["outputs"]
     text = backend.host.file(f"{outputs}/safe_outputs.txt")
     assert text.content_string == "This text is in safe_outputs.txt\n"
@@ -94,24 +107,24 @@ def test_outputs_stay_and_are_the_users_own(backend, user, number):
         assert backend.host.file(outputs).mode == 0o700
 
 
-def test_scratch_is_gone_unless_the_user_chose_it(backend):
+def test_scratch_is_gone_unless_the_user_chose_it(backend: BackEnd) -> None:
     assert backend.says("find", "/home", "-maxdepth", "2", "-name", "scratch-*") == ""
     assert backend.host.file("/home/bob/work").is_directory
 
 
-def test_outputs_that_the_user_chose_are_used(backend):
+def test_outputs_that_the_user_chose_are_used(backend: BackEnd) -> None:
     assert backend.host.file("/home/bob/results/safe_outputs.txt").exists
     assert not backend.host.file("/home/bob/outputs-4").exists
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_no_container_and_no_environment_file_is_left(backend, user):
+def test_no_container_and_no_environment_file_is_left(backend: BackEnd, user: str) -> None:
     assert backend.json("podman", "ps", "--all", "--format", "json", user=user) == []
     uid = backend.host.user(user).uid
     assert backend.says("find", f"/run/user/{uid}/ces", "-path", "*/run-*") == ""
 
 
-def test_runs_are_in_the_system_log(backend):
+def test_runs_are_in_the_system_log(backend: BackEnd) -> None:
     log = backend.says(
         "journalctl", "--quiet", "--no-pager", "--output=json", "--identifier=tre-ces"
     )
@@ -121,7 +134,7 @@ def test_runs_are_in_the_system_log(backend):
     ]
 
 
-def test_the_password_is_nowhere(backend, site):
+def test_the_password_is_nowhere(backend: BackEnd, site: dict[str, Any]) -> None:
     """Neither as it is nor as registries encode it: in no file and no log of the users."""
     user, password = site["testbed_registry_user"], site["testbed_registry_password"]
     encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -135,7 +148,7 @@ def test_the_password_is_nowhere(backend, site):
         assert secret not in backend.says("journalctl", "--quiet", "--no-pager", "--output=cat")
 
 
-def test_environment_values_are_in_no_record(backend):
+def test_environment_values_are_in_no_record(backend: BackEnd) -> None:
     done = backend.host.run(
         "grep --recursive --fixed-strings 'nobody may see' /home/bob/.local/state/ces /run/user"
     )

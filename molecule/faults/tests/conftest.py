@@ -49,7 +49,7 @@ class User(Person):
 
     def record(self, number: int) -> dict[str, Any]:
         path = f"{self.home}/.local/state/ces/runs/{number}/run.json"
-        return json.loads(self.host.root(f"cat {path}"))
+        return dict(json.loads(self.host.root(f"cat {path}")))
 
     def containers(self) -> list[str]:
         return self.run("podman ps -aq").ok().out.split()

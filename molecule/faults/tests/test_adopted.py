@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import TOP, Host, playbook
+from conftest import TOP, playbook
+from remote import Done, Host
 from test_ansible import recap
 
 BACKEND = TOP / "playbooks/backend.yml"
@@ -40,7 +41,7 @@ def files(backend: Host) -> Iterator[Host]:
     backend.root("rm -rf /srv/root-containers /srv/more-images")
 
 
-def provision(*options: str):
+def provision(*options: str) -> Done:
     return playbook(BACKEND, "--limit=ces_backends", *options)
 
 

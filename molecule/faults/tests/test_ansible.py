@@ -9,11 +9,12 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ANSIBLE_ENVIRONMENT, SITE, TOP, Host, User, ansible_playbook, playbook
-from remote import wait_until
+from conftest import ANSIBLE_ENVIRONMENT, SITE, TOP, Play, User, ansible_playbook, playbook
+from remote import Host, wait_until
 
 BACKEND = TOP / "playbooks/backend.yml"
 PASSWORD = {
@@ -75,7 +76,9 @@ def recap(said: str) -> dict[str, int]:
     return {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", lines[-1])}
 
 
-def test_check_mode_of_the_modules_changes_nothing(users, play, unchanged):
+def test_check_mode_of_the_modules_changes_nothing(
+    users: dict[str, User], play: Play, unchanged: None
+) -> None:
     user = users["bob"]
     image = {"image": user.image, **PASSWORD}
     run = {**image, "project": "proj1", "args": ["-d", "1"], "outputs": "~/never"}
@@ -97,7 +100,9 @@ def test_check_mode_of_the_modules_changes_nothing(users, play, unchanged):
     assert SITE["testbed_registry_password"] not in done.said
 
 
-def test_dry_runs_of_the_commands_change_nothing(alice, backend, unchanged):
+def test_dry_runs_of_the_commands_change_nothing(
+    alice: User, backend: Host, unchanged: None
+) -> None:
     pull = ["ces-pull", "podman", "--dry-run", "--username", SITE["testbed_registry_user"]]
     password = SITE["testbed_registry_password"]
     alice.command(*pull, "--password-stdin", alice.image, stdin=password).ok()
@@ -106,13 +111,15 @@ def test_dry_runs_of_the_commands_change_nothing(alice, backend, unchanged):
     alice.command("ces-runs").ok()
 
 
-def test_a_second_run_of_the_playbook_changes_nothing(backend, unchanged):
+def test_a_second_run_of_the_playbook_changes_nothing(backend: Host, unchanged: None) -> None:
     done = playbook(BACKEND, "--diff")
     assert done.rc == 0, done.said
     assert recap(done.said)["changed"] == 0, done.said
 
 
-def test_check_mode_of_the_playbook_predicts_and_changes_nothing(backend, settled):
+def test_check_mode_of_the_playbook_predicts_and_changes_nothing(
+    backend: Host, settled: None
+) -> None:
     """With a policy and a user that are new."""
     before = listing(backend)
     news = {"ces_users": ["alice", "dave"], "ces_policy": {"limits": "required"}}
@@ -132,7 +139,9 @@ def test_check_mode_of_the_playbook_predicts_and_changes_nothing(backend, settle
         ({"ces_policy": {"registries": []}}, "must not name registries"),
     ],
 )
-def test_odd_registries_are_refused_in_check_mode_before_anything_changes(given, said):
+def test_odd_registries_are_refused_in_check_mode_before_anything_changes(
+    given: dict[str, Any], said: str
+) -> None:
     options = ["--check", "--limit=ces_backends", f"--extra-vars={json.dumps(given)}"]
     done = playbook(BACKEND, *options)
     assert done.rc != 0
@@ -140,7 +149,7 @@ def test_odd_registries_are_refused_in_check_mode_before_anything_changes(given,
     assert recap(done.said)["changed"] == 0, done.said
 
 
-def test_diff_mode_of_the_registry_shows_no_password(registry):
+def test_diff_mode_of_the_registry_shows_no_password(registry: Host) -> None:
     """A user whose password is new: the file of passwords would change, and is not shown."""
     users = {
         "registry_users": [
@@ -164,7 +173,7 @@ def test_diff_mode_of_the_registry_shows_no_password(registry):
     assert SITE["testbed_registry_password"] not in shown
 
 
-def test_async_and_become_user_run_as_that_user(bob, play):
+def test_async_and_become_user_run_as_that_user(bob: User, play: Play) -> None:
     arguments = {"image": bob.image, "project": "proj2", "args": ["-d", "2", "-n", "Bob"]}
     tasks = [
         {"tre.ces.ces_run": arguments, "async": 60, "poll": 0, "register": "started"},
@@ -191,7 +200,7 @@ def test_async_and_become_user_run_as_that_user(bob, play):
     assert bob.left() == {}
 
 
-def test_an_async_limit_ends_the_run_and_the_next_clears_away(bob, play):
+def test_an_async_limit_ends_the_run_and_the_next_clears_away(bob: User, play: Play) -> None:
     arguments = {"image": bob.image, "project": "proj2", "args": ["-d", "60"]}
     before = bob.last_number()
     begun = time.monotonic()
@@ -211,7 +220,9 @@ def test_an_async_limit_ends_the_run_and_the_next_clears_away(bob, play):
 
 
 @pytest.mark.parametrize("module", ["ces_run", "ces_pull"])
-def test_a_user_without_a_session_gets_the_reason(backend, play, site, module):
+def test_a_user_without_a_session_gets_the_reason(
+    backend: Host, play: Play, site: dict[str, Any], module: str
+) -> None:
     backend.root("loginctl disable-linger dave; loginctl terminate-user dave 2>/dev/null; true")
     done = play("dave", [{f"tre.ces.{module}": {"image": site["testbed_image"]}}])
     assert done.rc == 2
@@ -220,7 +231,7 @@ def test_a_user_without_a_session_gets_the_reason(backend, play, site, module):
     assert "Traceback" not in done.said
 
 
-def test_two_subid_tasks_at_once_give_nobody_anothers_range(backend, tmp_path):
+def test_two_subid_tasks_at_once_give_nobody_anothers_range(backend: Host, tmp_path: Path) -> None:
     """Both have planned before either may write: somebody holds the lock until they wait for it."""
     names = [f"s{number}" for number in range(40)]
     backend.root("; ".join(f"useradd -M {name}" for name in names))

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from conftest import User
+from remote import Host
 
 REGISTRY = "registry.tre.test:5000"
 BARE = f"{REGISTRY}/tre/bare:1.0"
 
 
 @pytest.fixture(scope="module")
-def owner(alice, site):
+def owner(alice: User, site: dict[str, Any]) -> Iterator[User]:
     """Alice, with the image and one that holds a single program, as files."""
     login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
     alice.run(login, stdin=site["testbed_registry_password"]).ok()
@@ -29,11 +33,11 @@ def owner(alice, site):
 
 
 @pytest.fixture
-def without(backend):
+def without(backend: Host) -> Iterator[Callable[[str], None]]:
     """Take programs away from the host."""
     gone = []
 
-    def take(pattern):
+    def take(pattern: str) -> None:
         backend.root(f"for f in {pattern}; do mv $f $f.away; done")
         gone.append(pattern)
 
@@ -43,26 +47,30 @@ def without(backend):
 
 
 @pytest.fixture
-def read_only_home(owner):
+def read_only_home(owner: User) -> Iterator[str]:
     """Where she keeps image files, on a file system that cannot be written."""
     owner.host.root(f"mkdir -p /mnt/ces-ro && mount -t tmpfs -o ro,uid={owner.uid} ro /mnt/ces-ro")
     yield "/mnt/ces-ro"
     owner.host.root("umount /mnt/ces-ro && rmdir /mnt/ces-ro")
 
 
-def test_an_image_without_a_shell_runs(owner):
+def test_an_image_without_a_shell_runs(owner: User) -> None:
     done = owner.run(f"cd ~ && ces-run apptainer {BARE}").ok()
     assert done.out.splitlines()[-1] == "nothing but this"
 
 
-def test_without_squashfuse_an_image_is_unpacked_and_runs(owner, without):
+def test_without_squashfuse_an_image_is_unpacked_and_runs(
+    owner: User, without: Callable[[str], None]
+) -> None:
     without("/usr/bin/squashfuse*")
     assert "Goodbye" in owner.run(f"cd ~ && ces-run apptainer {owner.image}").ok().out
     assert owner.left() == {}
     assert owner.host.root("find /tmp /var/tmp -name 'rootfs-*'") == ""
 
 
-def test_without_any_way_to_open_an_image_the_role_is_named(owner, without):
+def test_without_any_way_to_open_an_image_the_role_is_named(
+    owner: User, without: Callable[[str], None]
+) -> None:
     without("/usr/bin/squashfuse*")
     without("/usr/bin/unsquashfs")
     done = owner.run(f"cd ~ && ces-run apptainer {owner.image}")
@@ -71,7 +79,7 @@ def test_without_any_way_to_open_an_image_the_role_is_named(owner, without):
     assert owner.left() == {}
 
 
-def test_without_user_namespaces_the_role_is_named(owner):
+def test_without_user_namespaces_the_role_is_named(owner: User) -> None:
     """The kernel's own switch is for the whole machine; systemd's refuses them to one service."""
     words = [
         *("systemd-run", "--quiet", "--wait", "--pipe", f"--uid={owner.name}"),
@@ -85,14 +93,14 @@ def test_without_user_namespaces_the_role_is_named(owner):
     assert owner.left() == {}
 
 
-def test_a_store_that_cannot_be_written_is_told(owner, read_only_home):
+def test_a_store_that_cannot_be_written_is_told(owner: User, read_only_home: str) -> None:
     line = f"cd /tmp && XDG_DATA_HOME={read_only_home} ces-pull apptainer {owner.image}"
     done = owner.run(line)
     assert done.rc == 125, done
     assert "Read-only file system" in done.err and read_only_home in done.err
 
 
-def test_a_cache_that_cannot_be_written_is_no_obstacle(owner, read_only_home):
+def test_a_cache_that_cannot_be_written_is_no_obstacle(owner: User, read_only_home: str) -> None:
     """Nothing of ours is kept there: it would hold every image twice."""
     line = f"cd ~ && APPTAINER_CACHEDIR={read_only_home} ces-pull apptainer --force {owner.image}"
     assert "Creating SIF file" in owner.run(line, timeout=300).ok().err

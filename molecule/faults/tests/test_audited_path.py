@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import SITE, Host, IntoRegistry, User
+from conftest import SITE, IntoRegistry, User
+from remote import Host
 
 POLICY = "/etc/ces/policy.json"
 OWN = ".config/containers/containers.conf"

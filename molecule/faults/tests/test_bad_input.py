@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from conftest import User
 
 REGISTRY = "registry.tre.test:5000"
 IMAGE = f"{REGISTRY}/tre/hello-tre:1.0"
@@ -56,8 +59,11 @@ IMAGES = [
 ]
 
 
+Refuse = Callable[[list[dict[str, object]]], list[str]]
+
+
 @pytest.fixture(scope="module")
-def refuse(alice):
+def refuse(alice: User) -> Refuse:
     """Give Alice's commands one after the other in one session; each must be refused."""
 
     def run(commands: list[dict[str, object]]) -> list[str]:
@@ -71,12 +77,12 @@ def refuse(alice):
 
 
 @pytest.mark.parametrize("command", ["ces-pull", "ces-run"])
-def test_an_image_that_is_none_is_refused(refuse, command):
+def test_an_image_that_is_none_is_refused(refuse: Refuse, command: str) -> None:
     answers = refuse([{"argv": [command, "podman", "--", image]} for image, _says in IMAGES])
     assert [(image, said) for (image, says), said in zip(IMAGES, answers) if says not in said] == []
 
 
-def test_an_option_in_the_place_of_an_image_is_no_image(refuse):
+def test_an_option_in_the_place_of_an_image_is_no_image(refuse: Refuse) -> None:
     words = ["--privileged", "-v/:/host", "--volume=/:/host", "--pull=sometimes"]
     for said in refuse([{"argv": ["ces-run", "podman", word]} for word in words]):
         assert "--help says more" in said
@@ -96,7 +102,7 @@ ENV_LINES = [
 ]
 
 
-def test_an_env_line_that_is_none_is_refused_and_its_value_not_repeated(refuse):
+def test_an_env_line_that_is_none_is_refused_and_its_value_not_repeated(refuse: Refuse) -> None:
     argv = ["ces-run", "podman", "--env-file", "/dev/stdin", IMAGE]
     answers = refuse([{"argv": argv, "stdin": f"OK=1\n{text}\n"} for text, _says in ENV_LINES])
     for (text, says), said in zip(ENV_LINES, answers):
@@ -104,7 +110,7 @@ def test_an_env_line_that_is_none_is_refused_and_its_value_not_repeated(refuse):
         assert "s3cret" not in said
 
 
-def test_an_env_file_means_what_it_says_and_runs_nothing(alice):
+def test_an_env_file_means_what_it_says_and_runs_nothing(alice: User) -> None:
     values = {
         "DOLLAR": "$(touch /scratch/ran) `id` ${HOME} $HOME \\n",
         "QUOTES": 'it\'s "so"',
@@ -186,7 +192,7 @@ FORBIDDEN = [
 ]
 
 
-def test_an_option_that_is_not_allowed_is_refused(alice, refuse):
+def test_an_option_that_is_not_allowed_is_refused(alice: User, refuse: Refuse) -> None:
     alice.run("ln -sfn / ~/way-out").ok()
     argv = ["ces-run", "podman", "--opt-file", "/dev/stdin", IMAGE]
     for said in refuse([{"argv": argv, "stdin": options} for options in FORBIDDEN]):
@@ -194,7 +200,7 @@ def test_an_option_that_is_not_allowed_is_refused(alice, refuse):
     assert alice.left() == {}
 
 
-def test_an_option_that_is_not_allowed_is_named(refuse):
+def test_an_option_that_is_not_allowed_is_named(refuse: Refuse) -> None:
     forms = ("--tz=UTC --privileged", "--privileged=true", '"--priv"ileged')
     argv = ["ces-run", "podman", "--opt-file", "/dev/stdin", IMAGE]
     for said in refuse([{"argv": argv, "stdin": options} for options in forms]):
@@ -212,14 +218,14 @@ def test_an_option_that_is_not_allowed_is_named(refuse):
         '--mount "type=bind,src=${HOME}/mine,dst=/mnt,ro"',
     ],
 )
-def test_a_mount_that_is_allowed_is_made_in_every_form(alice, options):
+def test_a_mount_that_is_allowed_is_made_in_every_form(alice: User, options: str) -> None:
     alice.run("mkdir -p ~/mine; echo of alice >~/mine/file").ok()
     alice.command("tee", "options", stdin=options).ok()
     done = alice.shell_in_container("cat /mnt/file", "--opt-file", "options").ok()
     assert done.out == "of alice\n"
 
 
-def test_a_name_that_is_taken_is_refused_and_the_other_container_lives_on(alice):
+def test_a_name_that_is_taken_is_refused_and_the_other_container_lives_on(alice: User) -> None:
     number = alice.start_run("--name", "taken", IMAGE, "-d", "60")
     done = alice.command("ces-run", "podman", "--name", "taken", IMAGE)
     assert done.rc == 125
@@ -239,7 +245,7 @@ def test_a_name_that_is_taken_is_refused_and_the_other_container_lives_on(alice)
         ".config/containers/auth.json",
     ],
 )
-def test_a_fifo_in_the_place_of_ones_own_file_keeps_nobody_waiting(alice, place):
+def test_a_fifo_in_the_place_of_ones_own_file_keeps_nobody_waiting(alice: User, place: str) -> None:
     """It would be waited for, and SIGTERM would not end that."""
     alice.command("ces-run", "podman", alice.image).ok()
     path = place.format(alice.last_number())

@@ -10,12 +10,15 @@ import base64
 import json
 import re
 import shlex
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from conftest import Play, Push, User
 from engines import RUNNERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from remote import wait_until
+from remote import Done, wait_until
 
 REGISTRY = "registry.tre.test:5000"
 SHELL = f"{REGISTRY}/tre/shell:1.0"
@@ -30,7 +33,7 @@ RECIPES = {
 
 
 @pytest.fixture(scope="module")
-def researcher(alice, site):
+def researcher(alice: User, site: dict[str, Any]) -> Iterator[User]:
     """Alice, with images that run what they are told, from the registry, for all runners."""
     login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
     alice.run(login, stdin=site["testbed_registry_password"]).ok()
@@ -44,7 +47,7 @@ def researcher(alice, site):
     alice.run(f"podman logout {REGISTRY}").ok()
 
 
-def says(user, runner, script, *options):
+def says(user: User, runner: str, script: str, *options: str) -> str:
     """What a shell in the container writes."""
     return user.command("ces-run", runner, *options, SHELL, script).ok().out.strip()
 
@@ -56,12 +59,12 @@ IMAGE_USER = {"podman": "1000", "apptainer": "2001", "oci": "1000"}
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_who_one_is_in_the_container(researcher, runner):
+def test_who_one_is_in_the_container(researcher: User, runner: str) -> None:
     assert says(researcher, runner, "id -u") == IDENTITY[runner]
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_what_one_writes_is_ones_own_outside(researcher, runner):
+def test_what_one_writes_is_ones_own_outside(researcher: User, runner: str) -> None:
     record = json.loads(
         researcher.command("ces-run", runner, "--json", SHELL, "echo x >/safe_outputs/x").ok().out
     )
@@ -69,40 +72,40 @@ def test_what_one_writes_is_ones_own_outside(researcher, runner):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_user_that_the_image_names(researcher, runner):
+def test_a_user_that_the_image_names(researcher: User, runner: str) -> None:
     done = researcher.command("ces-run", runner, SHELL_OF_A_USER, "id -u").ok()
     assert done.out.strip() == IMAGE_USER[runner]
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_home_directory_stays_outside(researcher, runner):
+def test_the_home_directory_stays_outside(researcher: User, runner: str) -> None:
     researcher.run("touch ~/marker").ok()
     assert says(researcher, runner, "echo $HOME") == HOME[runner]
     assert says(researcher, runner, "ls /home/alice/marker 2>/dev/null || echo none") == "none"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_home_directory_comes_in_when_asked_for(researcher, runner):
+def test_the_home_directory_comes_in_when_asked_for(researcher: User, runner: str) -> None:
     researcher.run("touch ~/marker").ok()
     assert says(researcher, runner, "ls $HOME/marker", "--home") == "/home/alice/marker"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_where_one_starts(researcher, runner):
+def test_where_one_starts(researcher: User, runner: str) -> None:
     # the image has no such directory: it is made
     assert says(researcher, runner, "echo x >x && pwd") == "/work"
     assert says(researcher, runner, "pwd", "--home") == "/work"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_there_is_no_network_unless_asked_for(researcher, runner):
+def test_there_is_no_network_unless_asked_for(researcher: User, runner: str) -> None:
     interfaces = "sed -n 's/^ *\\([^:]*\\):.*/\\1/p' /proc/net/dev"
     assert says(researcher, runner, interfaces) == "lo"
     assert "eth0" in says(researcher, runner, interfaces, "--network", "host")
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_password_for_a_proxy_stays_outside(researcher, runner):
+def test_the_password_for_a_proxy_stays_outside(researcher: User, runner: str) -> None:
     proxies = (
         "https_proxy=http://me:Xq7@proxy.example.org HTTP_PROXY=http://me:Xq7@proxy.example.org"
     )
@@ -112,7 +115,7 @@ def test_the_password_for_a_proxy_stays_outside(researcher, runner):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_no_container_writes_in_the_cgroups_of_its_user(researcher, runner):
+def test_no_container_writes_in_the_cgroups_of_its_user(researcher: User, runner: str) -> None:
     look = (
         "for d in $(find /sys/fs/cgroup -type d); do mkdir $d/x && echo $d; done 2>/dev/null; true"
     )
@@ -121,7 +124,9 @@ def test_no_container_writes_in_the_cgroups_of_its_user(researcher, runner):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_what_is_mounted_below_data_to_be_read_is_read_only_too(researcher, runner):
+def test_what_is_mounted_below_data_to_be_read_is_read_only_too(
+    researcher: User, runner: str
+) -> None:
     place, write = "/safe_data/proj1/below", "touch /safe_data/below/x && echo written"
     root = researcher.host.root
     root(f"mkdir {place} && mount -t tmpfs -o mode=0777 tmpfs {place} && touch {place}/there")
@@ -136,13 +141,15 @@ def test_what_is_mounted_below_data_to_be_read_is_read_only_too(researcher, runn
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_everything_in_the_container_can_be_written_and_is_gone(researcher, runner):
+def test_everything_in_the_container_can_be_written_and_is_gone(
+    researcher: User, runner: str
+) -> None:
     assert says(researcher, runner, "touch /new /bin/new /tmp/new && echo ok") == "ok"
     assert says(researcher, runner, "ls /new 2>/dev/null || echo gone") == "gone"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_limit_that_cannot_be_held_is_one_line(researcher, runner):
+def test_a_limit_that_cannot_be_held_is_one_line(researcher: User, runner: str) -> None:
     done = researcher.command("ces-run", runner, "-m", "1", "-c", "1", SHELL, "true").ok()
     assert done.err.count("limits on cpus and memory are not enforced") == 1
 
@@ -157,7 +164,9 @@ OPTION_FILES = {
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_what_a_run_has_words_for_may_be_said_as_the_engine_says_it(researcher, runner):
+def test_what_a_run_has_words_for_may_be_said_as_the_engine_says_it(
+    researcher: User, runner: str
+) -> None:
     script = "sed 1,2d /proc/net/dev | wc -l; grep -c ' /run tmpfs' /proc/mounts"
     words = ["ces-run", runner, "--opt-file", "/dev/stdin", SHELL, f"{script}; true"]
     done = researcher.command(*words, stdin=OPTION_FILES[runner]).ok()
@@ -168,7 +177,7 @@ def test_what_a_run_has_words_for_may_be_said_as_the_engine_says_it(researcher, 
     assert record["name"] == ("ours" if "--name" in OPTION_FILES[runner] else record["name"])
 
 
-def test_names_are_podmans_alone(researcher):
+def test_names_are_podmans_alone(researcher: User) -> None:
     started = researcher.start_run("--name", "mine", SHELL, "sleep 60")
     try:
         assert researcher.command("ces-run", "podman", "--name", "mine", SHELL, "true").rc == 125
@@ -180,7 +189,7 @@ def test_names_are_podmans_alone(researcher):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 @pytest.mark.parametrize("status", [0, 1, 42, 125, 126, 127, 254, 255])
-def test_the_exit_status_is_the_containers(researcher, runner, status):
+def test_the_exit_status_is_the_containers(researcher: User, runner: str, status: int) -> None:
     done = researcher.command("ces-run", runner, SHELL, f"exit {status}")
     assert done.rc == status
     if status:
@@ -191,20 +200,24 @@ def test_the_exit_status_is_the_containers(researcher, runner, status):
 @pytest.mark.parametrize(
     ("program", "status"), [("nothing", 127), ("/bin/nothing", 127), ("/etc/passwd", 126)]
 )
-def test_a_program_that_is_not_there_or_cannot_be_executed(researcher, runner, program, status):
+def test_a_program_that_is_not_there_or_cannot_be_executed(
+    researcher: User, runner: str, program: str, status: int
+) -> None:
     done = researcher.command("ces-run", runner, NO_PROGRAM, program)
     assert done.rc == status, done.said
     assert "FAILED: " in done.err
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_standard_input_is_empty(researcher, runner):
+def test_standard_input_is_empty(researcher: User, runner: str) -> None:
     line = shlex.join(["ces-run", runner, SHELL, "cat; echo end"])
     assert researcher.run(line, stdin="input").ok().out == "end\n"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_signals_reach_the_containers_first_process_and_the_run_goes_on(researcher, runner):
+def test_signals_reach_the_containers_first_process_and_the_run_goes_on(
+    researcher: User, runner: str
+) -> None:
     """As `podman run` has it: what is no request to stop is the container's (a checkpoint, say)."""
     names = ("USR1", "USR2", "ALRM", "XCPU", "ABRT", "40", "USR1")
     traps = "; ".join(f"trap 'echo got {name}' {name}" for name in {*names})
@@ -213,7 +226,7 @@ def test_signals_reach_the_containers_first_process_and_the_run_goes_on(research
     line = shlex.join(["ces-run", runner, SHELL, script])
     child = researcher.host.start(researcher.name, f"{line}; echo status $?")
 
-    def said():
+    def said() -> list[str]:
         return researcher.run(f"cat ~/.local/state/ces/runs/{number}/output.log").out.splitlines()
 
     wait_until(lambda: "ready" in said(), "the container's program")
@@ -229,7 +242,9 @@ def test_signals_reach_the_containers_first_process_and_the_run_goes_on(research
 
 
 @pytest.mark.parametrize("runner", ["podman", "oci"])
-def test_a_signal_for_the_container_at_any_moment_does_not_end_the_run(researcher, runner):
+def test_a_signal_for_the_container_at_any_moment_does_not_end_the_run(
+    researcher: User, runner: str
+) -> None:
     """From before we can hear it, when it ends the command and there is no run, to the end."""
     before = researcher.last_number()
     argv = ["ces-run", runner, SHELL, "sleep 0.2"]
@@ -244,7 +259,7 @@ def test_a_signal_for_the_container_at_any_moment_does_not_end_the_run(researche
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_timeout_ends_it_and_leaves_nothing(researcher, runner):
+def test_a_timeout_ends_it_and_leaves_nothing(researcher: User, runner: str) -> None:
     done = researcher.command("ces-run", runner, "--timeout", "1s", SHELL, "sleep 60")
     assert done.rc == 124
     assert "TIMEOUT" in done.err
@@ -253,7 +268,7 @@ def test_a_timeout_ends_it_and_leaves_nothing(researcher, runner):
 
 
 @pytest.mark.parametrize("runner", ["apptainer", "oci"])
-def test_a_container_that_ignores_signals_is_killed(researcher, runner):
+def test_a_container_that_ignores_signals_is_killed(researcher: User, runner: str) -> None:
     script = "trap '' TERM; while :; do sleep 1; done"
     done = researcher.command("ces-run", runner, "--timeout", "1s", SHELL, script)
     assert done.rc == 124
@@ -261,7 +276,7 @@ def test_a_container_that_ignores_signals_is_killed(researcher, runner):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_arguments_arrive_as_they_are(researcher, runner):
+def test_arguments_arrive_as_they_are(researcher: User, runner: str) -> None:
     awkward = ["a b", "$HOME", "`id`", "$(id)", "'", '"', "\\", "*", "", "#x", "ü", "-n", "--x=y"]
     script = 'shift 0; for word; do printf "<%s>" "$word"; done'
     done = researcher.command("ces-run", runner, SHELL, script, "name", *awkward).ok()
@@ -284,7 +299,7 @@ IMAGE_VARIABLES = {
 
 
 @pytest.fixture(scope="module")
-def variables(researcher, push_images):
+def variables(researcher: User, push_images: Push) -> str:
     """An image with these variables, which shows what it got."""
     entries = ["TWICE=the first", *(f"{name}={value}" for name, value in IMAGE_VARIABLES.items())]
     config = {"Env": entries, "Entrypoint": ["/bin/base64", "/proc/self/environ"]}
@@ -294,14 +309,16 @@ def variables(researcher, push_images):
     return image
 
 
-def shown(done):
+def shown(done: Done) -> dict[str, str]:
     """The variables that a container had."""
     environ = base64.b64decode("".join(done.ok().out.split())).decode().split("\0")
     return dict(entry.split("=", 1) for entry in environ if entry)
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_images_variables_mean_the_same_under_all(researcher, variables, runner):
+def test_the_images_variables_mean_the_same_under_all(
+    researcher: User, variables: str, runner: str
+) -> None:
     done = researcher.command("ces-run", runner, variables)
     found, wanted = shown(done), dict(IMAGE_VARIABLES)
     if runner == "apptainer":
@@ -311,7 +328,9 @@ def test_the_images_variables_mean_the_same_under_all(researcher, variables, run
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_names_of_variables_with_dots_and_dashes(researcher, variables, runner):
+def test_names_of_variables_with_dots_and_dashes(
+    researcher: User, variables: str, runner: str
+) -> None:
     line = shlex.join(["ces-run", runner, "--env-file", "/dev/stdin", variables])
     done = researcher.run(line, stdin="discovery.type=single-node\n")
     if runner == "apptainer":
@@ -331,7 +350,7 @@ VALUES = st.text(
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values=st.lists(VALUES, min_size=20, max_size=40))
-def test_an_env_file_means_the_same_under_all(researcher, values):
+def test_an_env_file_means_the_same_under_all(researcher: User, values: list[str]) -> None:
     tricky = [
         "a b",
         "$HOME",
@@ -361,7 +380,7 @@ def test_an_env_file_means_the_same_under_all(researcher, values):
 
 
 @pytest.mark.parametrize("name", ["HOME", "UID", "GID", "EUID", "PREPEND_PATH"])
-def test_a_variable_that_apptainer_keeps_is_refused(researcher, name):
+def test_a_variable_that_apptainer_keeps_is_refused(researcher: User, name: str) -> None:
     command = shlex.join(["ces-run", "apptainer", "--env-file", "/dev/stdin", SHELL, "true"])
     done = researcher.run(command, stdin=f"{name}=x\n")
     assert done.rc == 125
@@ -369,14 +388,14 @@ def test_a_variable_that_apptainer_keeps_is_refused(researcher, name):
     assert "keeps that name for itself" in done.err
 
 
-def test_the_callers_own_settings_of_apptainer_do_not_act(researcher):
+def test_the_callers_own_settings_of_apptainer_do_not_act(researcher: User) -> None:
     script = "ls /hostetc 2>/dev/null || echo none; echo $Z"
     line = shlex.join(["ces-run", "apptainer", SHELL, script])
     settings_of_the_caller = "APPTAINER_BIND=/etc:/hostetc APPTAINERENV_Z=z SINGULARITYENV_Z=z"
     assert researcher.run(f"{settings_of_the_caller} {line}").ok().out == "none\n\n"
 
 
-def test_an_image_that_does_not_say_what_to_run(researcher):
+def test_an_image_that_does_not_say_what_to_run(researcher: User) -> None:
     for runner in ("apptainer", "oci"):
         pulled = researcher.command("ces-pull", runner, "--force", NO_PROGRAM).ok()
         assert "does not say what to run" in pulled.err
@@ -389,7 +408,7 @@ def test_an_image_that_does_not_say_what_to_run(researcher):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_same_by_playbook(researcher, play, runner):
+def test_the_same_by_playbook(researcher: User, play: Play, runner: str) -> None:
     task = {
         "tre.ces.ces_run": {
             "image": SHELL,
@@ -405,7 +424,7 @@ def test_the_same_by_playbook(researcher, play, runner):
     assert f"STDOUT {wanted} COMPLETED" in done.out
 
 
-def test_all_kinds_of_images_are_listed_and_removed(researcher):
+def test_all_kinds_of_images_are_listed_and_removed(researcher: User) -> None:
     listed = researcher.command("ces-images").ok().out.splitlines()
     runners = {line.split()[1] for line in listed if line.startswith(f"{NO_PROGRAM} ")}
     assert runners == set(RUNNERS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import LOGIN, User
+from conftest import LOGIN, IntoRegistry, Play, Push, User
 from engines import RUNNERS
+from remote import Host
 
 CRUN = ("podman", "oci")
 REGISTRY = "registry.tre.test:5000"
@@ -135,7 +137,7 @@ IMAGES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def researcher(alice, site, push_images):
+def researcher(alice: User, site: dict[str, Any], push_images: Push) -> Iterator[User]:
     """Alice, who has signed in to a registry that has these images."""
     login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
     alice.run(login, stdin=site["testbed_registry_password"]).ok()
@@ -158,7 +160,7 @@ def predicted(user: User, *words: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_what_is_predicted_comes_true(researcher, name):
+def test_what_is_predicted_comes_true(researcher: User, name: str) -> None:
     check, failing, _image = IMAGES[name]
     image = named(name)
     said = predicted(researcher, image)["runners"]
@@ -175,7 +177,7 @@ def test_what_is_predicted_comes_true(researcher, name):
         researcher.run(f"rm -f check-{name}:1.0.sif")
 
 
-def test_a_user_who_is_not_you_may_not_write(researcher, push_images):
+def test_a_user_who_is_not_you_may_not_write(researcher: User, push_images: Push) -> None:
     """What the warning about an image's user says, and that its cure is one."""
     script = ["/bin/sh", "-c", "touch /safe_outputs/x /scratch/x && echo runs"]
     push_images([{"name": "tre/check-writes:1.0", **saying(Entrypoint=script, User="1000")}])
@@ -196,7 +198,7 @@ def test_a_user_who_is_not_you_may_not_write(researcher, push_images):
         researcher.run("rm -f check-writes:1.0.sif")
 
 
-def test_nothing_is_fetched_or_changed(researcher):
+def test_nothing_is_fetched_or_changed(researcher: User) -> None:
     looks = ("podman images --quiet", "ces-images", "ls -A ~", "ls -A /var/tmp", "podman ps -aq")
     line = "; ".join(looks)
     before = researcher.run(line).ok().out
@@ -205,7 +207,9 @@ def test_nothing_is_fetched_or_changed(researcher):
     assert "temporary files" not in researcher.left()
 
 
-def test_an_image_that_is_here_is_told_when_the_registry_has_another(researcher, push_images):
+def test_an_image_that_is_here_is_told_when_the_registry_has_another(
+    researcher: User, push_images: Push
+) -> None:
     image = named("moved")
     push_images([{"name": "tre/check-moved:1.0", **saying()}])
     for runner in RUNNERS:
@@ -225,7 +229,7 @@ def test_an_image_that_is_here_is_told_when_the_registry_has_another(researcher,
         researcher.run("rm -f check-moved:1.0.sif")
 
 
-def test_an_image_file_is_looked_at_without_a_registry(researcher):
+def test_an_image_file_is_looked_at_without_a_registry(researcher: User) -> None:
     image = named("user")
     researcher.command("ces-pull", "apptainer", image).ok()
     try:
@@ -239,7 +243,9 @@ def test_an_image_file_is_looked_at_without_a_registry(researcher):
         researcher.run("rm -f check-user:1.0.sif")
 
 
-def test_an_image_for_which_there_is_no_room_is_told(researcher, into_registry, backend):
+def test_an_image_for_which_there_is_no_room_is_told(
+    researcher: User, into_registry: IntoRegistry, backend: Host
+) -> None:
     """On a small disk in the place of apptainer's temporary files; so a pull fails, too."""
     into_registry("push_layer", path="tre/check-room", tag="1.0", size=8 * 1024 * 1024)
     image = f"{REGISTRY}/tre/check-room:1.0"
@@ -265,13 +271,15 @@ def test_an_image_for_which_there_is_no_room_is_told(researcher, into_registry, 
         ("./none.sif", 125, "./none.sif"),
     ],
 )
-def test_the_exit_status_is_the_answer(researcher, image, status, says):
+def test_the_exit_status_is_the_answer(
+    researcher: User, image: str, status: int, says: str
+) -> None:
     done = researcher.command("ces-check", "podman", image)
     assert done.rc == status
     assert says in done.said
 
 
-def test_a_wrong_password_is_no_verdict_and_is_not_repeated(users):
+def test_a_wrong_password_is_no_verdict_and_is_not_repeated(users: dict[str, User]) -> None:
     words = ["ces-check", "podman", "--username", "researcher", "--password-stdin"]
     done = users["bob"].command(*words, f"{REGISTRY}/tre/hello-tre:1.0", stdin="wr0ng-word")
     assert done.rc == 125
@@ -282,7 +290,7 @@ def test_a_wrong_password_is_no_verdict_and_is_not_repeated(users):
     assert right not in done.said
 
 
-def test_where_podman_keeps_images_is_what_podman_says(users):
+def test_where_podman_keeps_images_is_what_podman_says(users: dict[str, User]) -> None:
     program = (
         "import sys; sys.path[:0] = ['/usr/local/lib/tre-ces'];"
         "from ces.system.account import Account;"
@@ -301,7 +309,7 @@ def test_where_podman_keeps_images_is_what_podman_says(users):
         assert user.run(f"{before}{data}{ask}").ok().out.strip() == ours.strip()
 
 
-def test_a_task_says_the_same_and_changes_nothing(researcher, play):
+def test_a_task_says_the_same_and_changes_nothing(researcher: User, play: Play) -> None:
     task = {"tre.ces.ces_check": {"image": named("user-beyond")}, "register": "found"}
     claim = {
         "ansible.builtin.assert": {

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import TOP, Host, User, playbook
+from conftest import TOP, User, playbook
+from remote import Host
 
 SITE = "/etc/containers/containers.conf.d/50-site.conf"
 OWN = ".config/containers/containers.conf"

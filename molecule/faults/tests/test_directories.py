@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from conftest import Host, User, wait_until
+from conftest import User
+from remote import Host, wait_until
 
 
-def test_no_project_group_is_refused_with_the_groups_looked_at(carol):
+def test_no_project_group_is_refused_with_the_groups_looked_at(carol: User) -> None:
     done = carol.command("ces-run", "podman", carol.image)
     assert done.rc == 125
     assert "no directory in /safe_data belongs to a group of carol" in done.err
@@ -19,7 +21,7 @@ def test_no_project_group_is_refused_with_the_groups_looked_at(carol):
     assert carol.left() == {}
 
 
-def test_two_project_groups_are_refused_with_both_named(bob):
+def test_two_project_groups_are_refused_with_both_named(bob: User) -> None:
     done = bob.command("ces-run", "podman", bob.image)
     assert done.rc == 125
     assert "there are several: proj1, proj2" in done.err
@@ -27,7 +29,7 @@ def test_two_project_groups_are_refused_with_both_named(bob):
 
 
 @pytest.mark.parametrize("project", ["proj2", "../proj2", "proj1/../proj2", "", ".", "no-such"])
-def test_only_a_project_of_ones_own_can_be_chosen(alice, project):
+def test_only_a_project_of_ones_own_can_be_chosen(alice: User, project: str) -> None:
     done = alice.command("ces-run", "podman", f"--project={project}", alice.image)
     if project == "":  # as if it was not given
         assert done.rc == 0
@@ -37,7 +39,7 @@ def test_only_a_project_of_ones_own_can_be_chosen(alice, project):
 
 
 @pytest.mark.parametrize("directory", ["/etc", "/safe_data/proj2", "/home/alice", "~/../alice"])
-def test_outputs_in_what_is_anothers_are_refused(bob, directory):
+def test_outputs_in_what_is_anothers_are_refused(bob: User, directory: str) -> None:
     done = bob.command("ces-run", "podman", "--project", "proj1", "--outputs", directory, bob.image)
     if directory == "/safe_data/proj2":  # he is in that project
         assert done.rc == 0
@@ -55,7 +57,7 @@ def changed(host: Host, change: str, back: str) -> Iterator[None]:
         host.root(back)
 
 
-def test_unreadable_data_are_refused(alice):
+def test_unreadable_data_are_refused(alice: User) -> None:
     with changed(alice.host, "chmod 0 /safe_data/proj1", "chmod 2770 /safe_data/proj1"):
         done = alice.command("ces-run", "podman", alice.image)
     assert done.rc == 125
@@ -63,7 +65,7 @@ def test_unreadable_data_are_refused(alice):
     assert "alice may not read it" in done.err
 
 
-def test_an_unwritable_home_is_refused_before_anything_is_started(alice):
+def test_an_unwritable_home_is_refused_before_anything_is_started(alice: User) -> None:
     before = alice.last_number()
     with changed(alice.host, "chmod 0555 ~alice", "chmod 0755 ~alice"):
         done = alice.command("ces-run", "podman", alice.image)
@@ -73,7 +75,7 @@ def test_an_unwritable_home_is_refused_before_anything_is_started(alice):
     assert alice.left() == {}
 
 
-def test_an_unwritable_state_directory_is_refused_before_anything_is_started(alice):
+def test_an_unwritable_state_directory_is_refused_before_anything_is_started(alice: User) -> None:
     state = "~alice/.local/state/ces"
     with changed(alice.host, f"chown -R root {state}", f"chown -R alice {state}"):
         done = alice.command("ces-run", "podman", alice.image)
@@ -84,7 +86,7 @@ def test_an_unwritable_state_directory_is_refused_before_anything_is_started(ali
 
 POLICY = "/etc/ces/policy.json"
 RUN = "ces-run oci --opt-file /dev/stdin"
-TRIES = {
+TRIES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "a link to the host's root": ({}, "ln -s / ~/safe_data; ces-run oci", "", "lies outside"),
     "outputs in data to be read": (
         {"safe_data": {"access": "ro"}},
@@ -123,7 +125,7 @@ TRIES = {
 
 
 @pytest.mark.parametrize("name", TRIES)
-def test_what_a_researcher_tries_around_the_policy_is_refused(alice, name):
+def test_what_a_researcher_tries_around_the_policy_is_refused(alice: User, name: str) -> None:
     changes, line, options, said = TRIES[name]
     before = alice.host.root(f"cat {POLICY}")
     alice.host.root(f"cat >{POLICY}", json.dumps({**json.loads(before), **changes}))
@@ -143,7 +145,7 @@ def small_disk(host: Host, path: str, owner: str, size: str) -> Iterator[None]:
         yield
 
 
-def test_a_full_disk_for_outputs_fails_the_run_and_the_record_says_so(alice):
+def test_a_full_disk_for_outputs_fails_the_run_and_the_record_says_so(alice: User) -> None:
     script = "dd if=/dev/zero of=/safe_outputs/result bs=64k count=256 && echo never"
     with small_disk(alice.host, "/home/alice/small", "alice", "1m"):
         done = alice.shell_in_container(script, "--outputs", "small")
@@ -172,7 +174,7 @@ def erin(backend: Host, users: dict[str, User]) -> Iterator[User]:
         yield erin
 
 
-def test_a_home_that_the_run_fills_keeps_the_record_of_how_it_ended(erin):
+def test_a_home_that_the_run_fills_keeps_the_record_of_how_it_ended(erin: User) -> None:
     script = "dd if=/dev/zero of=/safe_outputs/result bs=64k; df /safe_outputs; echo ended; exit 7"
     done = erin.shell_in_container(script)
     number = erin.last_number()
@@ -184,7 +186,7 @@ def test_a_home_that_the_run_fills_keeps_the_record_of_how_it_ended(erin):
     assert "ended" in done.out
 
 
-def test_a_log_that_fills_the_home_is_cut_and_the_run_goes_on(erin):
+def test_a_log_that_fills_the_home_is_cut_and_the_run_goes_on(erin: User) -> None:
     script = "yes | head -c 20000000; echo >&2 the end; exit 3"
     done = erin.shell_in_container(script, "--json")
     record = erin.record(erin.last_number())
@@ -193,7 +195,7 @@ def test_a_log_that_fills_the_home_is_cut_and_the_run_goes_on(erin):
     assert erin.left() == {}
 
 
-def test_a_run_on_a_disk_that_is_full_already_is_refused(erin):
+def test_a_run_on_a_disk_that_is_full_already_is_refused(erin: User) -> None:
     erin.shell_in_container("true").ok()
     erin.run("dd if=/dev/zero of=~/fill bs=1k status=none; true")
     done = erin.command("ces-run", "podman", erin.image)

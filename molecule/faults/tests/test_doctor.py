@@ -118,6 +118,13 @@ ILLNESSES = (
         "certificate is not trusted",
         *away("/etc/containers/certs.d"),
     ),
+    # podman 5.4 reads no drop-in files; newer ones do, and read storage.conf otherwise
+    Illness(
+        "podman_storage",
+        "warning",
+        "keeps images in /var/lib/tre-ces/containers/2001/data",
+        *edited("/etc/containers/storage.conf", "/^rootless_storage_path/d"),
+    ),
     # the session
     Illness("user_bus", "warning", "no message bus", *away("/run/user/2001/bus")),
     Illness("lingering", "warning", "nobody is logged in", *away("/var/lib/systemd/linger/alice")),
@@ -282,8 +289,10 @@ def test_runs_that_died_are_told_until_they_are_swept(alice: User, look: Look) -
 def test_half_a_host_still_gives_a_whole_report(backend: Host, alice: User, look: Look) -> None:
     well = look()
     # the home is read-only last: alice writes there before
-    names = ("subid_given", "id_mappers", "user_bus", "own_registries_conf", "fuse")
-    names += ("registries_trusted", "engines_installed", "writable")
+    names = (
+        *("subid_given", "id_mappers", "user_bus", "own_registries_conf", "fuse"),
+        *("registries_trusted", "engines_installed", "writable"),
+    )
     chosen = [next(one for one in ILLNESSES if one.check == name) for name in names]
     made: list[Illness] = []
     try:

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from conftest import IntoRegistry, User
 from engines import RUNNERS
+from remote import Done, Host
 
 POLICY = "/etc/ces/policy.json"
 LIMIT = 4 << 20
 
 
 @pytest.fixture(scope="module")
-def push(into_registry, site):
+def push(into_registry: IntoRegistry, site: dict[str, Any]) -> Callable[..., str]:
     """Put a hostile image into the registry; its name."""
 
-    def run(name: str, size: int = 10, **more) -> str:
+    def run(name: str, size: int = 10, **more: object) -> str:
         into_registry("push_layer", path=f"tre/{name}", tag="1.0", size=size, **more)
         return f"{site['testbed_registry']}/tre/{name}:1.0"
 
@@ -25,8 +29,8 @@ def push(into_registry, site):
 
 
 @pytest.fixture
-def pull(alice, site):
-    def run(engine: str, image: str):
+def pull(alice: User, site: dict[str, Any]) -> Callable[[str, str], Done]:
+    def run(engine: str, image: str) -> Done:
         words = ["ces-pull", engine, "--username", site["testbed_registry_user"]]
         line = shlex.join([*words, "--password-stdin", image])
         return alice.run(f"cd ~ && {line}", stdin=site["testbed_registry_password"])
@@ -35,7 +39,7 @@ def pull(alice, site):
 
 
 @pytest.fixture
-def limited(backend):
+def limited(backend: Host) -> Iterator[None]:
     before = backend.root(f"cat {POLICY}")
     changed = {**json.loads(before), "image_size_limit": "4MiB"}
     backend.root(f"cat >{POLICY}", json.dumps(changed))
@@ -44,14 +48,22 @@ def limited(backend):
 
 
 @pytest.mark.parametrize(("engine", "claims"), [("oci", 1), *((name, -1) for name in RUNNERS)])
-def test_what_arrives_counts_and_not_what_a_manifest_says(push, pull, limited, engine, claims):
+def test_what_arrives_counts_and_not_what_a_manifest_says(
+    push: Callable[..., str],
+    pull: Callable[[str, str], Done],
+    limited: None,
+    engine: str,
+    claims: int,
+) -> None:
     done = pull(engine, push(f"liar-{engine}", 7 << 20, claims=claims))
     said = "its manifest is not of a known form" if claims < 0 else f"more than {LIMIT} bytes"
     assert (done.rc, said in done.err) == (125, True), done
 
 
 @pytest.mark.parametrize("user", ["\u00b2", "9" * 5000, "4294967296"], ids=["odd", "long", "large"])
-def test_a_user_that_is_none_is_an_error_of_ours(push, pull, alice, user):
+def test_a_user_that_is_none_is_an_error_of_ours(
+    push: Callable[..., str], pull: Callable[[str, str], Done], alice: User, user: str
+) -> None:
     """At the run: another user can be named then."""
     image = push("nobody", config={"User": user})
     done = pull("oci", image)
@@ -63,7 +75,9 @@ def test_a_user_that_is_none_is_an_error_of_ours(push, pull, alice, user):
 
 
 @pytest.mark.parametrize("engine", ["apptainer", "oci"])
-def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, engine):
+def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(
+    push: Callable[..., str], pull: Callable[[str, str], Done], engine: str
+) -> None:
     done = pull(engine, push("odd-env", config={"Env": ["A=b\0c"]}))
     assert (done.rc, "config.Env is" in done.err, "Traceback" in done.err) == (
         125,
@@ -74,7 +88,7 @@ def test_a_field_that_no_program_can_be_given_is_an_error_of_ours(push, pull, en
 
 
 @pytest.fixture(scope="module")
-def shell(alice, site):
+def shell(alice: User, site: dict[str, Any]) -> str:
     """An image that runs what it is told."""
     registry = site["testbed_registry"]
     login = ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
@@ -88,8 +102,8 @@ def shell(alice, site):
 
 @pytest.mark.parametrize(("engine", "place"), [("apptainer", "/scratch"), ("oci", "/tmp")])
 def test_very_deep_directories_that_a_container_makes_are_cleared_away(
-    alice, pull, shell, engine, place
-):
+    alice: User, pull: Callable[[str, str], Done], shell: str, engine: str, place: str
+) -> None:
     pull(engine, shell).ok()
     nest = "i=0; while [ $i -lt 1200 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done"
     alice.command("ces-run", engine, shell, f"cd {place} && {nest}").ok()
@@ -97,7 +111,9 @@ def test_very_deep_directories_that_a_container_makes_are_cleared_away(
 
 
 @pytest.mark.parametrize("engine", ["podman", "oci"])
-def test_last_words_that_no_parser_takes_are_the_containers_own(alice, pull, shell, engine):
+def test_last_words_that_no_parser_takes_are_the_containers_own(
+    alice: User, pull: Callable[[str, str], Done], shell: str, engine: str
+) -> None:
     """They begin as the runtime's own refusal does."""
     pull(engine, shell).ok()
     begin = """printf '{"msg":"exec container process x","a":' >&2"""

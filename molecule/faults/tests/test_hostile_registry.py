@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import AUTH, SITE, Host, User, down, wait_until
+from conftest import AUTH, SITE, User, down
 from engines import RUNNERS
-from remote import answer_of
+from remote import Host, answer_of, wait_until
 
 TLS = "/etc/docker/registry/tls"
 USER, PASSWORD = SITE["testbed_registry_user"], SITE["testbed_registry_password"]
@@ -46,7 +46,9 @@ def challenge(realm: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_login_goes_to_no_host_that_a_registry_names(alice, registry, runner):
+def test_a_login_goes_to_no_host_that_a_registry_names(
+    alice: User, registry: Host, runner: str
+) -> None:
     words = ["ces-pull", runner, "--username", USER, "--password-stdin", IMAGE]
     with odd(registry, challenge("https://collector.test:5000/token")) as server:
         done = alice.command(*words, stdin=PASSWORD)
@@ -67,9 +69,12 @@ def test_a_login_goes_to_no_host_that_a_registry_names(alice, registry, runner):
     ids=["a byte at a time", "continue for ever"],
 )
 @pytest.mark.parametrize(("name", "status"), [("INT", 130), ("TERM", 143)])
-def test_a_pull_that_a_registry_holds_up_hears_signals(alice, registry, answer, name, status):
+def test_a_pull_that_a_registry_holds_up_hears_signals(
+    alice: User, registry: Host, answer: dict[str, str], name: str, status: int
+) -> None:
     with odd(registry, answer):
         pull = alice.host.start(alice.name, f"echo $$; exec ces-pull podman {IMAGE}")
+        assert pull.stdout
         pid = int(pull.stdout.readline())
         asking = f"ss -Htnp state established dport = :5000 | grep -q pid={pid},"
         wait_until(lambda: alice.host.run("root", asking).rc == 0, "the question to be asked")
@@ -89,8 +94,8 @@ def test_a_pull_that_a_registry_holds_up_hears_signals(alice, registry, answer, 
     ],
 )
 def test_nonsense_of_a_registry_is_an_error_of_ours_and_commands_no_terminal(
-    alice, registry, answers, said
-):
+    alice: User, registry: Host, answers: list[dict[str, Any]], said: str
+) -> None:
     with odd(registry, *answers):
         done = alice.command("ces-run", "podman", "--pull", "always", IMAGE)
     assert done.rc == 125
@@ -100,7 +105,9 @@ def test_nonsense_of_a_registry_is_an_error_of_ours_and_commands_no_terminal(
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_what_a_registry_says_to_an_engine_commands_no_terminal(alice, registry, runner):
+def test_what_a_registry_says_to_an_engine_commands_no_terminal(
+    alice: User, registry: Host, runner: str
+) -> None:
     digest = {"status": 200, "headers": [["Docker-Content-Digest", f"sha256:{'1' * 64}"]]}
     denial = {"code": "DENIED", "message": "no \x1b[31mred \x9b1m \u202e"}
     refusal = {"status": 403, "body": json.dumps({"errors": [denial]})}
@@ -112,7 +119,7 @@ def test_what_a_registry_says_to_an_engine_commands_no_terminal(alice, registry,
     assert "\x1b" not in done.said and "\x9b" not in done.said
 
 
-def test_any_number_of_ways_to_sign_in_is_read_at_once(alice, registry):
+def test_any_number_of_ways_to_sign_in_is_read_at_once(alice: User, registry: Host) -> None:
     parameters = ["Bearer " + ",".join(f"{kind}{n}=" for n in range(7000)) for kind in "abcdefgh"]
     headers = [["WWW-Authenticate", text] for text in parameters * 10]
     with odd(registry, {"status": 401, "headers": headers}):
@@ -121,7 +128,7 @@ def test_any_number_of_ways_to_sign_in_is_read_at_once(alice, registry):
     assert "is no address of https" in done.err
 
 
-def test_who_asks_too_often_waits_and_asks_again(alice, registry):
+def test_who_asks_too_often_waits_and_asks_again(alice: User, registry: Host) -> None:
     busy = {"status": 429, "headers": [["Retry-After", "1"]]}
     with odd(registry, busy, busy, GONE) as server:
         done = alice.command("ces-pull", "podman", IMAGE)
@@ -130,7 +137,9 @@ def test_who_asks_too_often_waits_and_asks_again(alice, registry):
     assert "the registry has no such image or tag" in done.err
 
 
-def test_an_image_is_looked_for_where_and_as_the_registry_wants(alice, registry):
+def test_an_image_is_looked_for_where_and_as_the_registry_wants(
+    alice: User, registry: Host
+) -> None:
     """As podman does: at another place; by a question for the whole, which all registries know."""
     moved = {"status": 307, "headers": [["Location", "/elsewhere"]]}
     with odd(registry, moved, {"status": 405}, GONE) as server:
@@ -140,7 +149,9 @@ def test_an_image_is_looked_for_where_and_as_the_registry_wants(alice, registry)
     assert "the registry has no such image or tag" in done.err
 
 
-def test_an_authority_as_openssl_makes_it_is_trusted(alice, registry, backend):
+def test_an_authority_as_openssl_makes_it_is_trusted(
+    alice: User, registry: Host, backend: Host
+) -> None:
     """Python 3.13 asks for more than engines do: here it is Python 3.13."""
     assert (
         backend.run("root", "python3 -c 'import sys; assert sys.version_info >= (3, 13)'").rc == 0
@@ -196,7 +207,7 @@ def filed(users: dict[str, User]) -> Iterator[User]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_login_is_found_in_every_form_that_podman_reads(filed, form):
+def test_a_login_is_found_in_every_form_that_podman_reads(filed: User, form: str) -> None:
     filed.command("tee", "docker/config.json", stdin=json.dumps(FORMS[form])).ok()
     line = f"DOCKER_CONFIG=~/docker PATH=~/bin:$PATH ces-pull RUNNER --force {filed.image}"
     for runner in ("podman", "oci", "apptainer"):
@@ -205,7 +216,7 @@ def test_a_login_is_found_in_every_form_that_podman_reads(filed, form):
         assert PASSWORD not in done.said
 
 
-def test_a_helper_that_registries_conf_lists_is_asked_as_podman_asks_it(filed):
+def test_a_helper_that_registries_conf_lists_is_asked_as_podman_asks_it(filed: User) -> None:
     place = ".config/containers/registries.conf.d"
     text = 'credential-helpers = ["test", "containers-auth.json"]'
     filed.run(f"mkdir -p {place} && cat > {place}/helper.conf", stdin=text).ok()
@@ -217,13 +228,13 @@ def test_a_helper_that_registries_conf_lists_is_asked_as_podman_asks_it(filed):
         filed.run(f"rm -r {place}").ok()
 
 
-def test_dockers_first_file_serves_podman_too(filed):
+def test_dockers_first_file_serves_podman_too(filed: User) -> None:
     text = json.dumps({f"https://{REGISTRY}/v1/": {"auth": AUTH}})
     filed.command("tee", ".dockercfg", stdin=text).ok()
     assert filed.command("ces-pull", "podman", "--force", filed.image).ok()
 
 
-def test_what_podman_does_not_use_is_named(filed):
+def test_what_podman_does_not_use_is_named(filed: User) -> None:
     filed.command("tee", "docker/config.json", stdin=json.dumps({"credsStore": "desktop"})).ok()
     done = filed.run(f"DOCKER_CONFIG=~/docker ces-pull podman {REGISTRY}/tre/other:1.0")
     assert done.rc == 125

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from conftest import SITE, Host, User, playbook
+from conftest import SITE, Play, User, playbook
+from remote import Host
 
 _TWICE = "sed -n 's/^bob:/2002:/p' /etc/subuid >> /etc/subuid"
 _OWN = "sed -i 's/^bob:.*/bob:2000:65536/' /etc/subuid"
@@ -33,8 +35,8 @@ def mended(backend: Host, bob: User) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_podman_that_cannot_start_is_named_with_the_cure(
-    backend: Host, bob: User, play, mended, fault
-):
+    backend: Host, bob: User, play: Play, mended: None, fault: str
+) -> None:
     """Without the process that holds bob's namespace, as after a log-out."""
     breaking, said, cure = FAULTS[fault]
     backend.root("pkill -KILL -u bob 'catatonit|podman'; true")
@@ -73,8 +75,8 @@ def namesake(backend: Host, mended: None) -> Iterator[None]:
 
 
 def test_podman_maps_what_the_role_subid_gives_and_nothing_of_others(
-    backend: Host, namesake, tmp_path
-):
+    backend: Host, namesake: None, tmp_path: Path
+) -> None:
     """A login that is somebody's uid; a user with the same range by name and by uid."""
     backend.root(
         "for kind in u g; do sed -n 's/^alice:/2001:/p' /etc/sub${kind}id > /root/more;"

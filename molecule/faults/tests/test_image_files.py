@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from conftest import User
 
 FILE = "hello-tre:1.0.sif"
 STORE = ".local/share/ces/sif"
 
 
 @pytest.fixture(scope="module")
-def owner(alice, site):
+def owner(alice: User, site: dict[str, Any]) -> Iterator[User]:
     """Alice, with the image as a file in her home directory."""
     login = shlex.join(
         ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
@@ -24,12 +27,12 @@ def owner(alice, site):
     alice.run("podman logout registry.tre.test:5000").ok()
 
 
-def test_a_file_runs_like_the_image(owner):
+def test_a_file_runs_like_the_image(owner: User) -> None:
     done = owner.run(f"cd ~ && ces-run apptainer {FILE} --name Ada").ok()
     assert "Goodbye Ada!" in done.out
 
 
-def test_a_repeated_pull_converts_nothing(owner):
+def test_a_repeated_pull_converts_nothing(owner: User) -> None:
     before = owner.run(f"stat -c '%i %Y' {STORE}/digests/*").ok().out
     done = owner.run(f"cd ~ && ces-pull apptainer {owner.image}").ok()
     assert ": unchanged (sha256:" in done.out
@@ -54,7 +57,7 @@ def test_a_repeated_pull_converts_nothing(owner):
     ],
     ids=["cut short", "overwritten", "another processor's", "text", "empty", "absent"],
 )
-def test_a_bad_file_is_an_error_of_ours(owner, damage, says):
+def test_a_bad_file_is_an_error_of_ours(owner: User, damage: str, says: str) -> None:
     command = damage.format(file=FILE)
     done = owner.run(
         f"cd ~ && rm -f bad.sif && {{ {command}; }} 2>/dev/null && ces-run apptainer ./bad.sif"
@@ -64,7 +67,7 @@ def test_a_bad_file_is_an_error_of_ours(owner, damage, says):
     assert owner.left() == {}
 
 
-def test_a_moved_tag_is_noticed(owner):
+def test_a_moved_tag_is_noticed(owner: User) -> None:
     moved = "registry.tre.test:5000/tre/moved:1.0"
     for label in ("one", "two"):
         build = f"podman build --quiet --tag {moved} - && podman push --quiet {moved}"
@@ -79,7 +82,7 @@ def test_a_moved_tag_is_noticed(owner):
     assert owner.run("readlink moved:1.0.sif").ok().out != before
 
 
-def test_a_file_of_ones_own_is_not_overwritten(owner):
+def test_a_file_of_ones_own_is_not_overwritten(owner: User) -> None:
     owner.run(f"mkdir -p ~/own && echo mine >~/own/{FILE}").ok()
     done = owner.run(f"cd ~/own && ces-pull apptainer {owner.image}")
     assert done.rc == 125
@@ -87,7 +90,7 @@ def test_a_file_of_ones_own_is_not_overwritten(owner):
     assert owner.run(f"cat ~/own/{FILE}").ok().out == "mine\n"
 
 
-def test_many_pulls_convert_once(owner):
+def test_many_pulls_convert_once(owner: User) -> None:
     owner.run(f"rm -rf {STORE}").ok()
     each = f"ces-pull apptainer {owner.image} >pull-$i.out 2>pull-$i.err"
     pulls = f"cd ~; for i in 1 2 3 4 5 6 7 8; do {each} & done; wait; cat pull-*.out"
@@ -99,7 +102,7 @@ def test_many_pulls_convert_once(owner):
 
 
 @pytest.mark.parametrize("killed", ["$p", "$p $(pgrep -u $(id -u) apptainer)"])
-def test_a_killed_conversion_leaves_nothing(owner, killed):
+def test_a_killed_conversion_leaves_nothing(owner: User, killed: str) -> None:
     owner.run(f"rm -rf {STORE}").ok()
     owner.run(
         f"cd ~; setsid ces-pull apptainer {owner.image} >/dev/null 2>&1 & p=$!; "
@@ -116,7 +119,7 @@ def test_a_killed_conversion_leaves_nothing(owner, killed):
     assert owner.run(f"ls -A {STORE}/digests").ok().out.count("\n") == 1
 
 
-def test_no_room_for_a_file(owner):
+def test_no_room_for_a_file(owner: User) -> None:
     # a file system of a megabyte, mounted for her by root
     owner.host.root(
         "mkdir -p /home/alice/small && "
@@ -131,7 +134,7 @@ def test_no_room_for_a_file(owner):
         owner.host.root("umount /home/alice/small")
 
 
-def test_the_token_is_given_by_file(owner, site):
+def test_the_token_is_given_by_file(owner: User, site: dict[str, Any]) -> None:
     owner.run(f"rm -rf {STORE}; podman logout registry.tre.test:5000").ok()
     words = [
         "ces-pull",
@@ -167,7 +170,7 @@ exit 255
 """
 
 
-def test_a_conversion_changes_nothing_but_its_own_file(owner):
+def test_a_conversion_changes_nothing_but_its_own_file(owner: User) -> None:
     """Where links of an image lead is nowhere of the host's."""
     files = f"~/kept /safe_data/proj1/kept {STORE}/digests/*"
     owner.run("echo mine | tee ~/kept >/safe_data/proj1/kept; mkdir -p /tmp/astray/bin").ok()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from conftest import SITE, User
+from remote import Host
 
 SCRIPT = """test -z "$(ls -A /scratch /safe_outputs | grep -v :)" || exit 9
 printf "run $GREETING begins"; echo "$GREETING" >/safe_outputs/result; touch /scratch/mine
@@ -21,7 +22,7 @@ def start_at_once(user: User, count: int, project: str = "proj1") -> list[list[A
     argv = ["ces-run", "podman", "--project", project, "--opt-file", "sh"]
     argv += ["--env-file", "/dev/stdin", user.image, "-c", SCRIPT]
     commands = [{"argv": argv, "stdin": f"GREETING={index}\n"} for index in range(count)]
-    return user.host.ask(user.name, "run_each", commands=commands, at_once=True, timeout=300)
+    return list(user.host.ask(user.name, "run_each", commands=commands, at_once=True, timeout=300))
 
 
 def records_of(user: User, first: int) -> list[dict[str, Any]]:
@@ -52,14 +53,14 @@ def check_each_has_its_own(user: User, answers: list[list[Any]], first: int) -> 
     assert user.left() == {}
 
 
-def test_a_hundred_runs_of_one_user_at_once(alice):
+def test_a_hundred_runs_of_one_user_at_once(alice: User) -> None:
     first = alice.last_number() + 1
     answers = start_at_once(alice, 100)
     print(f"100 runs in {max(seconds for _status, _said, seconds in answers):.1f} s")
     check_each_has_its_own(alice, answers, first)
 
 
-def test_ten_runs_each_of_ten_users_at_once(users):
+def test_ten_runs_each_of_ten_users_at_once(users: dict[str, User]) -> None:
     many = [users[name] for name in MANY]
     with ThreadPoolExecutor(len(many)) as pool:
         pulls = list(pool.map(lambda user: user.pull(), many))
@@ -70,7 +71,7 @@ def test_ten_runs_each_of_ten_users_at_once(users):
         check_each_has_its_own(user, of_user, first[user.name])
 
 
-def test_runs_that_all_pull_are_one_transfer(users, backend):
+def test_runs_that_all_pull_are_one_transfer(users: dict[str, User], backend: Host) -> None:
     """The first run of an image by ten commands at once."""
     user = users["bob"]
     user.pull().ok()

@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from conftest import User, wait_until
+from conftest import Play, User
+from remote import wait_until
 
 REGISTRY = "registry.tre.test:5000"
 SHELL = f"{REGISTRY}/tre/oci-shell:1.0"
@@ -21,7 +24,7 @@ def store_of(user: User) -> str:
 
 
 @pytest.fixture(scope="module")
-def shell(alice, site):
+def shell(alice: User, site: dict[str, Any]) -> Iterator[User]:
     """Alice, with the image and with one that runs what it is told."""
     login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
     alice.run(login, stdin=site["testbed_registry_password"]).ok()
@@ -70,7 +73,7 @@ def kill(user: User, number: int, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STATUS)
-def test_a_signal_stops_the_container_gently_and_clears_away(shell, name):
+def test_a_signal_stops_the_container_gently_and_clears_away(shell: User, name: str) -> None:
     number = begin(shell)
     kill(shell, number, name)
     wait_until(lambda: shell.record(number)["state"] != "RUNNING", "the end of the run")
@@ -80,14 +83,14 @@ def test_a_signal_stops_the_container_gently_and_clears_away(shell, name):
     wait_until(lambda: left(shell) == {}, "everything to be cleared away", 5)
 
 
-def test_ces_stop_stops_it(shell):
+def test_ces_stop_stops_it(shell: User) -> None:
     number = begin(shell)
     shell.command("ces-stop", str(number)).ok()
     assert shell.record(number)["state"] == "CANCELLED"
     assert left(shell) == {}
 
 
-def test_after_sigkill_ces_clean_clears_away(shell):
+def test_after_sigkill_ces_clean_clears_away(shell: User) -> None:
     number = begin(shell)
     kill(shell, number, "KILL")
     pid = shell.record(number)["pid"]
@@ -99,7 +102,7 @@ def test_after_sigkill_ces_clean_clears_away(shell):
     assert shell.record(number)["state"] == "CANCELLED"
 
 
-def test_a_runtime_that_is_killed_takes_its_container_along(shell):
+def test_a_runtime_that_is_killed_takes_its_container_along(shell: User) -> None:
     number = begin(shell)
     shell.run("pkill -KILL -u alice -f '^crun .* run '").ok()
     wait_until(lambda: shell.record(number)["state"] != "RUNNING", "the end of the run")
@@ -108,7 +111,7 @@ def test_a_runtime_that_is_killed_takes_its_container_along(shell):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
-def test_a_signal_at_any_moment_of_a_run_leaves_nothing(shell, number):
+def test_a_signal_at_any_moment_of_a_run_leaves_nothing(shell: User, number: int) -> None:
     """Every 10 ms from the start of the command to after the start of the container."""
     argv = ["ces-run", "oci", shell.image, "-d", "60"]
     delays = [0.01 * step for step in range(1, 25)]
@@ -120,7 +123,7 @@ def test_a_signal_at_any_moment_of_a_run_leaves_nothing(shell, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
-def test_a_signal_at_any_moment_of_a_pull_leaves_nothing(shell, number):
+def test_a_signal_at_any_moment_of_a_pull_leaves_nothing(shell: User, number: int) -> None:
     argv = ["ces-pull", "oci", "--force", shell.image]
     delays = [0.025 * step for step in range(1, 17)]
     shell.host.ask(shell.name, "kill_each", argv=argv, signal=int(number), delays=delays)
@@ -129,14 +132,14 @@ def test_a_signal_at_any_moment_of_a_pull_leaves_nothing(shell, number):
     shell.command("ces-run", "oci", shell.image).ok()
 
 
-def test_a_hundred_runs_at_once(shell):
+def test_a_hundred_runs_at_once(shell: User) -> None:
     line = shlex.join(["ces-run", "oci", "--json", SHELL, "echo x >/bin/x && cat /bin/x"])
     done = shell.run(f"seq 100 | xargs -P 10 -I@ {line} | grep -c COMPLETED", timeout=180)
     assert done.out == "100\n"
     assert left(shell) == {}
 
 
-def test_of_many_pulls_at_once_one_transfers(shell):
+def test_of_many_pulls_at_once_one_transfers(shell: User) -> None:
     shell.command("ces-rm", "oci", SHELL).ok()
     line = shlex.join(["ces-pull", "oci", SHELL])
     done = shell.run(f"seq 8 | xargs -P 8 -I@ {line} 2>&1").ok()
@@ -144,7 +147,7 @@ def test_of_many_pulls_at_once_one_transfers(shell):
     assert left(shell) == {}
 
 
-def test_what_the_container_is_shut_into(shell):
+def test_what_the_container_is_shut_into(shell: User) -> None:
     status = says(shell, "cat /proc/self/status")
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert {fields[f"Cap{kind}"].strip("0") for kind in ("Prm", "Eff", "Bnd", "Amb")} == {""}
@@ -156,7 +159,7 @@ def test_what_the_container_is_shut_into(shell):
     assert says(shell, "cat /etc/hosts | head -n 1").startswith("127.0.0.1 localhost")
 
 
-def test_what_is_written_never_reaches_the_image(shell):
+def test_what_is_written_never_reaches_the_image(shell: User) -> None:
     script = "rm -rf /etc && mkdir /etc && echo new >/etc/new && rm /bin/vi && ls -A /etc"
     # the layer hides what was below; podman's file of hosts cannot be removed either
     shell.command("ces-run", "oci", SHELL, script)
@@ -164,14 +167,14 @@ def test_what_is_written_never_reaches_the_image(shell):
     assert says(shell, "ls /etc/new 2>/dev/null || echo none") == "none"
 
 
-def test_a_read_only_root(shell):
+def test_a_read_only_root(shell: User) -> None:
     options = ("--opt-file", "/dev/stdin", SHELL)
     script = "touch /bin/x 2>/dev/null || touch /x 2>/dev/null || touch /tmp/x && echo only tmp"
     line = shlex.join(["ces-run", "oci", *options, script])
     assert shell.run(line, stdin="--read-only").ok().out == "only tmp\n"
 
 
-def test_more_directories_are_mounted_where_they_are_asked_for(shell):
+def test_more_directories_are_mounted_where_they_are_asked_for(shell: User) -> None:
     shell.run("mkdir -p ~/models && echo m >~/models/m").ok()
     options = "-v ${HOME}/models:/opt/deep/models:ro\n-v ${HOME}/models:/bin/models\n"
     script = "cat /opt/deep/models/m /bin/models/m; touch /opt/deep/models/x 2>/dev/null; echo $?"
@@ -179,7 +182,7 @@ def test_more_directories_are_mounted_where_they_are_asked_for(shell):
     assert shell.run(line, stdin=options).ok().out == "m\nm\n1\n"
 
 
-def test_an_option_that_no_bundle_can_have_is_refused(shell):
+def test_an_option_that_no_bundle_can_have_is_refused(shell: User) -> None:
     line = shlex.join(["ces-run", "oci", "--opt-file", "/dev/stdin", SHELL, "true"])
     done = shell.run(line, stdin="--privileged")
     assert (done.rc, "the option is not allowed" in done.err) == (125, True)
@@ -187,7 +190,7 @@ def test_an_option_that_no_bundle_can_have_is_refused(shell):
     assert (done.rc, "only engines that know GPUs" in done.err) == (125, True)
 
 
-def test_a_program_that_is_not_there_or_cannot_be_executed(shell):
+def test_a_program_that_is_not_there_or_cannot_be_executed(shell: User) -> None:
     for program, status in (("/bin/nothing", 127), ("nothing", 127), ("/etc/passwd", 126)):
         line = shlex.join(["ces-run", "oci", "--opt-file", "/dev/stdin", SHELL])
         done = shell.run(line, stdin=f"--entrypoint={program}")
@@ -195,7 +198,7 @@ def test_a_program_that_is_not_there_or_cannot_be_executed(shell):
         assert "FAILED: crun: " in done.err
 
 
-def test_an_image_that_a_run_uses_is_not_removed(shell):
+def test_an_image_that_a_run_uses_is_not_removed(shell: User) -> None:
     number = begin(shell)
     done = shell.command("ces-rm", "oci", shell.image)
     assert (done.rc, "a run uses it" in done.err) == (125, True)
@@ -205,7 +208,7 @@ def test_an_image_that_a_run_uses_is_not_removed(shell):
     shell.command("ces-pull", "oci", shell.image).ok()
 
 
-def test_a_damaged_image_is_told_and_pulled_again(shell):
+def test_a_damaged_image_is_told_and_pulled_again(shell: User) -> None:
     directory = shell.run(f"readlink -f {store_of(shell)}/names/*oci-shell*").out.strip()
     shell.run(f"echo {{ >{directory}/image.json").ok()
     done = shell.command("ces-run", "oci", SHELL, "true")
@@ -217,7 +220,7 @@ def test_a_damaged_image_is_told_and_pulled_again(shell):
 
 
 @pytest.fixture
-def shared(shell, bob, site):
+def shared(shell: User, bob: User, site: dict[str, Any]) -> Iterator[User]:
     """A store for all, kept by bob, while the policy says so."""
     policy = "/etc/ces/policy.json"
     before = shell.host.root(f"cat {policy}")
@@ -229,7 +232,7 @@ def shared(shell, bob, site):
     shell.host.root(f"cat >{policy}; rm -rf /srv/bundles", before)
 
 
-def test_an_image_that_somebody_else_has_unpacked_for_all(shell, shared):
+def test_an_image_that_somebody_else_has_unpacked_for_all(shell: User, shared: User) -> None:
     shell.command("ces-rm", "oci", SHELL)
     assert says(shell, "id -u; touch /new /tmp/new /bin/new && echo written") == "0\nwritten"
     assert says(shell, "echo x 2>/dev/null >>/etc/passwd || echo refused") == "refused"
@@ -239,7 +242,7 @@ def test_an_image_that_somebody_else_has_unpacked_for_all(shell, shared):
     shell.command("ces-pull", "oci", SHELL).ok()
 
 
-def test_a_bundle_that_stays_is_run_by_anything_and_by_many_at_once(shell):
+def test_a_bundle_that_stays_is_run_by_anything_and_by_many_at_once(shell: User) -> None:
     line = f"ces-bundle --to kept.bundle --outputs ~/kept-outputs {SHELL}"
     assert (
         shell.run(f"{line} 'id -u; touch /safe_outputs/$$'").ok().out == "/home/alice/kept.bundle\n"
@@ -253,7 +256,7 @@ def test_a_bundle_that_stays_is_run_by_anything_and_by_many_at_once(shell):
     shell.run("rm -rf kept.bundle kept-outputs").ok()
 
 
-def test_a_bundle_by_task_in_check_mode_and_for_real_twice(shell, play):
+def test_a_bundle_by_task_in_check_mode_and_for_real_twice(shell: User, play: Play) -> None:
     task = {"tre.ces.oci_bundle": {"image": SHELL, "path": "~/task.bundle", "copy": True}}
     changes = []
     for options in (["--check", "--diff"], [], ["--check"], []):
@@ -265,7 +268,7 @@ def test_a_bundle_by_task_in_check_mode_and_for_real_twice(shell, play):
     shell.run("rm -rf ~/task.bundle").ok()
 
 
-def test_ces_images_lists_it_and_what_it_takes(shell):
+def test_ces_images_lists_it_and_what_it_takes(shell: User) -> None:
     listed = json.loads(shell.command("ces-images", "--json").ok().out)
     (found,) = [image for image in listed if image["runner"] == "oci" and SHELL in image["names"]]
     assert found["size"] > 1_000_000

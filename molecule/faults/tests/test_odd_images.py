@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from conftest import wait_until
+from conftest import Push, User
 from engines import RUNNERS
+from remote import wait_until
 
 CRUN = ("podman", "oci")
 REGISTRY = "registry.tre.test:5000"
@@ -21,7 +24,7 @@ touch /bin/new && ls /bin/new /bin/sh
 RUN_IT = {"Entrypoint": ["/begin"], "Cmd": []}
 ECHO = {"Entrypoint": ["/bin/echo", "runs"], "Cmd": []}
 
-IMAGES = {
+IMAGES: dict[str, dict[str, Any]] = {
     # a program beside its working directory, an empty word, volumes with files and without a place
     "start": {
         "config": {
@@ -165,7 +168,7 @@ NO_PLACE = {
 
 
 @pytest.fixture(scope="module")
-def researcher(alice, site, push_images):
+def researcher(alice: User, site: dict[str, Any], push_images: Push) -> Iterator[User]:
     """Alice, who has signed in to a registry that has these images."""
     login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
     alice.run(login, stdin=site["testbed_registry_password"]).ok()
@@ -174,14 +177,16 @@ def researcher(alice, site, push_images):
     alice.run(f"podman logout {REGISTRY}").ok()
 
 
-def pulled(user, runner, name):
+def pulled(user: User, runner: str, name: str) -> str:
     image = f"{REGISTRY}/tre/{name}:1.0"
     user.command("ces-pull", runner, image).ok()
     return image
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_program_beside_its_working_directory_that_writes_to_its_volumes(researcher, runner):
+def test_a_program_beside_its_working_directory_that_writes_to_its_volumes(
+    researcher: User, runner: str
+) -> None:
     image = pulled(researcher, runner, "start")
     said = "1 in /opt/app\nx\n/bin/new\n/bin/sh\n"
     assert researcher.command("ces-run", runner, image).ok().out == said
@@ -195,7 +200,9 @@ def test_a_program_beside_its_working_directory_that_writes_to_its_volumes(resea
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, runner):
+def test_a_program_is_stopped_by_the_signal_that_its_image_names(
+    researcher: User, runner: str
+) -> None:
     image = pulled(researcher, runner, "stop")
     number = researcher.last_number() + 1
     run = researcher.host.start(researcher.name, shlex.join(["ces-run", runner, image]))
@@ -220,7 +227,9 @@ def test_a_program_is_stopped_by_the_signal_that_its_image_names(researcher, run
         *((name, "runs") for name in IMAGES if name.startswith("file-") and "workdir" not in name),
     ],
 )
-def test_an_image_that_can_be_run_runs(researcher, runner, name, says):
+def test_an_image_that_can_be_run_runs(
+    researcher: User, runner: str, name: str, says: dict[str, str] | str
+) -> None:
     refusal, image = NO_PLACE.get((runner, name)), f"{REGISTRY}/tre/{name}:1.0"
     if refusal is None:  # a run pulls, too, and apptainer refuses some when it converts them
         pulled(researcher, runner, name)
@@ -234,12 +243,14 @@ def test_an_image_that_can_be_run_runs(researcher, runner, name, says):
 
 
 @pytest.mark.parametrize("runner", ["podman", "oci"])
-def test_an_image_whose_lists_of_names_are_links_that_lead_nowhere(researcher, runner):
+def test_an_image_whose_lists_of_names_are_links_that_lead_nowhere(
+    researcher: User, runner: str
+) -> None:
     image = pulled(researcher, runner, "dangling")
     assert researcher.command("ces-run", runner, image).ok().out == "runs\n"
 
 
-def test_a_program_for_another_processor_cannot_be_executed(researcher):
+def test_a_program_for_another_processor_cannot_be_executed(researcher: User) -> None:
     done = researcher.command("ces-run", "podman", pulled(researcher, "podman", "foreign"))
     assert done.rc == 126
     assert "the image is for another processor" in done.err
@@ -261,8 +272,8 @@ def test_a_program_for_another_processor_cannot_be_executed(researcher):
     ],
 )
 def test_a_program_that_cannot_be_started_says_what_it_lacks(
-    researcher, runner, name, status, says
-):
+    researcher: User, runner: str, name: str, status: int, says: str
+) -> None:
     done = researcher.command("ces-run", runner, pulled(researcher, runner, name))
     assert done.rc == status
     assert says in done.err
@@ -277,21 +288,25 @@ def test_a_program_that_cannot_be_started_says_what_it_lacks(
         *((runner, "file-above-workdir", "--workdir=/", "runs") for runner in CRUN),
     ],
 )
-def test_what_a_message_says_to_do_cures_it(researcher, runner, name, option, says):
+def test_what_a_message_says_to_do_cures_it(
+    researcher: User, runner: str, name: str, option: str, says: str
+) -> None:
     image = pulled(researcher, runner, name)
     line = shlex.join(["ces-run", runner, "--opt-file", "/dev/stdin", image])
     assert researcher.run(line, stdin=option).ok().out == f"{says}\n"
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_directories_that_an_image_names_may_be_called_anything(researcher, runner):
+def test_directories_that_an_image_names_may_be_called_anything(
+    researcher: User, runner: str
+) -> None:
     for number, place in enumerate(ODD_PLACES):
         image = pulled(researcher, runner, f"place-{number}")
         assert researcher.command("ces-run", runner, image).ok().out == place
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_directories_that_are_mounted_may_be_called_anything(researcher, runner):
+def test_directories_that_are_mounted_may_be_called_anything(researcher: User, runner: str) -> None:
     names = ["m,c", "m:c", 'm"q', "m\\b", "m\nn", 'a "b",c']
     image, options = pulled(researcher, runner, "place-0"), []
     for number, name in enumerate(names):
@@ -322,13 +337,15 @@ def test_directories_that_are_mounted_may_be_called_anything(researcher, runner)
         ("podman", "far-owner", "owners beyond your range of subordinate ids"),
     ],
 )
-def test_an_image_that_an_engine_cannot_have_says_what_to_do(researcher, runner, name, says):
+def test_an_image_that_an_engine_cannot_have_says_what_to_do(
+    researcher: User, runner: str, name: str, says: str
+) -> None:
     done = researcher.command("ces-pull", runner, f"{REGISTRY}/tre/{name}:1.0")
     assert done.rc == 125
     assert says in done.err
 
 
-def test_a_limit_above_ones_own_is_told(researcher):
+def test_a_limit_above_ones_own_is_told(researcher: User) -> None:
     line = shlex.join(["ces-run", "podman", "--opt-file", "/dev/stdin", researcher.image])
     done = researcher.run(line, stdin="--ulimit=nofile=99999999:99999999")
     assert done.rc in (125, 126)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from conftest import SITE, User
 from remote import Host
@@ -62,11 +64,11 @@ FOR_AN_ADDRESS = {
 """Likewise for its address: whether a proxy was asked."""
 
 
-def answers(alice: User, cases: list[dict]) -> list[tuple[str, bool]]:
+def answers(alice: User, cases: list[dict[str, Any]]) -> list[tuple[str, bool]]:
     return [tuple(one) for one in alice.host.ask(alice.name, "ask_by_proxy", cases=cases)]
 
 
-def case(host: str, **environ: str) -> dict:
+def case(host: str, **environ: str) -> dict[str, Any]:
     return {"host": host, "environ": {"https_proxy": "http://PROXY", **environ}}
 
 

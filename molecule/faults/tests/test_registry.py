@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from conftest import Host, User, down, start, wait_until
+from conftest import IntoRegistry, Push, User, down, start
+from remote import Host, wait_until
 
 LARGE = 400 << 20
 """Bytes of a layer: a second and more on the way, on the fastest machine."""
@@ -26,7 +28,7 @@ class Image:
 
 
 @pytest.fixture(scope="session")
-def push(into_registry, site):
+def push(into_registry: IntoRegistry, site: dict[str, Any]) -> Callable[[str, int], Image]:
     """Put an image into the registry: ``push("tre/large", bytes)``."""
 
     def run(path: str, size: int) -> Image:
@@ -37,7 +39,7 @@ def push(into_registry, site):
 
 
 @pytest.fixture(scope="session")
-def large(push) -> Image:
+def large(push: Callable[[str, int], Image]) -> Image:
     return push("tre/large", LARGE)
 
 
@@ -50,7 +52,7 @@ def puller(users: dict[str, User], large: Image) -> Iterator[User]:
     assert user.left() == {}
 
 
-def test_a_wrong_password_is_refused_and_not_repeated(alice):
+def test_a_wrong_password_is_refused_and_not_repeated(alice: User) -> None:
     wrong = "s3cret '\"$HOME`id`"
     done = alice.pull(password=wrong)
     assert done.rc == 125
@@ -60,19 +62,21 @@ def test_a_wrong_password_is_refused_and_not_repeated(alice):
     assert alice.left() == {}
 
 
-def test_no_password_is_refused_with_how_to_give_one(users):
+def test_no_password_is_refused_with_how_to_give_one(users: dict[str, User]) -> None:
     done = users["user0"].command("ces-pull", "podman", "registry.tre.test:5000/tre/other:1.0")
     assert done.rc == 125
     assert "ces-pull --username" in done.err
 
 
-def test_a_missing_tag_is_told(alice):
+def test_a_missing_tag_is_told(alice: User) -> None:
     done = alice.pull(alice.image.replace(":1.0", ":no-such"))
     assert done.rc == 125
     assert "the registry has no such image or tag" in done.err
 
 
-def test_a_record_names_the_digest_that_the_registry_has_under_that_name(alice, push_images):
+def test_a_record_names_the_digest_that_the_registry_has_under_that_name(
+    alice: User, push_images: Push
+) -> None:
     """Images that differ in their manifests alone are one image to podman."""
     names = ("tre/twin-a:1.0", "tre/twin-b:1.0", "tre/twin-b:2.0")
     digests = push_images([{"name": name, "annotations": {"built": name}} for name in names])
@@ -89,7 +93,9 @@ def test_a_record_names_the_digest_that_the_registry_has_under_that_name(alice, 
     assert {image: found[image] for image in digests} == digests
 
 
-def test_a_registry_that_is_down_is_told_and_images_that_are_here_still_run(alice, registry):
+def test_a_registry_that_is_down_is_told_and_images_that_are_here_still_run(
+    alice: User, registry: Host
+) -> None:
     with down(registry):
         done = alice.pull()
         ran = alice.command("ces-run", "podman", alice.image)
@@ -109,7 +115,7 @@ class Pull:
     pid: int
 
     @classmethod
-    def begin(cls, user: User, image: Image, site) -> Pull:
+    def begin(cls, user: User, image: Image, site: dict[str, Any]) -> Pull:
         words = ["ces-pull", "podman", "--username", site["testbed_registry_user"]]
         line = shlex.join([*words, "--password-stdin", image.name])
         process = user.host.start(user.name, f"echo $$; exec {line}")
@@ -151,8 +157,8 @@ def no_part_is_left(user: User, image: Image) -> None:
 
 
 def test_a_registry_that_dies_in_mid_pull_is_told_and_the_next_pull_works(
-    puller, registry, large, site
-):
+    puller: User, registry: Host, large: Image, site: dict[str, Any]
+) -> None:
     pull = Pull.begin(puller, large, site)
     registry.root("systemctl kill --signal=KILL docker-registry; systemctl stop docker-registry")
     try:
@@ -169,8 +175,8 @@ def test_a_registry_that_dies_in_mid_pull_is_told_and_the_next_pull_works(
 
 @pytest.mark.parametrize(("name", "status"), [("TERM", 143), ("INT", 130)])
 def test_a_signal_in_mid_pull_ends_it_and_leaves_nothing(
-    puller, registry, large, site, name, status
-):
+    puller: User, registry: Host, large: Image, site: dict[str, Any], name: str, status: int
+) -> None:
     pull = Pull.begin(puller, large, site)
     with silent(registry):
         pull.signal(name)
@@ -183,8 +189,8 @@ def test_a_signal_in_mid_pull_ends_it_and_leaves_nothing(
 
 @pytest.mark.parametrize("next_command", ["ces-clean", "ces-pull"])
 def test_after_sigkill_in_mid_pull_the_next_command_clears_away(
-    puller, registry, large, site, next_command
-):
+    puller: User, registry: Host, large: Image, site: dict[str, Any], next_command: str
+) -> None:
     pull = Pull.begin(puller, large, site)
     with silent(registry):
         pull.signal("KILL")
@@ -200,7 +206,9 @@ def test_after_sigkill_in_mid_pull_the_next_command_clears_away(
         no_part_is_left(puller, large)
 
 
-def test_twenty_pulls_at_once_are_one_transfer(users, registry, push, site):
+def test_twenty_pulls_at_once_are_one_transfer(
+    users: dict[str, User], registry: Host, push: Callable[[str, int], Image], site: dict[str, Any]
+) -> None:
     image = push("tre/wanted", 64 << 20)
     user = users["carol"]
     words = ["ces-pull", "podman", "--username", site["testbed_registry_user"]]

@@ -6,10 +6,12 @@ from __future__ import annotations
 import base64
 import json
 import statistics
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from conftest import AUTH, SITE, Host, wait_until
-from remote import answer_of
+from conftest import AUTH, SITE, Play, User
+from remote import Host, answer_of, wait_until
 
 MARK = "Zw9qLr5vKdX3mT"
 """Part of the password that is in nothing else, and that no quoting changes."""
@@ -36,14 +38,14 @@ def holds_a_trace(text: str) -> list[str]:
     return [trace for trace in traces() if trace in text]
 
 
-def test_the_password_is_what_it_should_be():
+def test_the_password_is_what_it_should_be() -> None:
     assert MARK in PASSWORD
     assert set("'\"$` \\") <= set(PASSWORD)
     assert holds_a_trace(AUTH) and holds_a_trace(base64.b64encode(PASSWORD.encode()).decode())
 
 
 @pytest.fixture
-def unseen(backend: Host):
+def unseen(backend: Host) -> Iterator[None]:
     """While the test runs, all processes' arguments are looked at; none may hold the token."""
     watch = backend.begin("root", "watch_cmdlines", words=traces())
     yield
@@ -52,7 +54,9 @@ def unseen(backend: Host):
     assert answer["seen"] == []
 
 
-def test_a_pull_and_a_run_with_the_token_on_standard_input(users, unseen):
+def test_a_pull_and_a_run_with_the_token_on_standard_input(
+    users: dict[str, User], unseen: None
+) -> None:
     user = users["bob"]
     user.run(f"ces-rm {user.image}")
     done = user.pull().ok()
@@ -61,7 +65,7 @@ def test_a_pull_and_a_run_with_the_token_on_standard_input(users, unseen):
     assert holds_a_trace(done.said) == []
 
 
-def test_a_pull_that_fails_says_nothing_of_the_token(users, unseen):
+def test_a_pull_that_fails_says_nothing_of_the_token(users: dict[str, User], unseen: None) -> None:
     user = users["bob"]
     missing = user.image.replace(":1.0", ":no-such")
     words = ["--username", USER, "--password-stdin", "-v", missing]
@@ -71,7 +75,9 @@ def test_a_pull_that_fails_says_nothing_of_the_token(users, unseen):
         assert holds_a_trace(done.said) == []
 
 
-def test_a_token_on_the_command_line_is_seen_for_the_first_instants_only(users):
+def test_a_token_on_the_command_line_is_seen_for_the_first_instants_only(
+    users: dict[str, User],
+) -> None:
     user = users["bob"]
     argv = ["ces-pull", "podman", "--force", USER, PASSWORD, user.image]
     answers = user.host.ask(user.name, "watch_own", argv=argv, times=10, word=MARK)
@@ -84,7 +90,9 @@ def test_a_token_on_the_command_line_is_seen_for_the_first_instants_only(users):
     assert statistics.median(visible) < 250, "a python that starts, on a busy machine"
 
 
-def test_after_the_first_instants_no_process_of_that_pull_shows_the_token(users, backend):
+def test_after_the_first_instants_no_process_of_that_pull_shows_the_token(
+    users: dict[str, User], backend: Host
+) -> None:
     """Neither podman nor any helper: of all processes only the command itself may be caught."""
     user = users["bob"]
     watch = backend.begin("root", "watch_cmdlines", words=traces())
@@ -113,13 +121,13 @@ TYPED = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
         "ces TOKEN",
     ],
 )
-def test_a_token_in_the_wrong_place_is_not_repeated(alice, line):
+def test_a_token_in_the_wrong_place_is_not_repeated(alice: User, line: str) -> None:
     done = alice.run(line.replace("TOKEN", TYPED).replace("IMAGE", alice.image), stdin="x")
     assert done.rc == 125
     assert TYPED[4:20] not in done.said
 
 
-TASKS = [
+TASKS: list[dict[str, Any]] = [
     {
         "tre.ces.ces_pull": {
             "image": "{{ testbed_image }}",
@@ -149,14 +157,16 @@ TASKS = [
 
 
 @pytest.mark.parametrize("mode", [["--diff"], ["--check", "--diff"]], ids=["real", "check"])
-def test_tasks_with_the_token_at_the_highest_verbosity(alice, play, unseen, mode):
+def test_tasks_with_the_token_at_the_highest_verbosity(
+    alice: User, play: Play, unseen: None, mode: list[str]
+) -> None:
     done = play("alice", TASKS, "-vvv", *mode)
     assert done.rc == 0, done.said
     assert "no such image or tag" in done.out
     assert holds_a_trace(done.said) == []
 
 
-def test_an_asynchronous_task_with_the_token(alice, play, unseen):
+def test_an_asynchronous_task_with_the_token(alice: User, play: Play, unseen: None) -> None:
     """Of somebody who logs in: Ansible cannot tidy up after async and become (see the next)."""
     task = {**TASKS[0], "async": 60, "poll": 1}
     done = play("alice", [task], "-vvv", ansible_user="alice", ansible_become=False)
@@ -167,7 +177,9 @@ def test_an_asynchronous_task_with_the_token(alice, play, unseen):
     wait_until(lambda: alice.run(arguments).ok().out == "", "Ansible to remove its files", 15)
 
 
-def test_an_asynchronous_task_of_whom_one_becomes_takes_an_auth_file(alice, play, unseen):
+def test_an_asynchronous_task_of_whom_one_becomes_takes_an_auth_file(
+    alice: User, play: Play, unseen: None
+) -> None:
     """Ansible leaves the arguments of such a task in /var/tmp, hence no password among them."""
     text = json.dumps({"auths": {SITE["testbed_registry"]: {"auth": AUTH}}})
     alice.command("tee", "auth.json", stdin=text).ok()
@@ -178,7 +190,7 @@ def test_an_asynchronous_task_of_whom_one_becomes_takes_an_auth_file(alice, play
     assert holds_a_trace(done.said) == []
 
 
-def test_nothing_of_it_is_left_anywhere(backend):
+def test_nothing_of_it_is_left_anywhere(backend: Host) -> None:
     """After all that was done above, and in the tests before."""
     answer = backend.ask("root", "find_words", places=PLACES, words=traces(), without=WITHOUT)
     assert answer["looked_at"] > 500

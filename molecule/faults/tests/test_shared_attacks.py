@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from remote import answer_of
+from conftest import User
+from remote import Host, answer_of
 
 STORES = {"sif_dir": "/srv/held/sif", "bundle_dir": "/var/held/bundles"}
 ENGINES = {"apptainer": "/srv/held/sif", "oci": "/var/held/bundles"}
@@ -17,13 +20,13 @@ OPEN = "registry.tre.test:5000/tre/open-for-all:1.0"
 
 
 @pytest.fixture(scope="module")
-def login(site):
+def login(site: dict[str, Any]) -> str:
     words = ["podman", "login", "--username", site["testbed_registry_user"], "--password-stdin"]
     return shlex.join([*words, "registry.tre.test:5000"])
 
 
 @pytest.fixture(scope="module")
-def held(backend, alice, bob, site, login):
+def held(backend: Host, alice: User, bob: User, site: dict[str, Any], login: str) -> Iterator[User]:
     """Alice, whose group keeps images for all; Bob is in the group too, Carol is not."""
     policy = json.loads(backend.root(f"cat {POLICY}"))
     backend.root(f"install -d -m 2775 -g tre-proj1 {' '.join(STORES.values())}")
@@ -45,7 +48,7 @@ RUN umask 0 && mkdir -p /opt/open /tmp && chmod 1777 /tmp && echo x >/opt/open/f
 
 
 @pytest.fixture(scope="module")
-def kept(held):
+def kept(held: User) -> User:
     """Alice, who has pulled that image for all."""
     for engine in ENGINES:
         held.run(f"cd ~ && ces-pull {engine} {OPEN}", timeout=180).ok()
@@ -53,7 +56,9 @@ def kept(held):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_root_keeps_nothing_where_others_could_mislead_it(held, backend, engine):
+def test_root_keeps_nothing_where_others_could_mislead_it(
+    held: User, backend: Host, engine: str
+) -> None:
     done = backend.run("root", f"cd /root && ces-pull {engine} {held.image}")
     assert (done.rc, "root does nothing where others could mislead it" in done.err) == (125, True)
     assert backend.root(f"ls -A {ENGINES[engine]}") == ""
@@ -61,8 +66,8 @@ def test_root_keeps_nothing_where_others_could_mislead_it(held, backend, engine)
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_a_member_swaps_while_another_pulls_leads_to_no_file_of_theirs(
-    held, bob, backend, engine
-):
+    held: User, bob: User, backend: Host, engine: str
+) -> None:
     """Bob renames all that is unfinished, and puts a link to a directory of Alice's there."""
     held.run("umask 077; mkdir -p private/whole/rootfs; echo x >private/whole/rootfs/secret").ok()
     look = "find private -printf '%p %m\\n' | sort"
@@ -79,7 +84,9 @@ def test_what_a_member_swaps_while_another_pulls_leads_to_no_file_of_theirs(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_an_image_lets_everybody_write_only_its_owner_may_write(kept, carol, engine):
+def test_what_an_image_lets_everybody_write_only_its_owner_may_write(
+    kept: User, carol: User, engine: str
+) -> None:
     found = carol.run(f"find {ENGINES[engine]}/digests/* -perm /o+w ! -type l").ok()
     assert (found.out, found.err) == ("", "")
     script = "touch /tmp/x && echo y >/opt/open/file && cat /opt/open/file"
@@ -88,18 +95,20 @@ def test_what_an_image_lets_everybody_write_only_its_owner_may_write(kept, carol
     assert kept.run(f"cd ~ && {line}", stdin="\n".join(options)).ok().out == "y\n"
 
 
-def test_another_members_run_has_a_temporary_directory(kept, bob):
+def test_another_members_run_has_a_temporary_directory(kept: User, bob: User) -> None:
     script = "touch /tmp/x /new && stat -c %a /tmp"
     done = bob.command("ces-run", "oci", "--project", "proj1", "--pull", "never", OPEN, script)
     assert done.ok().out == "1777\n"
 
 
-def test_a_stranger_who_holds_every_lock_holds_nobody_up(kept, carol, backend):
+def test_a_stranger_who_holds_every_lock_holds_nobody_up(
+    kept: User, carol: User, backend: Host
+) -> None:
     hold = "find /var/held/bundles -type f -name '[is]*' 2>/dev/null | grep -E 'locks/|image.json'"
     line = f"for f in $({hold}); do flock -n $f sleep 300 & done; echo held; wait"
     holding = backend.start("carol", line)
     try:
-        assert holding.stdout.readline() == "held\n"
+        assert holding.stdout and holding.stdout.readline() == "held\n"
         assert kept.command("ces-run", "oci", OPEN, "echo ran").ok().out == "ran\n"
         kept.command("ces-pull", "oci", "--force", OPEN).ok()
     finally:
@@ -107,18 +116,18 @@ def test_a_stranger_who_holds_every_lock_holds_nobody_up(kept, carol, backend):
         holding.kill()
 
 
-def test_who_waits_for_a_member_learns_for_whom(kept, bob, backend):
+def test_who_waits_for_a_member_learns_for_whom(kept: User, bob: User, backend: Host) -> None:
     lock = "locks/$(basename $(readlink names/*open-for-all*))"
     line = f"cd /var/held/bundles && flock {lock} sh -c 'echo held; exec cat'"
     holding = backend.start("bob", line)
-    assert holding.stdout.readline() == "held\n"
+    assert holding.stdout and holding.stdout.readline() == "held\n"
     waiting = backend.start("alice", f"exec ces-pull oci --force {OPEN}")
-    assert "bob (process " in waiting.stderr.readline()
+    assert waiting.stderr and "bob (process " in waiting.stderr.readline()
     holding.communicate(timeout=30)
     assert waiting.wait(timeout=60) == 0
 
 
-def test_a_name_that_a_member_made_leads_to_nothing_of_others(kept, bob):
+def test_a_name_that_a_member_made_leads_to_nothing_of_others(kept: User, bob: User) -> None:
     kept.run("echo precious >~/precious").ok()
     bob.run(f"cd /srv/held/sif/names && ln -sfn {kept.home}/precious *open-for-all*").ok()
     assert kept.command("ces-rm", "apptainer", OPEN).rc == 125

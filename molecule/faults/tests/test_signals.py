@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ANSIBLE_ENVIRONMENT, TOP, User, ansible_playbook, wait_until
+from conftest import ANSIBLE_ENVIRONMENT, TOP, User, ansible_playbook
+from remote import wait_until
 
 STATUS = {"TERM": 143, "INT": 130, "HUP": 129, "QUIT": 131}
 
@@ -28,7 +29,7 @@ def await_end_of(user: User, number: int) -> None:
 
 
 @pytest.mark.parametrize("name", STATUS)
-def test_a_signal_to_ces_run_stops_the_container_and_clears_away(alice, name):
+def test_a_signal_to_ces_run_stops_the_container_and_clears_away(alice: User, name: str) -> None:
     line = shlex.join(["ces-run", "podman", alice.image, "-d", "60"])
     number = alice.last_number() + 1
     child = alice.host.start(alice.name, f"{line}; echo status $?")
@@ -43,7 +44,7 @@ def test_a_signal_to_ces_run_stops_the_container_and_clears_away(alice, name):
     assert alice.left() == {}
 
 
-def test_ctrl_z_does_not_suspend_who_watches_the_time(alice):
+def test_ctrl_z_does_not_suspend_who_watches_the_time(alice: User) -> None:
     """A shell with job control: only such a shell's jobs can be suspended."""
     line = shlex.join(["ces-run", "podman", "--timeout", "3s", alice.image, "-d", "60"])
     number = alice.last_number() + 1
@@ -56,7 +57,7 @@ def test_ctrl_z_does_not_suspend_who_watches_the_time(alice):
     assert alice.left() == {}
 
 
-def test_a_container_that_does_not_want_to_end_is_killed(alice):
+def test_a_container_that_does_not_want_to_end_is_killed(alice: User) -> None:
     line = "ces-run podman --opt-file sh {} -c 'trap \"\" TERM INT; sleep 100 & wait; sleep 100'"
     alice.command("tee", "sh", stdin="--entrypoint=/bin/sh").ok()
     number = alice.last_number() + 1
@@ -68,7 +69,7 @@ def test_a_container_that_does_not_want_to_end_is_killed(alice):
     assert alice.left() == {}
 
 
-def test_podman_itself_finds_and_stops_a_container_that_has_no_cgroup(alice):
+def test_podman_itself_finds_and_stops_a_container_that_has_no_cgroup(alice: User) -> None:
     """Users have no controller here, so podman makes none: the container is where podman is."""
     number = alice.last_number() + 1
     words = "ces-run podman --opt-file sh {} -c 'setsid sleep 4321 & exec /bin/hello-tre -d 60'"
@@ -85,7 +86,7 @@ def test_podman_itself_finds_and_stops_a_container_that_has_no_cgroup(alice):
     assert alice.left() == {}
 
 
-def test_after_sigkill_ces_clean_clears_away(alice):
+def test_after_sigkill_ces_clean_clears_away(alice: User) -> None:
     number = alice.start_run(alice.image, "-d", "60")
     signal_run(alice, number, "KILL")
     await_end_of(alice, number)
@@ -99,7 +100,7 @@ def test_after_sigkill_ces_clean_clears_away(alice):
     assert alice.command("ces-clean").ok().out == "nothing to clear away\n"
 
 
-def test_after_sigkill_the_next_run_clears_away_and_leaves_the_living_alone(alice):
+def test_after_sigkill_the_next_run_clears_away_and_leaves_the_living_alone(alice: User) -> None:
     living = alice.start_run(alice.image, "-d", "60")
     dead = alice.start_run(alice.image, "-d", "60")
     wait_until(lambda: len(alice.containers()) == 2, "two containers")
@@ -113,7 +114,7 @@ def test_after_sigkill_the_next_run_clears_away_and_leaves_the_living_alone(alic
     assert alice.left() == {}
 
 
-def test_nobody_sweeps_the_runs_of_others(alice, bob):
+def test_nobody_sweeps_the_runs_of_others(alice: User, bob: User) -> None:
     number = alice.start_run(alice.image, "-d", "60")
     signal_run(alice, number, "KILL")
     await_end_of(alice, number)
@@ -124,7 +125,7 @@ def test_nobody_sweeps_the_runs_of_others(alice, bob):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["KILL", "TERM"])
-def test_a_signal_at_any_moment_of_a_run_leaves_nothing(alice, number):
+def test_a_signal_at_any_moment_of_a_run_leaves_nothing(alice: User, number: int) -> None:
     """Every 30 ms from the start of the command to after the start of the container."""
     argv = ["ces-run", "podman", alice.image, "-d", "60"]
     delays = [0.03 * step for step in range(1, 19)]
@@ -135,7 +136,7 @@ def test_a_signal_at_any_moment_of_a_run_leaves_nothing(alice, number):
     assert "RUNNING" not in states
 
 
-def test_an_engine_that_is_killed_is_told_and_leaves_nothing(alice):
+def test_an_engine_that_is_killed_is_told_and_leaves_nothing(alice: User) -> None:
     number = alice.start_run(alice.image, "-d", "60")
     alice.run("pkill -KILL -u alice -f '^podman run '").ok()
     wait_until(lambda: alice.record(number)["state"] != "RUNNING", "the end of the run")
@@ -171,7 +172,9 @@ class Task:
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
-def test_a_signal_to_the_module_stops_the_container_and_clears_away(alice, tmp_path, name):
+def test_a_signal_to_the_module_stops_the_container_and_clears_away(
+    alice: User, tmp_path: Path, name: str
+) -> None:
     task = Task(alice, tmp_path)
     signal_run(alice, task.number, name)
     said = task.said()
@@ -181,7 +184,7 @@ def test_a_signal_to_the_module_stops_the_container_and_clears_away(alice, tmp_p
     assert alice.left() == {}
 
 
-def test_a_signal_to_the_module_reaches_the_container(alice, tmp_path):
+def test_a_signal_to_the_module_reaches_the_container(alice: User, tmp_path: Path) -> None:
     script = "trap 'echo saved; exit 0' USR1; echo ready; while :; do sleep 0.1; done"
     task = Task(alice, tmp_path, options=["--entrypoint=/bin/sh"], args=["-c", script])
     log = f"~/.local/state/ces/runs/{task.number}/output.log"
@@ -193,7 +196,7 @@ def test_a_signal_to_the_module_reaches_the_container(alice, tmp_path):
     assert alice.run(f"cat {log}").ok().out == "ready\nsaved\n"
 
 
-def test_after_sigkill_to_the_module_the_next_run_clears_away(alice, tmp_path):
+def test_after_sigkill_to_the_module_the_next_run_clears_away(alice: User, tmp_path: Path) -> None:
     task = Task(alice, tmp_path)
     signal_run(alice, task.number, "KILL")
     task.said()
@@ -203,7 +206,9 @@ def test_after_sigkill_to_the_module_the_next_run_clears_away(alice, tmp_path):
     assert alice.record(task.number)["state"] == "CANCELLED"
 
 
-def test_a_controller_that_is_killed_leaves_a_run_that_can_be_stopped(alice, tmp_path):
+def test_a_controller_that_is_killed_leaves_a_run_that_can_be_stopped(
+    alice: User, tmp_path: Path
+) -> None:
     """Nothing of a killed playbook reaches the back-end: the run goes on, is listed, and ends."""
     task = Task(alice, tmp_path)
     os.killpg(task.process.pid, signal.SIGKILL)

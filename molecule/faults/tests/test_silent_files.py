@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import SITE, TOP, Host, User, playbook
+from conftest import SITE, TOP, User, playbook
+from remote import Host
 
 JOB = 4711
 PROGRAMS = "/root/of-slurm"
@@ -67,7 +68,9 @@ def silent(user: User, point: str) -> Iterator[None]:
         "/run/user/2002",
     ],
 )
-def test_prolog_and_epilog_end_in_time(backend: Host, bob: User, slurms, point: str) -> None:
+def test_prolog_and_epilog_end_in_time(
+    backend: Host, bob: User, slurms: Callable[[str], float], point: str
+) -> None:
     with silent(bob, point):
         assert slurms("prolog") < STARTS
         there = f"cat /run/tre-ces-slurm/{JOB}.conf"

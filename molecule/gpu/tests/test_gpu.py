@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FIRST, LOOK, OLD, RUNNERS, SECOND, SPEC, Machine, User
+from conftest import FIRST, LOOK, OLD, SECOND, SPEC, Machine, User
+from engines import WITH_GPUS as RUNNERS
 from remote import wait_until
 
 pytestmark = pytest.mark.usefixtures("machine")

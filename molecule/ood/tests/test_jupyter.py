@@ -9,6 +9,7 @@ import shlex
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -28,7 +29,7 @@ IMAGE = "registry.tre.test:5000/tre/jupyterlab:1.0"
 BY_ITSELF = ssl.create_default_context()
 BY_ITSELF.check_hostname = False
 BY_ITSELF.verify_mode = ssl.CERT_NONE
-WEBSOCKET = {
+WEBSOCKET: dict[str, Any] = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",
     "Sec-WebSocket-Version": "13",
@@ -72,9 +73,18 @@ def wait_for_server(session: Session) -> Server:
     return Server(session, said["host"], int(said["port"]), said["password"])
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered, all of it."""
+
+    status: int
+    headers: Message
+    said: str
+
+
 def ask(
     address: str, method: str, path: str, body: dict[str, str] | None = None, **headers: str
-) -> http.client.HTTPResponse:
+) -> Answer:
     """One request by way of the portal's web server."""
     connection = http.client.HTTPSConnection(address, context=BY_ITSELF, timeout=20)
     headers = {
@@ -84,8 +94,7 @@ def ask(
     }
     connection.request(method, path, urlencode(body) if body else None, headers)
     answer = connection.getresponse()
-    answer.said = answer.read().decode(errors="replace")  # type: ignore[attr-defined]
-    return answer
+    return Answer(answer.status, answer.headers, answer.read().decode(errors="replace"))
 
 
 def left_of(session: Session, node: Host) -> dict[str, str]:
@@ -172,7 +181,7 @@ def test_who_does_not_know_the_password_gets_nothing(out_of_time: Session, addre
     server = wait_for_server(out_of_time)
     login, portal = f"{server.root}/login", f"https://{PORTAL}"
     wrong = ask(address, "POST", login, {"password": server.password[:-1]}, Origin=portal)
-    assert wrong.status == 401 and "Invalid credentials" in wrong.said  # type: ignore[attr-defined]
+    assert wrong.status == 401 and "Invalid credentials" in wrong.said
     assert "username-" not in str(wrong.headers.get_all("Set-Cookie"))
     for method, path, headers in (
         ("GET", "/api/contents", {}),
@@ -190,10 +199,10 @@ def test_who_does_not_know_the_password_gets_nothing(out_of_time: Session, addre
     for part in ("HttpOnly", "Secure", "SameSite=Strict", f"Path={server.root}"):
         assert part.lower() in cookie.lower()
     events = f"{server.root}/api/events/subscribe"
-    headers = {**WEBSOCKET, "Cookie": cookie.split(";")[0]}
-    assert ask(address, "GET", events, **headers, Origin=portal).status == 101
+    authorized: dict[str, Any] = {**WEBSOCKET, "Cookie": cookie.split(";")[0]}
+    assert ask(address, "GET", events, **authorized, Origin=portal).status == 101
     # a browser would not even send the cookie
-    assert ask(address, "GET", events, **headers, Origin="https://elsewhere.test").status == 403
+    assert ask(address, "GET", events, **authorized, Origin="https://elsewhere.test").status == 403
 
 
 @pytest.mark.parametrize(

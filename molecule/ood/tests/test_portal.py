@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from remote import Host
@@ -16,13 +17,13 @@ NGINX_STAGE = "/opt/ood/nginx_stage/sbin/nginx_stage"
 LISTING = f"find {APPS} /etc/ood -printf '%p %u %g %m %s %T@\\n' | sort"
 
 
-def read_yaml(portal: Host, path: str) -> dict:
+def read_yaml(portal: Host, path: str) -> dict[str, Any]:
     """As the portal reads it: aliases are refused."""
     script = "require 'yaml'; require 'json'; puts YAML.safe_load(File.read(ARGV[0])).to_json"
-    return json.loads(portal.command("root", "ruby", "-e", script, path).ok().out)
+    return dict(json.loads(portal.command("root", "ruby", "-e", script, path).ok().out))
 
 
-def test_apps_are_roots_and_programs_are_executable(portal):
+def test_apps_are_roots_and_programs_are_executable(portal: Host) -> None:
     lines = portal.root(f"find {APPS} -mindepth 1 -printf '%u:%g %m %y %P\\n'").splitlines()
     assert len(lines) > 40
     for line in lines:
@@ -32,7 +33,7 @@ def test_apps_are_roots_and_programs_are_executable(portal):
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", portal.root(f"cat {BATCH}/VERSION"))
 
 
-def test_a_cluster_is_a_file_with_our_limits(portal):
+def test_a_cluster_is_a_file_with_our_limits(portal: Host) -> None:
     said = read_yaml(portal, f"{CLUSTERS}/tre.yml")["v2"]
     assert said["metadata"]["title"] == "The cluster of the test bed"
     assert (said["login"], said["job"]) == ({"host": "node1"}, {"adapter": "slurm"})
@@ -49,13 +50,13 @@ def test_a_cluster_is_a_file_with_our_limits(portal):
     }
 
 
-def test_dynamic_forms_are_on_and_apps_are_pinned(portal):
+def test_dynamic_forms_are_on_and_apps_are_pinned(portal: Host) -> None:
     said = read_yaml(portal, "/etc/ood/config/ondemand.d/tre-ces.yml")
     assert said["bc_dynamic_js"] is True
     assert "sys/batch_container_app" in said["pinned_apps"]
 
 
-def test_who_may_use_one_cluster_has_no_choice(alice):
+def test_who_may_use_one_cluster_has_no_choice(alice: User) -> None:
     form = alice.form("batch_container_app")
     assert form["cluster"] == ["tre"]
     assert form["attributes"]["cluster"]["widget"] == "hidden_field"
@@ -66,7 +67,7 @@ def test_who_may_use_one_cluster_has_no_choice(alice):
     )
 
 
-def test_who_may_use_two_has_limits_of_each(bob):
+def test_who_may_use_two_has_limits_of_each(bob: User) -> None:
     (title, name, large), (_title, _name, small) = bob.form("batch_container_app")["attributes"][
         "cluster"
     ]["options"]
@@ -75,7 +76,7 @@ def test_who_may_use_two_has_limits_of_each(bob):
     assert (small["data-label-cores"], small["data-hide-gpus"]) == ("Cores, up to 1", True)
 
 
-def test_another_name_of_a_cluster_is_hidden(portal):
+def test_another_name_of_a_cluster_is_hidden(portal: Host) -> None:
     """The portal would list each job twice."""
     hidden = {
         name: read_yaml(portal, f"{CLUSTERS}/{name}.yml")["v2"]["metadata"].get("hidden")
@@ -84,7 +85,7 @@ def test_another_name_of_a_cluster_is_hidden(portal):
     assert hidden == {"tre": None, "tre-small": True, "island": None}
 
 
-WRONG = {
+WRONG: dict[str, dict[str, Any]] = {
     "tre": {"partition": "no-such"},
     "tre-long": {"slurm_cluster": "tre", "partition": "batch", "wall_time": 100},
     "another": {},
@@ -114,7 +115,9 @@ def foreign(portal: Host) -> Iterator[None]:
     portal.root(f"rm {file}")
 
 
-def test_what_would_vanish_is_refused_with_the_reason_and_nothing_changes(portal, foreign):
+def test_what_would_vanish_is_refused_with_the_reason_and_nothing_changes(
+    portal: Host, foreign: None
+) -> None:
     before = portal.root(LISTING)
     usual = {"title": "x", "login_host": "node1", "max_cores": 1, "max_memory": 1}
     clusters = [{"id": name, **usual, **more} for name, more in WRONG.items()]
@@ -143,7 +146,7 @@ def told(portal: Host) -> list[str]:
     ).splitlines()
 
 
-def test_a_sites_changes_and_their_end(servers: Host, alice: User, bob: User):
+def test_a_sites_changes_and_their_end(servers: Host, alice: User, bob: User) -> None:
     """Overrides, an app for a group alone, servers that are restarted when something changed."""
     site = {
         "ood_apps_installed": [{"name": "batch_container_app", "group": "tre-proj2"}],

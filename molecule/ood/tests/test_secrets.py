@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from remote import Host, answer_of
-from users import IMAGE, SITE, TOKEN, User
+from users import IMAGE, SITE, TOKEN, Session, User
 
 USER = SITE["testbed_registry_user"]
 PLACES = [
@@ -39,8 +40,12 @@ def traces() -> list[str]:
     ]
 
 
+Launched = tuple[Session, list[Any]]
+"""The session, and what was seen on each host."""
+
+
 @pytest.fixture(scope="module")
-def launched(portal: Host, node: Host, alice: User):
+def launched(portal: Host, node: Host, alice: User) -> Launched:
     """A launch with a token for an image that must be fetched, watched on both hosts."""
     node.run("alice", f"ces-rm podman {IMAGE}")
     watches = [host.begin("root", "watch_cmdlines", words=traces()) for host in (portal, node)]
@@ -48,20 +53,20 @@ def launched(portal: Host, node: Host, alice: User):
     return session, [answer_of(watch) for watch in watches]
 
 
-def test_it_worked(launched):
+def test_it_worked(launched: Launched) -> None:
     session, _seen = launched
     assert "pulled (" in session.log()
     assert session.outcome()["headline"] == "The container succeeded"
 
 
-def test_no_process_showed_it(launched):
+def test_no_process_showed_it(launched: Launched) -> None:
     _session, seen = launched
     for answer in seen:
         assert answer["passes"] > 20
         assert answer["seen"] == []
 
 
-def test_no_log_no_page_and_no_scheduler_has_it(launched, portal):
+def test_no_log_no_page_and_no_scheduler_has_it(launched: Launched, portal: Host) -> None:
     session, _seen = launched
     said = [session.log(), *filter(None, session.card(completed=True).values())]
     said.append(
@@ -83,20 +88,20 @@ def test_no_log_no_page_and_no_scheduler_has_it(launched, portal):
 
 
 @pytest.mark.parametrize("name", ["portal", "node1"])
-def test_no_file_has_it(launched, hosts, name):
+def test_no_file_has_it(launched: Launched, hosts: dict[str, Host], name: str) -> None:
     found = hosts[name].ask("root", "find_words", places=PLACES, words=traces(), without=WITHOUT)
     assert found["looked_at"] > 300
     assert found["found"] == []
 
 
 @pytest.mark.parametrize("name", ["portal", "node1"])
-def test_no_journal_has_it(launched, hosts, name):
+def test_no_journal_has_it(launched: Launched, hosts: dict[str, Host], name: str) -> None:
     said = hosts[name].root("journalctl --no-pager -o cat")
     assert said
     assert [trace for trace in traces() if trace in said] == []
 
 
-def test_only_its_owner_can_read_a_session(launched, hosts):
+def test_only_its_owner_can_read_a_session(launched: Launched, hosts: dict[str, Host]) -> None:
     session, _seen = launched
     assert hosts["portal"].run("bob", f"ls {session.directory}").rc != 0
     mode = hosts["portal"].root(f"stat -c %a {session.directory}/user_defined_context.json")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from remote import Host, wait_until
-from users import IMAGE, OVER, SITE, TOKEN, User, read_card
+from users import IMAGE, OVER, SITE, TOKEN, Session, User, read_card
 
 DATED = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 KEPT = {
@@ -29,7 +29,7 @@ KEPT = {
 """What a session keeps in its directory."""
 
 
-def test_a_greeting(alice):
+def test_a_greeting(alice: User) -> None:
     session = alice.launch("greetings_app", greeting="Grüß 'dich' $(touch canary) `id`").end()
     assert session.facts()["JobState"] == "COMPLETED"
     assert "Grüß 'dich' $(touch canary) `id` alice!" in session.log()
@@ -38,7 +38,7 @@ def test_a_greeting(alice):
 
 
 @pytest.fixture(scope="module")
-def done(alice):
+def done(alice: User) -> Session:
     """A container that had all that a form can give it, and succeeded."""
     values = {
         "container_env": "HELLO_TRE=Servus $HOME\r\nOTHER='x y'",
@@ -50,12 +50,12 @@ def done(alice):
     return alice.container(**values).end()
 
 
-def test_the_job_itself_removes_what_it_was_given(done):
+def test_the_job_itself_removes_what_it_was_given(done: Session) -> None:
     """Before the first card of its end: with that the portal removes what a job left."""
     assert done.files() == KEPT | {"connection.yml"}
 
 
-def test_a_container_that_succeeded_is_told_as_such(done):
+def test_a_container_that_succeeded_is_told_as_such(done: Session) -> None:
     outcome = done.outcome()
     assert (outcome["headline"], outcome["State"], outcome["Exit code"]) == (
         "The container succeeded",
@@ -67,7 +67,7 @@ def test_a_container_that_succeeded_is_told_as_such(done):
     assert done.facts()["JobState"] == "COMPLETED"
 
 
-def test_it_got_what_the_form_said(done):
+def test_it_got_what_the_form_said(done: Session) -> None:
     log = done.log()
     assert 'Servus $HOME Ada "L" $(id)!' in log
     assert "uid=0(root)" in log
@@ -79,7 +79,7 @@ def test_it_got_what_the_form_said(done):
     assert record["command"][-4:] == ["--name", 'Ada "L" $(id)', "--duration", "1"]
 
 
-def test_its_outputs_are_where_the_card_says(done, alice):
+def test_its_outputs_are_where_the_card_says(done: Session, alice: User) -> None:
     outputs = done.outcome()["Outputs"]
     assert outputs == f"{alice.home}/outputs-{done.id}"
     assert (
@@ -89,7 +89,7 @@ def test_its_outputs_are_where_the_card_says(done, alice):
     assert alice.run(f"ls -d {record['scratch']}").rc != 0
 
 
-def test_what_was_typed_is_read_by_nobody_else(done, alice, bob):
+def test_what_was_typed_is_read_by_nobody_else(done: Session, alice: User, bob: User) -> None:
     """The portal keeps it in a file that all may read; here the home may be entered."""
     alice.run("chmod 711 ~").ok()
     cache = f"{alice.home}/ondemand/data/batch_connect/cache"
@@ -100,7 +100,7 @@ def test_what_was_typed_is_read_by_nobody_else(done, alice, bob):
     assert seen.rc != 0 and "Permission denied" in seen.err
 
 
-def test_the_log_says_which_step_what_ran_and_where(done, alice):
+def test_the_log_says_which_step_what_ran_and_where(done: Session, alice: User) -> None:
     log = done.log()
     for said in (
         rf"{DATED} before\.sh: pull: ces-pull podman {re.escape(IMAGE)}",
@@ -112,7 +112,7 @@ def test_the_log_says_which_step_what_ran_and_where(done, alice):
         assert re.search(rf"^{said}", log, re.M), said
 
 
-def test_slurm_has_the_job_under_the_images_name_with_the_clusters_limits(done):
+def test_slurm_has_the_job_under_the_images_name_with_the_clusters_limits(done: Session) -> None:
     facts = done.facts()
     assert facts["JobName"] == "hello-tre:1.0"
     assert facts["TimeLimit"] == "06:00:00"
@@ -126,13 +126,13 @@ def test_slurm_has_the_job_under_the_images_name_with_the_clusters_limits(done):
     assert facts["WorkDir"] == done.directory
 
 
-def test_nothing_is_left_but_what_a_user_may_want(done):
+def test_nothing_is_left_but_what_a_user_may_want(done: Session) -> None:
     # the portal has shown its end, and seen to the rest
     done.outcome()
     assert done.files() == KEPT
 
 
-def test_a_container_that_failed_is_told_as_failed(alice):
+def test_a_container_that_failed_is_told_as_failed(alice: User) -> None:
     session = alice.container(container_args="--no-such-option").end()
     outcome = session.outcome()
     assert (outcome["headline"], outcome["State"], outcome["Exit code"]) == (
@@ -144,7 +144,7 @@ def test_a_container_that_failed_is_told_as_failed(alice):
     assert session.facts()["JobState"] == "FAILED"
 
 
-def test_an_image_that_is_not_there_is_told(alice):
+def test_an_image_that_is_not_there_is_told(alice: User) -> None:
     session = alice.container(image=IMAGE.replace(":1.0", ":no-such")).end()
     outcome = session.outcome()
     assert (outcome["headline"], outcome["Step"]) == ("The container failed", "pull")
@@ -156,7 +156,7 @@ def test_an_image_that_is_not_there_is_told(alice):
     assert "registry-token" not in session.files()
 
 
-def test_an_option_that_the_site_does_not_allow_is_told(alice):
+def test_an_option_that_the_site_does_not_allow_is_told(alice: User) -> None:
     outcome = alice.container(engine_args="--privileged").end().outcome()
     assert outcome["headline"] == "The container failed"
     assert outcome["Reason"].startswith(
@@ -164,7 +164,7 @@ def test_an_option_that_the_site_does_not_allow_is_told(alice):
     )
 
 
-def test_while_it_runs_the_card_says_so_and_cancelling_stops_it(alice, node):
+def test_while_it_runs_the_card_says_so_and_cancelling_stops_it(alice: User, node: Host) -> None:
     session = alice.container(container_args="--duration 60", container_name="mine")
     session.wait_for("RUNNING")
     wait_until(lambda: "Servus" in session.log() or "Hello" in session.log(), "its first line", 60)
@@ -196,7 +196,7 @@ def closed(portal: Host) -> Iterator[None]:
     portal.root("scontrol update partition=batch state=up")
 
 
-def test_a_job_that_is_cancelled_while_it_waits_leaves_no_token(alice, closed):
+def test_a_job_that_is_cancelled_while_it_waits_leaves_no_token(alice: User, closed: None) -> None:
     session = alice.container()
     assert "registry-token" in session.files()
     alice.run(f"scancel {session.job}").ok()
@@ -205,7 +205,7 @@ def test_a_job_that_is_cancelled_while_it_waits_leaves_no_token(alice, closed):
     assert "registry-token" not in session.files()
 
 
-def test_gpus_are_asked_of_slurm(alice):
+def test_gpus_are_asked_of_slurm(alice: User) -> None:
     session = alice.container(gpus="1")
     facts = session.wait_for(*OVER)
     assert facts["TresPerNode"] in ("gres/gpu:1", "gres:gpu:1")
@@ -227,14 +227,14 @@ def removed(alice: User, node: Host) -> None:
     node.run("alice", f"ces-rm podman {IMAGE}")
 
 
-def test_a_token_in_a_file_of_ones_own(alice, node, token_file):
+def test_a_token_in_a_file_of_ones_own(alice: User, node: Host, token_file: str) -> None:
     removed(alice, node)
     session = alice.container(**CREDENTIALS, credentials_file=f"~/{token_file}").end()
     assert session.outcome()["headline"] == "The container succeeded"
     assert alice.run(f"cat {shlex.quote(token_file)}").out == TOKEN
 
 
-def test_a_login_as_podman_writes_it(alice, node):
+def test_a_login_as_podman_writes_it(alice: User, node: Host) -> None:
     removed(alice, node)
     login = [
         "podman",
@@ -251,7 +251,7 @@ def test_a_login_as_podman_writes_it(alice, node):
     assert session.outcome()["headline"] == "The container succeeded"
 
 
-def test_a_file_that_others_can_read_is_refused(alice, token_file):
+def test_a_file_that_others_can_read_is_refused(alice: User, token_file: str) -> None:
     alice.run(f"chmod 644 {shlex.quote(token_file)}").ok()
     outcome = alice.container(**CREDENTIALS, credentials_file=f"~/{token_file}").end().outcome()
     assert outcome["headline"] == "The container failed"
@@ -261,7 +261,7 @@ def test_a_file_that_others_can_read_is_refused(alice, token_file):
     )
 
 
-def test_apptainer_and_its_file_in_the_home_directory(alice, node):
+def test_apptainer_and_its_file_in_the_home_directory(alice: User, node: Host) -> None:
     session = alice.container(runner="apptainer").end()
     assert session.outcome()["headline"] == "The container succeeded", session.log()
     assert alice.run("readlink hello-tre:1.0.sif").rc == 0
@@ -273,7 +273,7 @@ def test_apptainer_and_its_file_in_the_home_directory(alice, node):
     alice.run("rm hello-tre:1.0.sif").ok()
 
 
-def test_who_is_in_several_projects_chooses_one(bob):
+def test_who_is_in_several_projects_chooses_one(bob: User) -> None:
     outcome = bob.container().end().outcome()
     assert outcome["headline"] == "The container failed"
     assert "there are several: proj1, proj2. Write one of them into Project." in outcome["Reason"]
@@ -283,7 +283,7 @@ def test_who_is_in_several_projects_chooses_one(bob):
     assert mounts[0]["source"] == "/safe_data/proj2"
 
 
-def test_a_form_that_is_wrong_is_refused_before_there_is_a_job(alice):
+def test_a_form_that_is_wrong_is_refused_before_there_is_a_job(alice: User) -> None:
     answer = alice.try_launch("batch_container_app", image=IMAGE, cores="3", memory="1")
     assert "Cores: The cluster of the test bed allows at most 2." in answer["error"]
     assert alice.run("squeue -h -u alice").ok().out == ""

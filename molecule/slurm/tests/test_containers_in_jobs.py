@@ -143,7 +143,9 @@ def test_a_job_has_what_containers_need(bob: User, node: str) -> None:
     assert 'cgroups = "disabled"' in said
 
 
-def test_a_run_directory_is_made_where_there_is_no_session(cluster: Cluster, users) -> None:
+def test_a_run_directory_is_made_where_there_is_no_session(
+    cluster: Cluster, users: dict[str, User]
+) -> None:
     """Dave, who lingers nowhere, may use Slurm for a moment."""
     dave = users["dave"]
     cluster.submit.root("sacctmgr --immediate add user dave account=tre")
@@ -213,7 +215,7 @@ def record_of(user: User, job: int) -> dict[str, Any]:
     """The record of the run in a job."""
     records = json.loads(user.run("ces-runs --json").ok().out)
     (record,) = (one for one in records if one["slurm_job_id"] == str(job))
-    return record
+    return dict(record)
 
 
 def test_a_batch_script_that_is_cancelled_stops_its_container_gently(

@@ -3,23 +3,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from conftest import Machine
 
 USER_SLICE = "/sys/fs/cgroup/user.slice/user-2001.slice/user@2001.service"
 
 
-def test_the_session_of_the_user_has_every_controller(machine):
+def test_the_session_of_the_user_has_every_controller(machine: Machine) -> None:
     controllers = machine.says("cat", f"{USER_SLICE}/cgroup.controllers").split()
     assert {"cpu", "cpuset", "io", "memory", "pids"} <= set(controllers)
 
 
-def test_more_memory_than_allowed_is_out_of_memory(records):
+def test_more_memory_than_allowed_is_out_of_memory(records: dict[int, dict[str, Any]]) -> None:
     record = records[2]
     assert (record["state"], record["rc"]) == ("OUT_OF_MEMORY", 137)
     assert record["reason"] == "the kernel killed it for lack of memory (its limit was 64MiB)"
 
 
-def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine):
+def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine: Machine) -> None:
     journal = ["journalctl", "_TRANSPORT=kernel", "--output=cat"]
     killed = machine.lines(*journal, "--grep=^Memory cgroup out of memory")
     assert killed and all("(dd)" in line for line in killed)
@@ -28,23 +31,27 @@ def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine):
         assert "user@2001.service" in reason
 
 
-def test_the_same_exit_status_without_the_kernel_is_a_failure(records):
+def test_the_same_exit_status_without_the_kernel_is_a_failure(
+    records: dict[int, dict[str, Any]],
+) -> None:
     assert (records[4]["state"], records[4]["rc"]) == ("FAILED", 137)
 
 
-def test_the_container_sees_its_limits(log):
+def test_the_container_sees_its_limits(log: Any) -> None:
     cpu_max, memory_max = log(3).splitlines()[:2]
     assert cpu_max == "50000 100000"
     assert int(memory_max) == 96 * 1024 * 1024
 
 
-def test_the_limit_on_cpus_holds_a_busy_container_back(log):
+def test_the_limit_on_cpus_holds_a_busy_container_back(log: Any) -> None:
     (throttled,) = (line for line in log(3).splitlines() if line.startswith("nr_throttled "))
     assert int(throttled.split()[1]) > 0
 
 
 @pytest.mark.parametrize(("runner", "full", "throttled"), [("apptainer", 9, 10), ("oci", 11, 12)])
-def test_under_other_engines_it_is_the_same(records, log, runner, full, throttled):
+def test_under_other_engines_it_is_the_same(
+    records: dict[int, dict[str, Any]], log: Any, runner: str, full: int, throttled: int
+) -> None:
     assert (records[full]["runner"], records[throttled]["runner"]) == (runner, runner)
     assert (records[full]["state"], records[full]["rc"]) == ("OUT_OF_MEMORY", 137)
     assert (
@@ -57,6 +64,6 @@ def test_under_other_engines_it_is_the_same(records, log, runner, full, throttle
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 8, 9, 10, 11, 12])
-def test_no_run_was_warned_of_limits(records, number):
+def test_no_run_was_warned_of_limits(records: dict[int, dict[str, Any]], number: int) -> None:
     assert records[number]["resources"]["enforced"] is True
     assert records[number]["warnings"] == []

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 from conftest import STATE, USER, Machine
@@ -26,12 +28,15 @@ def submit(machine: Machine, *words: str) -> int:
     return int(machine.says("sbatch", *options, "--output=/dev/null", "--wrap", job, user=USER))
 
 
+T = TypeVar("T")
+
+
 def facts(machine: Machine, number: int) -> dict[str, str]:
     said = machine.says("scontrol", "show", "--oneliner", "job", str(number))
     return dict(word.partition("=")[::2] for word in said.split())
 
 
-def wait_until(true, what: str):
+def wait_until(true: Callable[[], T], what: str) -> T:
     end = time.monotonic() + SECONDS
     while not (found := true()):
         assert time.monotonic() < end, f"waited {SECONDS} s for {what}"
@@ -45,25 +50,25 @@ def wait_for_end(machine: Machine, number: int) -> str:
     return facts(machine, number)["JobState"]
 
 
-def record_of(machine: Machine, number: int) -> dict[str, object]:
+def record_of(machine: Machine, number: int) -> dict[str, Any]:
     """The record of the run that was in this job."""
     runs = json.loads(machine.says("ces-runs", "--json", user=USER))
     (found,) = [run for run in runs if run["slurm_job_id"] == str(number)]
-    return found
+    return dict(found)
 
 
 def sleepers(machine: Machine) -> list[str]:
     return machine.run("pgrep", "--full", "--exact", ASLEEP).out.split()
 
 
-def test_slurm_uses_cgroups(machine):
+def test_slurm_uses_cgroups(machine: Machine) -> None:
     configuration = machine.says("scontrol", "show", "config")
     for wanted in ("proctrack/cgroup", "task/cgroup", "jobacct_gather/cgroup"):
         assert wanted in configuration
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_container_stays_in_its_job_and_ends_with_it(machine, runner):
+def test_a_container_stays_in_its_job_and_ends_with_it(machine: Machine, runner: str) -> None:
     number = submit(machine, runner, IMAGE, f"trap 'echo told; exit 0' TERM; {ASLEEP} & wait")
     (process,) = wait_until(lambda: sleepers(machine), f"the container of job {number}")
     (line,) = machine.lines("cat", f"/proc/{process}/cgroup")
@@ -88,7 +93,7 @@ def test_a_container_stays_in_its_job_and_ends_with_it(machine, runner):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_container_has_the_memory_of_its_job_and_no_more(machine, runner):
+def test_a_container_has_the_memory_of_its_job_and_no_more(machine: Machine, runner: str) -> None:
     fill = "exec dd if=/dev/zero of=/dev/null bs=400M count=1"
     number = submit(machine, runner, IMAGE, fill)
     assert wait_for_end(machine, number) in ("OUT_OF_MEMORY", "FAILED")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recording import RecordingProcess
@@ -30,11 +31,11 @@ TaskProlog              = {OURS}/task-prolog
 """
 
 
-def test_a_good_node_is_well():
+def test_a_good_node_is_well() -> None:
     assert told(LOOKS, GOOD) == []
 
 
-def test_a_host_without_slurm_and_one_that_only_submits_are_well():
+def test_a_host_without_slurm_and_one_that_only_submits_are_well() -> None:
     assert told(LOOKS, Cluster(False)) == []
     assert told(LOOKS, Cluster(True, unhooked=("Epilog",), missing=("/x",))) == []
 
@@ -50,7 +51,7 @@ def test_a_host_without_slurm_and_one_that_only_submits_are_well():
         ({"node": "DOWN*"}, "slurm_node", "warning", "DOWN*"),
     ],
 )
-def test_what_is_wrong_is_told(changes, check, level, part):
+def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
     only(LOOKS, replace(GOOD, **changes), check, level, part)
 
 
@@ -62,7 +63,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_facts_are_what_slurm_says(root):
+def test_facts_are_what_slurm_says(root: Path) -> None:
     process = RecordingProcess()
     process.answer("scontrol show config", stdout=CONFIG)
     process.answer(
@@ -81,7 +82,7 @@ def test_facts_are_what_slurm_says(root):
     )
 
 
-def test_a_controller_that_is_down(root):
+def test_a_controller_that_is_down(root: Path) -> None:
     process = RecordingProcess()
     process.answer("scontrol", 1, stderr="slurm_load_ctl_conf error: Unable to contact slurm\n")
     found = look_at_cluster(process, f"{root}/bin", str(root))
@@ -89,7 +90,7 @@ def test_a_controller_that_is_down(root):
     assert "Unable to contact" in found.said
 
 
-def test_a_host_that_is_no_node(root):
+def test_a_host_that_is_no_node(root: Path) -> None:
     process = RecordingProcess()
     process.answer("scontrol show config", stdout=CONFIG)
     process.answer("scontrol --oneliner", 1, stdout="Node login not found\n")

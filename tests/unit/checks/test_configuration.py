@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from telling import POLICY, only, told
@@ -27,7 +28,7 @@ ACCEPT, REJECT = [{"type": "insecureAcceptAnything"}], [{"type": "reject"}]
 SIGNED = [{"type": "signedBy"}]
 
 
-def test_good_files_are_well():
+def test_good_files_are_well() -> None:
     assert told(LOOKS, GOOD) == []
     assert told(LOOKS, replace(GOOD, runtime="/usr/bin/crun")) == []
 
@@ -51,11 +52,11 @@ def test_good_files_are_well():
         ({"open_files": ("/home/ada/auth.json",)}, "credentials", "warning", "chmod 600"),
     ],
 )
-def test_what_is_wrong_is_told(changes, check, level, part):
+def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
     only(LOOKS, replace(GOOD, **changes), check, level, part)
 
 
-def test_apptainer_reads_no_policy_json():
+def test_apptainer_reads_no_policy_json() -> None:
     policy = replace(POLICY, runners=("apptainer",))
     assert told(LOOKS, replace(GOOD, policy_file="", rejected=("r.example.org",)), policy) == []
 
@@ -71,7 +72,7 @@ def test_apptainer_reads_no_policy_json():
         ("else.test", "reject"),
     ],
 )
-def test_the_narrowest_scope_counts(place, answer):
+def test_the_narrowest_scope_counts(place: str, answer: str) -> None:
     scopes = {
         "r.example.org": ACCEPT,
         "r.example.org/shut": REJECT,
@@ -82,13 +83,13 @@ def test_the_narrowest_scope_counts(place, answer):
     assert Acceptance.from_dict(raw, "policy.json").of(place) == answer
 
 
-def test_the_whole_transport_comes_before_the_default():
+def test_the_whole_transport_comes_before_the_default() -> None:
     raw = {"default": REJECT, "transports": {"docker": {"": ACCEPT}}}
     assert Acceptance.from_dict(raw, "policy.json").of("r.example.org") == "accept"
 
 
 @pytest.mark.parametrize("raw", [[], {}, {"default": []}, {"default": [{}]}, {"default": 3}])
-def test_what_engines_would_not_take_is_refused(raw):
+def test_what_engines_would_not_take_is_refused(raw: dict[str, Any] | list[str]) -> None:
     with pytest.raises(CesError, match="not of the form"):
         Acceptance.from_dict(raw, "policy.json")
 
@@ -99,7 +100,7 @@ def write(file: Path, text: str, mode: int = 0o644) -> None:
     file.chmod(mode)
 
 
-def test_facts_are_read_from_the_files(tmp_path: Path):
+def test_facts_are_read_from_the_files(tmp_path: Path) -> None:
     home, etc = tmp_path / "home", tmp_path / "etc/containers"
     write(etc / "storage.conf", '[storage]\nrootless_storage_path = "/srv/$UID"\n')
     write(etc / "policy.json", json.dumps({"default": REJECT}))

@@ -7,6 +7,7 @@ import grp
 import os
 import pwd
 from pathlib import Path
+from typing import Any
 
 import pytest
 from telling import POLICY, only, told
@@ -30,11 +31,11 @@ WHOLE = Ids(own=(entry("ada", 100000, 65536),), real={})
 GOOD = IdMap("ada", 1001, 1002, "files", {"uid": WHOLE, "gid": WHOLE})
 
 
-def with_uids(**changes: object) -> IdMap:
+def with_uids(**changes: Any) -> IdMap:
     return replace(GOOD, ids={"uid": replace(WHOLE, **changes), "gid": WHOLE})
 
 
-def test_a_good_user_is_well():
+def test_a_good_user_is_well() -> None:
     assert told(LOOKS, GOOD) == []
     assert told(LOOKS, with_uids(in_use=(IdRange(100000, 65536),))) == []
 
@@ -57,18 +58,18 @@ def test_a_good_user_is_well():
         ({"in_use": (IdRange(500000, 65536),)}, "subid_in_use", "warning", "podman system migrate"),
     ],
 )
-def test_what_is_wrong_is_told(changes, check, level, part):
+def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
     only(LOOKS, with_uids(**changes), check, level, part)
 
 
-def test_nothing_is_told_where_it_does_not_matter():
+def test_nothing_is_told_where_it_does_not_matter() -> None:
     ill = with_uids(own=())
     assert told(LOOKS, ill, replace(POLICY, runners=("apptainer",))) == []
     assert told(LOOKS, replace(ill, uid=0)) == []
     only(LOOKS, replace(ill, source="sss"), "subid_source", "note", "come from sss")
 
 
-def test_facts_are_read_from_the_tables(tmp_path: Path):
+def test_facts_are_read_from_the_tables(tmp_path: Path) -> None:
     me = pwd.getpwnam("nobody")
     group = grp.getgrgid(me.pw_gid).gr_name
     etc = tmp_path / "etc"
@@ -93,6 +94,6 @@ def test_facts_are_read_from_the_tables(tmp_path: Path):
     assert group not in (gids.real or {}).values()
 
 
-def test_without_a_namespace_nothing_is_in_use(tmp_path: Path):
+def test_without_a_namespace_nothing_is_in_use(tmp_path: Path) -> None:
     found = look_at_ids(pwd.getpwuid(os.geteuid()), "", SubidHost(str(tmp_path)))
     assert found.ids["uid"] == Ids(real={})

@@ -41,11 +41,12 @@ DIGEST, OTHER = (f"sha256:{digit * 64}" for digit in "12")
 GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 MIB = 1024 * 1024
 MANIFEST = Manifest(DIGEST, OCI, OTHER, CONFIGURATIONS[0], (Layer(GZIP, 10 * MIB),))
+CONFIG: dict[str, Any] = {"Entrypoint": ["/bin/app"], "Env": ["PATH=/bin", "LANG=C.UTF-8"]}
 RAW = {
     "architecture": "amd64",
     "os": "linux",
     "rootfs": {"type": "layers", "diff_ids": [OTHER]},
-    "config": {"Entrypoint": ["/bin/app"], "Env": ["PATH=/bin", "LANG=C.UTF-8"]},
+    "config": CONFIG,
 }
 IMAGE = Image(NAME, manifest=MANIFEST, raw=RAW)
 HOST = Host("amd64", uids=65536, gids=65536)
@@ -60,7 +61,7 @@ def engine(name: str, **facts: Any) -> Engine:
 
 def saying(**config: Any) -> Image:
     """An image whose configuration says that, too."""
-    return replace(IMAGE, raw={**RAW, "config": {**RAW["config"], **config}})
+    return replace(IMAGE, raw={**RAW, "config": {**CONFIG, **config}})
 
 
 def about(**parts: Any) -> Image:
@@ -78,7 +79,7 @@ def found(check: str, image: Image, host: Host, runner: Engine) -> Any:
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_an_ordinary_image_passes_every_check(runner):
+def test_an_ordinary_image_passes_every_check(runner: str) -> None:
     space = (Space("/copies", 1000 * MIB, 3),)
     findings = image_findings(IMAGE, HOST, engine(runner, spaces=space))
     assert {one.check for one in findings} == {row.name for row in ROWS}
@@ -244,7 +245,9 @@ ILL = [
         for runner in runners
     ],
 )
-def test_what_is_wrong_with_an_image_is_told_with_its_cure(check, image, runner, level, says):
+def test_what_is_wrong_with_an_image_is_told_with_its_cure(
+    check: str, image: Image, runner: str, level: str, says: str
+) -> None:
     findings = found(check, image, HOST, engine(runner))
     assert any(one.level == level and says in str(one) for one in findings), findings
     assert all(one.cure for one in findings if one.level in ("warning", "fault"))
@@ -263,11 +266,11 @@ _ANOTHER_ONE = ("user", "workdir", "ports", "stop_signal", "variables")
         if runner not in runners and check not in _ANOTHER_ONE
     ],
 )
-def test_what_an_engine_can_have_is_no_fault_there(check, image, runner):
+def test_what_an_engine_can_have_is_no_fault_there(check: str, image: Image, runner: str) -> None:
     assert [one.level for one in found(check, image, HOST, engine(runner))] == ["ok"]
 
 
-def test_each_check_is_seen_to_find_something():
+def test_each_check_is_seen_to_find_something() -> None:
     elsewhere = {"engine", "files", "present", "size", "space", "network"}
     assert {case[0] for case in ILL} | elsewhere == {row.name for row in ROWS}
 
@@ -276,23 +279,23 @@ def test_each_check_is_seen_to_find_something():
     ("user", "level"),
     [("", "ok"), ("0", "ok"), ("0:0", "ok"), ("root", "note"), ("65536", "warning")],
 )
-def test_a_user_that_podman_can_have_is_no_fault(user, level):
+def test_a_user_that_podman_can_have_is_no_fault(user: str, level: str) -> None:
     assert worst(found("user", saying(User=user), HOST, engine("podman"))) == level
 
 
-def test_a_user_whose_range_is_not_known_is_no_fault():
+def test_a_user_whose_range_is_not_known_is_no_fault() -> None:
     nobody_knows = replace(HOST, uids=None, gids=None)
     assert worst(found("user", saying(User="70000"), nobody_knows, engine("podman"))) == "warning"
 
 
-def test_a_file_that_a_pull_cannot_read_is_a_fault_unless_nothing_is_pulled():
+def test_a_file_that_a_pull_cannot_read_is_a_fault_unless_nothing_is_pulled() -> None:
     runner = engine("podman", misread=("/etc/r.conf cannot be read (line 1)",))
     assert [one.level for one in found("files", IMAGE, HOST, runner)] == ["fault"]
     here = replace(runner, here=MANIFEST.digest)
     assert [one.level for one in found("files", IMAGE, HOST, here)] == ["ok"]
 
 
-def test_an_engine_that_cannot_be_used_is_all_that_is_told():
+def test_an_engine_that_cannot_be_used_is_all_that_is_told() -> None:
     refusal = CesError("use it", said="crun is not installed on this host", hint="role oci")
     findings = image_findings(IMAGE, HOST, engine("oci", refusal=refusal))
     (fault,) = [one for one in findings if one.level == "fault"]
@@ -302,7 +305,7 @@ def test_an_engine_that_cannot_be_used_is_all_that_is_told():
     }
 
 
-def test_an_image_that_is_here_is_not_measured_again():
+def test_an_image_that_is_here_is_not_measured_again() -> None:
     full = (Space("/copies", 0, 3),)
     large, limited = layered("text/plain", form=DOCKER), replace(HOST, size_limit=1)
     here = engine("podman", here=DIGEST, spaces=full)
@@ -315,14 +318,14 @@ def test_an_image_that_is_here_is_not_measured_again():
     assert [levels[name] for name in ("size", "space", "layers")] == ["fault"] * 3
 
 
-def test_an_image_that_only_its_registry_has_lost_can_still_be_run():
+def test_an_image_that_only_its_registry_has_lost_can_still_be_run() -> None:
     (finding,) = found(
         "registry", Image(NAME, NO_IMAGE, "registry"), HOST, engine("oci", here=DIGEST)
     )
     assert finding.level == "warning" and "takes the image that is here" in finding.said
 
 
-def test_a_damaged_image_is_to_be_pulled_again():
+def test_a_damaged_image_is_to_be_pulled_again() -> None:
     (finding,) = found("present", IMAGE, HOST, engine("oci", damaged="it is no JSON"))
     assert (finding.level, finding.cure) == ("warning", "pull the image again (ces-pull)")
 
@@ -330,7 +333,7 @@ def test_a_damaged_image_is_to_be_pulled_again():
 @pytest.mark.parametrize(
     ("limit", "level"), [(None, "ok"), (10 * MIB, "ok"), (10 * MIB - 1, "fault")]
 )
-def test_an_image_may_be_as_large_as_the_site_says(limit, level):
+def test_an_image_may_be_as_large_as_the_site_says(limit: int | None, level: str) -> None:
     host = replace(HOST, size_limit=limit)
     assert worst(found("size", IMAGE, host, engine("podman"))) == level
 
@@ -348,7 +351,7 @@ def test_an_image_may_be_as_large_as_the_site_says(limit, level):
         ([Space("/a", 30 * MIB, 3, closed=True)], "fault"),
     ],
 )
-def test_space_is_counted_for_each_disk(spaces, level):
+def test_space_is_counted_for_each_disk(spaces: list[Space], level: str) -> None:
     assert worst(found("space", IMAGE, HOST, engine("podman", spaces=tuple(spaces)))) == level
 
 
@@ -361,18 +364,20 @@ def test_space_is_counted_for_each_disk(spaces, level):
         ("pasta", ("pasta",), "apptainer", "fault"),
     ],
 )
-def test_a_network_that_an_engine_does_not_know_is_told(network, networks, runner, level):
+def test_a_network_that_an_engine_does_not_know_is_told(
+    network: str, networks: tuple[str, ...], runner: str, level: str
+) -> None:
     host = replace(HOST, network=network, networks=networks)
     assert worst(found("network", IMAGE, host, engine(runner))) == level
 
 
-def test_ports_are_reached_where_there_is_a_network():
+def test_ports_are_reached_where_there_is_a_network() -> None:
     image = saying(ExposedPorts={"8080/tcp": {}})
     host = replace(HOST, network="host", networks=("host",))
     assert worst(found("ports", image, host, engine("podman"))) == "ok"
 
 
-def test_no_value_of_a_secret_is_told():
+def test_no_value_of_a_secret_is_told() -> None:
     image = saying(Env=[f"A_TOKEN={TOKEN}", "B=https://ada:pa55@example.org/"])
     for runner in ALL:
         said = "".join(map(str, image_findings(image, HOST, engine(runner))))
@@ -380,7 +385,7 @@ def test_no_value_of_a_secret_is_told():
         assert TOKEN not in said and "pa55" not in said
 
 
-def test_checks_know_nothing_of_services():
+def test_checks_know_nothing_of_services() -> None:
     for path in sorted(Path(module.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom):
@@ -410,7 +415,12 @@ configurations = st.fixed_dictionaries(
 
 
 @given(configurations, values, values, st.sampled_from(ALL))
-def test_no_configuration_is_too_odd(config, system, rootfs, runner):
+def test_no_configuration_is_too_odd(
+    config: dict[str, Any],
+    system: object,
+    rootfs: object,
+    runner: str,
+) -> None:
     """It has its findings, short ones, and every fault has a cure."""
     raw = {"config": config, "os": system, "rootfs": rootfs}
     findings = image_findings(replace(IMAGE, raw=raw), HOST, engine(runner))
@@ -429,7 +439,12 @@ layers = st.fixed_dictionaries({"size": st.integers(0, 2**63) | values, "mediaTy
     st.sampled_from([OCI, DOCKER]) | values,
     st.sampled_from(ALL),
 )
-def test_no_manifest_is_too_odd(parts, config_form, form, runner):
+def test_no_manifest_is_too_odd(
+    parts: dict[str, Any] | list[Any] | str | None,
+    config_form: object,
+    form: object,
+    runner: str,
+) -> None:
     """It is refused, or it has findings."""
     config = {"digest": DIGEST, "mediaType": config_form}
     try:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recording import RecordingProcess
@@ -35,7 +36,7 @@ GOOD = Isolation(
 
 @dataclass
 class Case:
-    changes: dict
+    changes: dict[str, Any]
     check: str
     level: str
     part: str
@@ -60,23 +61,23 @@ CASES = [
 ]
 
 
-def test_a_good_host_is_well():
+def test_a_good_host_is_well() -> None:
     assert told(LOOKS, GOOD) == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.check} {case.part}")
-def test_what_is_wrong_is_told(case):
+def test_what_is_wrong_is_told(case: Case) -> None:
     only(LOOKS, replace(GOOD, **case.changes), case.check, case.level, case.part)
 
 
-def test_what_no_allowed_engine_needs_is_no_fault():
+def test_what_no_allowed_engine_needs_is_no_fault() -> None:
     policy = replace(POLICY, runners=("oci",))
     assert told(LOOKS, replace(GOOD, mappers=("x is missing",)), policy) == []
     assert told(LOOKS, replace(GOOD, restricted=True), policy) == []
     only(LOOKS, replace(GOOD, fuse="/dev/fuse is missing"), "fuse", "note", "podman", policy)
 
 
-def test_a_site_that_requires_limits_cannot_have_cgroup_v1():
+def test_a_site_that_requires_limits_cannot_have_cgroup_v1() -> None:
     policy = replace(POLICY, limits="required")
     only(LOOKS, replace(GOOD, cgroups="v1"), "cgroup_version", "fault", "no limit", policy)
 
@@ -96,7 +97,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_facts_are_read_from_the_kernel(root):
+def test_facts_are_read_from_the_kernel(root: Path) -> None:
     process = RecordingProcess()
     process.answer("unshare", 1, stderr="unshare: unshare failed: No space left on device\n")
     found = look_at_isolation(os.geteuid() or 7, process, str(root))
@@ -118,5 +119,5 @@ def test_facts_are_read_from_the_kernel(root):
         ("", ""),
     ],
 )
-def test_hidden_processes(table, said):
+def test_hidden_processes(table: str, said: str) -> None:
     assert hidden_processes(table) == said

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -44,7 +45,7 @@ def of_engines(account: Account, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def with_one(what: str, **changes: object) -> Places:
+def with_one(what: str, **changes: Any) -> Places:
     return replace(GOOD, places={**GOOD.places, what: replace(PLACE, **changes)})
 
 
@@ -52,7 +53,7 @@ def on(kind: str, *options: str) -> Mount:
     return Mount("/mnt", kind, options)
 
 
-def test_good_places_are_well():
+def test_good_places_are_well() -> None:
     assert told(LOOKS, GOOD) == []
     assert told(LOOKS, Places("ada", 1001, {"home": PLACE, "records": PLACE})) == []
 
@@ -96,33 +97,35 @@ def test_good_places_are_well():
         ),
     ],
 )
-def test_what_is_wrong_is_told(what, changes, check, level, part):
+def test_what_is_wrong_is_told(
+    what: str, changes: dict[str, Any], check: str, level: str, part: str
+) -> None:
     only(LOOKS, with_one(what, **changes), check, level, part)
 
 
-def test_an_overlay_runs_programs_of_a_storage_that_is_noexec():
+def test_an_overlay_runs_programs_of_a_storage_that_is_noexec() -> None:
     assert told(LOOKS, with_one("storage", mount=on("xfs", "noexec"))) == []
 
 
-def test_without_the_kernels_overlay_fuse_helps():
+def test_without_the_kernels_overlay_fuse_helps() -> None:
     ill = replace(GOOD, overlay={"storage": "mount: wrong fs type"}, fuse_overlay=False)
     only(LOOKS, ill, "storage_overlay", "fault", "wrong fs type")
     only(LOOKS, replace(ill, fuse_overlay=True), "storage_overlay", "note", "slower")
 
 
-def test_the_role_refuses_the_same_file_systems():
+def test_the_role_refuses_the_same_file_systems() -> None:
     defaults = yaml.safe_load((ROOT / "roles/container_storage/defaults/main.yml").read_text())
     assert sorted(defaults["container_storage_refused_file_systems"]) == sorted(NETWORK)
 
 
-def test_a_place_is_looked_at_and_left_as_it_was(tmp_path: Path):
+def test_a_place_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
     found = look_at_place(f"{tmp_path}/not/there")
     assert (found.there, found.owner, found.refused) == (False, os.geteuid(), "")
     assert found.free > 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_the_user_may_not_write_is_said():
+def test_where_the_user_may_not_write_is_said() -> None:
     def look(place: Path) -> None:
         place.chmod(0o500)
         assert look_at_place(str(place)).refused == "Permission denied"
@@ -131,7 +134,7 @@ def test_where_the_user_may_not_write_is_said():
     as_ordinary_user(look)
 
 
-def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path):
+def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path) -> None:
     environ = {"PATH": "/usr/bin", "TMPDIR": f"{tmp_path}/passing"}
     environ["XDG_DATA_HOME"] = f"{tmp_path}/data"
     account = Account("ada", os.geteuid() or 7, str(tmp_path), (), environ)
@@ -158,7 +161,7 @@ def test_only_what_the_sites_engines_need_is_looked_at(tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_engine_says_where_all_is_that_it_keeps(name: str, tmp_path: Path):
+def test_an_engine_says_where_all_is_that_it_keeps(name: str, tmp_path: Path) -> None:
     account = Account("ada", 7, str(tmp_path), (), {"PATH": "/usr/bin"})
     kept = runner_named(name).traits().kept
     assert list(of_engines(account, [name])) == [one.name for one in kept]

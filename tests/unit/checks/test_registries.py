@@ -27,7 +27,7 @@ GOOD = Greeting(HOST, 401, ahead=1.5)
 UNTRUSTED = "its certificate is not trusted (r.example.org: {})"
 
 
-def test_a_registry_that_answers_is_well():
+def test_a_registry_that_answers_is_well() -> None:
     assert told(LOOKS, (GOOD,), SITE) == []
 
 
@@ -58,15 +58,15 @@ def test_a_registry_that_answers_is_well():
         (Greeting(HOST, 200, ahead=-400.0), "clock", "warning", "400 s ahead of"),
     ],
 )
-def test_what_is_wrong_is_told(one, check, level, part):
+def test_what_is_wrong_is_told(one: Greeting, check: str, level: str, part: str) -> None:
     only(LOOKS, (one,), check, level, part, SITE)
 
 
-def test_a_site_without_registries():
+def test_a_site_without_registries() -> None:
     only(LOOKS, (), "registries_allowed", "warning", "no registry")
 
 
-def test_the_place_that_is_really_asked_counts():
+def test_the_place_that_is_really_asked_counts() -> None:
     entries = [
         AllowedRegistry("docker.io/library"),
         AllowedRegistry("r.example.org/a", rewrite="mirror.example.org:5000/a"),
@@ -97,7 +97,7 @@ def _conversations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_all_are_asked_at_once():
+def test_all_are_asked_at_once() -> None:
     begin = time.monotonic()
     good, down, slow = greetings_of(("good", "down", "slow"), {}, 0.2)
     assert time.monotonic() - begin < 2
@@ -107,7 +107,7 @@ def test_all_are_asked_at_once():
     assert slow.said == "it does not answer within 0.2 s"
 
 
-def test_a_proxy_of_a_refused_form_is_told():
+def test_a_proxy_of_a_refused_form_is_told() -> None:
     (found,) = greetings_of(("good",), {"HTTPS_PROXY": "socks5://p:1080"}, 0.2)
     assert "proxy of socks5" in found.said
     (found,) = greetings_of(("good",), {"HTTPS_PROXY": "http://u:secret@p:3128"}, 0.2)

@@ -28,7 +28,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.checks.secrets import 
         ("DATABASE_URL", "postgresql://ada:pa55@db.example.org/x"),
     ],
 )
-def test_what_nobody_should_read_is_found(name, value):
+def test_what_nobody_should_read_is_found(name: str, value: str) -> None:
     assert looks_secret(name, value)
 
 
@@ -48,16 +48,16 @@ def test_what_nobody_should_read_is_found(name, value):
         ("KEYCLOAK_HOME", "/opt"),
     ],
 )
-def test_what_only_sounds_so_is_not(name, value):
+def test_what_only_sounds_so_is_not(name: str, value: str) -> None:
     assert not looks_secret(name, value)
 
 
 @given(st.text(), st.text())
-def test_any_variable_is_one_or_the_other(name, value):
+def test_any_variable_is_one_or_the_other(name: str, value: str) -> None:
     assert looks_secret(name, value) in (True, False)
 
 
-def test_no_value_takes_long():
+def test_no_value_takes_long() -> None:
     assert not looks_secret("X", "a" * 100_000)
     assert not looks_secret("X", "a://" + "b:" * 50_000)
     assert not looks_secret("A_" * 50_000, "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from telling import POLICY, only, told
@@ -33,7 +34,7 @@ GOOD = Session(
 NONE = Limiting(frozenset(), "there is no session")
 
 
-def test_a_good_session_is_well():
+def test_a_good_session_is_well() -> None:
     assert told(LOOKS, GOOD) == []
 
 
@@ -52,23 +53,23 @@ def test_a_good_session_is_well():
         ({"processes": 20}, "ulimits", "warning", "20 processes"),
     ],
 )
-def test_what_is_wrong_is_told(changes, check, level, part):
+def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
     only(LOOKS, replace(GOOD, **changes), check, level, part)
 
 
-def test_limits_that_the_site_requires_are_a_fault():
+def test_limits_that_the_site_requires_are_a_fault() -> None:
     policy = replace(POLICY, limits="required", cpus=Limits(2))
     ill = replace(GOOD, limiting=NONE)
     only(LOOKS, ill, "limits", "fault", "cpu and memory", policy)
     assert told(LOOKS, ill, replace(POLICY, memory=Limits())) == []
 
 
-def test_in_a_job_slurm_sets_the_limits():
+def test_in_a_job_slurm_sets_the_limits() -> None:
     found = only(LOOKS, replace(GOOD, limiting=NONE, in_job=True), "limits", "warning", "memory")
     assert "Slurm" in found.cure
 
 
-def test_facts_are_read_from_the_host(tmp_path: Path):
+def test_facts_are_read_from_the_host(tmp_path: Path) -> None:
     uid = os.geteuid()
     cgroup = tmp_path / f"sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service"
     for place in (cgroup, tmp_path / "sys/fs/cgroup"):

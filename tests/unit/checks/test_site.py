@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 from recording import BackEnd, make_backend
@@ -22,7 +25,7 @@ ALL = (*OF_ALL, *LOOKS)
 GOOD = Site("ada", "/etc/ces/policy.json", True, projects=("p1",))
 
 
-def test_a_good_site_is_well():
+def test_a_good_site_is_well() -> None:
     assert told(ALL, GOOD) == []
 
 
@@ -55,26 +58,26 @@ def test_a_good_site_is_well():
         ({"damaged": (5,)}, "records", "warning", "runs 5"),
     ],
 )
-def test_what_is_wrong_is_told(changes, check, level, part):
+def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
     only(ALL, replace(GOOD, **changes), check, level, part)
 
 
-def test_nobody_needs_to_hear_what_is_not_audited():
+def test_nobody_needs_to_hear_what_is_not_audited() -> None:
     assert told(ALL, replace(GOOD, audited=False), replace(POLICY, audit_syslog=False)) == []
 
 
 @pytest.fixture
-def backend(tmp_path) -> BackEnd:
+def backend(tmp_path: Path) -> BackEnd:
     return make_backend(tmp_path)
 
 
-def look(backend: BackEnd, **changes: object) -> Site:
+def look(backend: BackEnd, **changes: Any) -> Site:
     system = backend.system
     socket = f"{backend.place}/log"
     return look_at_site(system.account, replace(system.policy, **changes), "", socket)
 
 
-def test_project_data_are_found_as_a_run_finds_them(backend):
+def test_project_data_are_found_as_a_run_finds_them(backend: BackEnd) -> None:
     assert (look(backend).projects, look(backend).no_data) == (("p1",), "")
     (backend.place / "safe_data/ada").mkdir()
     found = look(backend)
@@ -87,7 +90,7 @@ def test_project_data_are_found_as_a_run_finds_them(backend):
     assert found.data_cure
 
 
-def test_what_is_missing_is_found(backend, monkeypatch):
+def test_what_is_missing_is_found(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     told_of = backend.place / "apptainer.json"
     told_of.write_text(json.dumps({"storage_root": f"{backend.place}/local"}))
     monkeypatch.setattr(
@@ -103,8 +106,8 @@ def test_what_is_missing_is_found(backend, monkeypatch):
     assert look(backend).audited
 
 
-def test_runs_whose_process_died_are_found(backend):
-    records, host = backend.system.records, site.os.uname().nodename
+def test_runs_whose_process_died_are_found(backend: BackEnd) -> None:
+    records, host = backend.system.records, os.uname().nodename
     numbers = []
     for state, where in (("RUNNING", host), ("RUNNING", "other"), ("RUNNING", host)):
         run = records.open()

@@ -7,19 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import StartCommand
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = ROOT / "roles" / "ces_tools" / "files"
 
-Command = Callable[..., "subprocess.Popen[str]"]
-
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path) -> StartCommand:
     """Starts ``ces-NAME WORDS...`` as a user with a session and without a policy."""
     installed = tmp_path / "lib"
     installed.mkdir()

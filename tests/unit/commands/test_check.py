@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,20 +13,23 @@ import pytest
 from ces_commands.manual import generated
 from ces_commands.parse import parse
 from ces_commands.verbs import VERBS
+from support import StartCommand
 
 ROOT = Path(__file__).resolve().parents[3]
 IMAGE = "registry.example.org/app:1"
 
 
 @pytest.fixture
-def check(monkeypatch, capsys):
+def check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """``check(verdicts, WORDS...)``: exit status and both outputs, of a host that finds that."""
     monkeypatch.syspath_prepend(str(ROOT / "plugins/module_utils"))
     from ces.services.check import Checked, Verdict
     from ces.values.finding import Finding
     from ces_commands.doors import check as door
 
-    def run(findings, *words):
+    def run(findings: list[tuple[str, ...]], *words: str) -> tuple[int, str, str]:
         verdicts = tuple(
             Verdict(runner, (Finding("size", "ok", "it is small"), Finding("user", level, said)))
             for runner, level, said in findings
@@ -51,13 +55,17 @@ def check(monkeypatch, capsys):
         ("fault", 1, "will not work"),
     ],
 )
-def test_the_exit_status_says_whether_it_works(check, level, status, verdict):
+def test_the_exit_status_says_whether_it_works(
+    check: Callable[..., tuple[int, str, str]], level: str, status: int, verdict: str
+) -> None:
     ended, out, err = check([("podman", level, "it is so")])
     assert (ended, err) == (status, "")
     assert f"podman: {verdict}\n" in out
 
 
-def test_people_see_what_was_found_and_not_what_is_fine(check):
+def test_people_see_what_was_found_and_not_what_is_fine(
+    check: Callable[..., tuple[int, str, str]],
+) -> None:
     _status, out, _err = check([("podman", "warning", "bad \x1b[31m"), ("oci", "ok", "fine")])
     assert out.splitlines() == [
         f"{IMAGE} (sha256:1, 2KiB)",
@@ -67,12 +75,12 @@ def test_people_see_what_was_found_and_not_what_is_fine(check):
     ]
 
 
-def test_with_verbose_they_see_that_too(check):
+def test_with_verbose_they_see_that_too(check: Callable[..., tuple[int, str, str]]) -> None:
     _status, out, _err = check([("podman", "ok", "fine")], "--verbose")
     assert "  ok (size): it is small\n  ok (user): fine\n" in out
 
 
-def test_programs_get_all_of_it(check):
+def test_programs_get_all_of_it(check: Callable[..., tuple[int, str, str]]) -> None:
     status, out, _err = check([("podman", "fault", "bad")], "--json")
     said = json.loads(out)
     assert (status, said["works"], said["size"]) == (1, False, 2048)
@@ -80,19 +88,19 @@ def test_programs_get_all_of_it(check):
     assert [one["level"] for one in said["runners"]["podman"]["findings"]] == ["ok", "fault"]
 
 
-def test_runners_under_which_it_works_are_named(check):
+def test_runners_under_which_it_works_are_named(check: Callable[..., tuple[int, str, str]]) -> None:
     status, _out, err = check([("podman", "fault", "bad"), ("oci", "ok", "fine")])
     assert (status, err) == (1, "it works under oci: name that runner\n")
 
 
-def test_what_the_site_does_not_allow_will_not_work(command):
+def test_what_the_site_does_not_allow_will_not_work(command: StartCommand) -> None:
     child = command("ces-check", IMAGE)
     out, err = child.communicate("")
     assert (child.returncode, err) == (1, "")
     assert "fault (policy): its registry is not allowed on this back-end" in out
 
 
-def test_the_man_page_has_the_commands_own_exit_statuses():
+def test_the_man_page_has_the_commands_own_exit_statuses() -> None:
     pages = generated("1")
     check, run, bundle = (pages[f"share/man/man1/ces-{n}.1"] for n in ("check", "run", "bundle"))
     assert "It will not work under that one" in check and "The container" not in check
@@ -106,7 +114,7 @@ def test_the_man_page_has_the_commands_own_exit_statuses():
 @pytest.mark.parametrize(
     "words", [[], ["a", "b"], ["no image"], ["./none.sif"], ["--username", "ada", IMAGE]]
 )
-def test_what_cannot_be_looked_at_is_a_failure(command, words):
+def test_what_cannot_be_looked_at_is_a_failure(command: StartCommand, words: list[str]) -> None:
     child = command("ces-check", *words)
     out, err = child.communicate("")
     assert (child.returncode, out) == (125, "")

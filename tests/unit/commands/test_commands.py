@@ -4,23 +4,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from support import eventually
+from ces_commands.parse import Parsed
+from support import StartCommand, eventually
 
 TOKEN = "t0ken-$x'\"`id` y"  # noqa: S105  what must be seen nowhere
 IMAGE = "registry.example.org/app:1"
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def _arguments(child):
+def _arguments(child: subprocess.Popen[str]) -> list[str]:
     return Path(f"/proc/{child.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
 
 
-def test_a_token_on_the_command_line_is_hidden_at_once(command):
+def test_a_token_on_the_command_line_is_hidden_at_once(command: StartCommand) -> None:
     # it reads standard input, and so is there to be looked at
     child = command("ces-pull", "podman", "ada", TOKEN, IMAGE, "--password-stdin")
     eventually(lambda: "******" in _arguments(child))
@@ -33,14 +35,14 @@ def test_a_token_on_the_command_line_is_hidden_at_once(command):
     assert TOKEN not in out + err
 
 
-def test_a_token_that_is_also_the_users_name_is_the_one_hidden(command):
+def test_a_token_that_is_also_the_users_name_is_the_one_hidden(command: StartCommand) -> None:
     child = command("ces-pull", "same", "same", IMAGE, "--password-stdin")
     eventually(lambda: "******" in _arguments(child))
     assert _arguments(child)[-4:] == ["same", "******", IMAGE, "--password-stdin"]
     child.communicate("")
 
 
-def test_empty_words_for_user_and_token_are_anonymous_and_no_warning(command):
+def test_empty_words_for_user_and_token_are_anonymous_and_no_warning(command: StartCommand) -> None:
     out, err = command("ces-pull", "podman", "", "", IMAGE).communicate()
     assert "can be seen by others" not in err
     assert "could not use image" in err
@@ -72,7 +74,9 @@ def test_empty_words_for_user_and_token_are_anonymous_and_no_warning(command):
         ("ces", ["nonsense"], 125, "there is no such command"),
     ],
 )
-def test_what_fails_says_so_in_words_and_ends_with_125(command, name, words, status, said):
+def test_what_fails_says_so_in_words_and_ends_with_125(
+    command: StartCommand, name: str, words: list[str], status: int, said: str
+) -> None:
     child = command(name, *words)
     out, err = child.communicate("")
     assert (child.returncode, out) == (status, "")
@@ -93,14 +97,16 @@ def test_what_fails_says_so_in_words_and_ends_with_125(command, name, words, sta
         ("ces-runs", ["--json"], "[]"),
     ],
 )
-def test_what_works_without_an_engine_ends_with_0(command, name, words, said):
+def test_what_works_without_an_engine_ends_with_0(
+    command: StartCommand, name: str, words: list[str], said: str
+) -> None:
     child = command(name, *words)
     out, err = child.communicate("")
     assert (child.returncode, err) == (0, "")
     assert said in out
 
 
-def test_a_state_may_be_written_in_small_letters(command, tmp_path):
+def test_a_state_may_be_written_in_small_letters(command: StartCommand, tmp_path: Path) -> None:
     run = tmp_path / "home/.local/state/ces/runs/7"
     run.mkdir(mode=0o700, parents=True)
     (run / "run.json").write_text(json.dumps({"run_id": 7, "state": "COMPLETED", "image": IMAGE}))
@@ -109,8 +115,9 @@ def test_a_state_may_be_written_in_small_letters(command, tmp_path):
     assert IMAGE in out
 
 
-def test_a_reader_that_has_seen_enough_is_no_error_in_words(command):
+def test_a_reader_that_has_seen_enough_is_no_error_in_words(command: StartCommand) -> None:
     child = command("ces-run", "--help")
+    assert child.stdin and child.stdout and child.stderr
     child.stdout.close()
     assert child.stderr.read() == ""
     child.stdin.close()
@@ -131,7 +138,9 @@ TYPED = "ghp_16C7e42F292c6912E7710c838347Ae178B4a\x1b[31m"
         ("ces", [TYPED]),
     ],
 )
-def test_what_was_typed_in_the_wrong_place_is_no_danger(command, name, words):
+def test_what_was_typed_in_the_wrong_place_is_no_danger(
+    command: StartCommand, name: str, words: list[str]
+) -> None:
     _out, said = command(name, *words).communicate(timeout=30)
     assert TYPED[4:20] not in said
     assert said and said.replace("\n", "").isprintable()
@@ -144,10 +153,12 @@ def test_what_was_typed_in_the_wrong_place_is_no_danger(command, name, words):
         (RecursionError("too \x1b[31mdeep"), r"could not go on: RecursionError: too \x1b[31mdeep"),
     ],
 )
-def test_what_nobody_foresaw_is_not_taken_for_the_containers_end(monkeypatch, capsys, error, said):
+def test_what_nobody_foresaw_is_not_taken_for_the_containers_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
     from ces_commands.main import main
 
-    def fail(_parsed):
+    def fail(_parsed: Parsed) -> None:
         raise error
 
     monkeypatch.syspath_prepend(str(ROOT / "plugins/module_utils"))
@@ -168,8 +179,13 @@ def test_what_nobody_foresaw_is_not_taken_for_the_containers_end(monkeypatch, ca
     ],
 )
 def test_a_working_directory_that_is_gone_is_named(
-    command, tmp_path, monkeypatch, name, words, said
-):
+    command: StartCommand,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    words: list[str],
+    said: str,
+) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

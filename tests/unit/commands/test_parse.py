@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ces_commands.parse import UsageError, parse
-from ces_commands.verbs import OLD_NAMES, VERBS, overview, spellings, usage
+from ces_commands.verbs import OLD_NAMES, VERBS, Verb, overview, spellings, usage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +37,9 @@ IMAGE = "registry.example.org/app:1"
         (["-", "x"], {}, ["-", "x"]),
     ],
 )
-def test_a_run_is_read_in_every_form(words, values, operands):
+def test_a_run_is_read_in_every_form(
+    words: list[str], values: dict[str, Any], operands: list[str]
+) -> None:
     parsed = parse(RUN, "ces-run", words)
     assert (parsed.values, parsed.operands, parsed.runner) == (values, operands, None)
 
@@ -53,7 +57,9 @@ def test_a_run_is_read_in_every_form(words, values, operands):
         (["./docker", IMAGE], None, None, ["./docker", IMAGE]),
     ],
 )
-def test_the_first_word_may_be_a_runner(words, fixed, runner, operands):
+def test_the_first_word_may_be_a_runner(
+    words: list[str], fixed: str | None, runner: str | None, operands: list[str]
+) -> None:
     parsed = parse(RUN, "ces-run", words, fixed)
     assert (parsed.runner, parsed.operands) == (runner, operands)
 
@@ -83,7 +89,9 @@ THERE_ARE = "the runners are podman, apptainer, oci"
         (VERBS["bundle"], ["docker", IMAGE], None, "leave docker out"),
     ],
 )
-def test_a_runner_that_is_none_is_told_with_what_to_write(verb, words, fixed, said):
+def test_a_runner_that_is_none_is_told_with_what_to_write(
+    verb: Verb, words: list[str], fixed: str | None, said: str
+) -> None:
     with pytest.raises(UsageError) as refused:
         parse(verb, "ces-x", words, fixed)
     assert said in str(refused.value)
@@ -98,7 +106,7 @@ def test_a_runner_that_is_none_is_told_with_what_to_write(verb, words, fixed, sa
         ["ada", "--force", "t", IMAGE],
     ],
 )
-def test_a_pull_may_have_a_user_and_a_token_before_the_image(words):
+def test_a_pull_may_have_a_user_and_a_token_before_the_image(words: list[str]) -> None:
     parsed = parse(PULL, "ces-pull", words)
     assert (len(parsed.operands), parsed.operands[-1]) == (3, IMAGE)
 
@@ -123,14 +131,16 @@ def test_a_pull_may_have_a_user_and_a_token_before_the_image(words):
         (VERBS["runs"], ["1", "2"], "2 given"),
     ],
 )
-def test_what_is_no_command_line_is_an_error_that_says_which_word(verb, words, said):
+def test_what_is_no_command_line_is_an_error_that_says_which_word(
+    verb: Verb, words: list[str], said: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         parse(verb, "ces-x", words)
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
-def test_every_option_of_every_command_is_in_its_help_and_has_one_meaning(verb):
+def test_every_option_of_every_command_is_in_its_help_and_has_one_meaning(verb: Verb) -> None:
     text = usage(verb, f"ces-{verb.name}")
     names = [name for option in verb.options for name in option.names]
     assert all(name in text for name in names)
@@ -143,7 +153,7 @@ def test_every_option_of_every_command_is_in_its_help_and_has_one_meaning(verb):
 
 
 @given(st.lists(st.text("-cn=gpu a", max_size=8), max_size=5))
-def test_any_words_are_a_command_line_or_an_error_of_usage(words):
+def test_any_words_are_a_command_line_or_an_error_of_usage(words: list[str]) -> None:
     try:
         parsed = parse(RUN, "ces-run", words)
     except UsageError:
@@ -154,13 +164,13 @@ def test_any_words_are_a_command_line_or_an_error_of_usage(words):
     assert words[len(words) - len(parsed.operands) :] == parsed.operands
 
 
-def test_the_runners_are_those_of_the_table():
+def test_the_runners_are_those_of_the_table() -> None:
     assert f"[{'|'.join(NAMES)}]" in usage(VERBS["run"], "ces-run")
     assert {runner for _verb, runner in OLD_NAMES.values()} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", ["check", "doctor"])
-def test_verbose_is_what_it_is_for_that_command(name):
+def test_verbose_is_what_it_is_for_that_command(name: str) -> None:
     said = usage(VERBS[name], f"ces-{name}")
     assert "print what is well, too" in said
     assert said.count("--verbose") == 1

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.command import Launch
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
@@ -21,6 +23,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     RefusedByPolicy,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.options import (
     allowed_options,
     read_options,
@@ -32,7 +35,7 @@ RUNNERS = known_runners()
 IMAGE = "/the/image"
 
 
-def _names(engine):
+def _names(engine: str) -> list[str]:
     text = Path(__file__).with_name(f"{engine}_run_options.txt").read_text()
     return [line for line in text.splitlines() if not line.startswith("#")]
 
@@ -106,7 +109,7 @@ any_form = st.one_of(
 )
 
 
-def good_form(engine: Engine):
+def good_form(engine: Engine) -> st.SearchStrategy[tuple[list[str], list[str]]]:
     """Option words that must be accepted, with what the engine is to be told for them."""
     text = value.filter(lambda v: "\0" not in v)
     long = st.sampled_from(sorted(engine.plain))
@@ -130,16 +133,16 @@ def good_form(engine: Engine):
     )
 
 
-def test_every_engine_that_reads_options_itself_is_tried():
+def test_every_engine_that_reads_options_itself_is_tried() -> None:
     assert set(ENGINES) == {name for name, one in RUNNERS.items() if not one.closed}
 
 
-def _told(runner, words):
+def _told(runner: str, words: list[str]) -> tuple[list[str], Command]:
     """What the engine is told with these option words and is not without them."""
     given_ = read_options(words, allowed_options(RUNNERS[runner].options, (), ()), runner)
-    run: Callable[..., object] = RUNNERS[runner].run
+    run: Callable[..., Command] = RUNNERS[runner].run
 
-    def argv(**more):
+    def argv(**more: Any) -> tuple[list[str], Command]:
         launch = Launch(IMAGE, 7, "ces-7", resources=Resources(), network="none", **more)
         command = run(launch)
         return list(command.argv[: command.argv.index(IMAGE)]), command
@@ -153,7 +156,7 @@ def _told(runner, words):
     return told, command
 
 
-def _is_allowed(word, engine):
+def _is_allowed(word: str, engine: Engine) -> bool:
     # every word is a whole option, so the engine takes none as the value of another
     name, equals, text = word.removeprefix("--").partition("=")
     if not word.startswith("--"):
@@ -179,9 +182,11 @@ def _is_allowed(word, engine):
 @example(data=["--bind", "/a,/b:/c:ro,/d:/e", "--pwd=/x", "-B/x"])
 @example(data=["--cwd", "--writable", "-fw", "-e"])
 @example(data=["--tz=../../../etc/hostname", "--tz=/etc/hostname"])
-@settings(max_examples=4 * settings.default.max_examples)
+@settings(max_examples=4 * there(settings.default).max_examples)
 @given(data=st.lists(any_form, max_size=4).map(lambda forms: [w for form in forms for w in form]))
-def test_no_sequence_of_words_tells_an_engine_an_option_that_is_not_allowed(runner, data):
+def test_no_sequence_of_words_tells_an_engine_an_option_that_is_not_allowed(
+    runner: str, data: list[str]
+) -> None:
     try:
         told, _command = _told(runner, data)
     except (RefusedByPolicy, InvalidValue):
@@ -191,7 +196,9 @@ def test_no_sequence_of_words_tells_an_engine_an_option_that_is_not_allowed(runn
 
 @pytest.mark.parametrize("runner", ENGINES)
 @given(data=st.data())
-def test_allowed_options_in_any_form_and_order_are_all_told(runner, data):
+def test_allowed_options_in_any_form_and_order_are_all_told(
+    runner: str, data: st.DataObject
+) -> None:
     forms = data.draw(st.lists(good_form(ENGINES[runner]), max_size=5))
     told, _command = _told(runner, [word for words, _expected in forms for word in words])
     assert told == [word for _words, expected in forms for word in expected]
@@ -199,7 +206,7 @@ def test_allowed_options_in_any_form_and_order_are_all_told(runner, data):
 
 @pytest.mark.parametrize("runner", ENGINES)
 @pytest.mark.parametrize("words", [["--env", "TOKEN=s3cret"], ["--env=TOKEN=s3cret"]])
-def test_a_variable_is_never_an_argument(runner, words):
+def test_a_variable_is_never_an_argument(runner: str, words: list[str]) -> None:
     told, command = _told(runner, words)
     assert told == []
     assert "s3cret" not in f"{command.argv} {command!r}"
@@ -214,7 +221,7 @@ def test_a_variable_is_never_an_argument(runner, words):
         if f"--{name}" not in allowed_options(RUNNERS[runner].options, (), ())
     ],
 )
-def test_every_other_option_of_the_engine_is_refused_by_its_name(runner, name):
+def test_every_other_option_of_the_engine_is_refused_by_its_name(runner: str, name: str) -> None:
     before = "--hostname=x"
     for word in (f"--{name}", f"--{name}=x", f"--{name}=true"):
         for words in ([word], [word, "x"], [before, word], [before, word, "--", "x"]):
@@ -223,7 +230,7 @@ def test_every_other_option_of_the_engine_is_refused_by_its_name(runner, name):
 
 
 @pytest.mark.parametrize("runner", ENGINES)
-def test_the_allow_list_is_the_one_written_down_here(runner):
+def test_the_allow_list_is_the_one_written_down_here(runner: str) -> None:
     engine = ENGINES[runner]
     meant = {"plain": engine.plain | engine.flags | {*engine.chosen}, "own": engine.ours}
     for meaning, names in meant.items():

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer import (
@@ -52,19 +55,19 @@ MOUNTS = (
 IMAGE = "/home/ada/app.sif"
 
 
-def test_a_run_is_exactly_these_words():
+def test_a_run_is_exactly_these_words() -> None:
     command = apptainer.run(LAUNCH)
     assert command == Command((*FIRST, *MOUNTS, IMAGE), without=command.without, role="apptainer")
     assert {"https_proxy", "HTTPS_PROXY", "all_proxy", "no_proxy"} < {*command.without}
 
 
-def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
+def test_options_come_before_the_image_and_arguments_after_it_word_by_word() -> None:
     launch = replace(LAUNCH, options=("--cwd=/x",), args=("-x", "--", "a b", "", "$HOME"))
     expected = (*FIRST, *MOUNTS, "--cwd=/x", IMAGE, "-x", "--", "a b", "", "$HOME")
     assert apptainer.run(launch).argv == expected
 
 
-def test_variables_go_by_environment_and_not_by_argument():
+def test_variables_go_by_environment_and_not_by_argument() -> None:
     command = apptainer.run(replace(LAUNCH, env={"TOKEN": "s3cret $(id)", "A": ""}))
     assert command.argv == (*FIRST, *MOUNTS, IMAGE)
     assert command.env == {"APPTAINERENV_TOKEN": "s3cret $(id)", "APPTAINERENV_A": ""}
@@ -78,7 +81,7 @@ def test_variables_go_by_environment_and_not_by_argument():
         ({"resources": Resources(memory=5)}, ["--memory=5", "--memory-swap=5"]),
     ],
 )
-def test_what_else_is_asked_for_is_said(change, words):
+def test_what_else_is_asked_for_is_said(change: dict[str, Any], words: list[str]) -> None:
     argv = apptainer.run(replace(LAUNCH, **change)).argv
     assert [word for word in argv if word not in (*FIRST, *MOUNTS, IMAGE)] == words
 
@@ -91,7 +94,7 @@ CONFIG = ImageConfig(
 )
 
 
-def test_an_image_from_a_registry_is_run_by_what_it_says_of_itself():
+def test_an_image_from_a_registry_is_run_by_what_it_says_of_itself() -> None:
     command = apptainer.run(replace(LAUNCH, config=CONFIG, options=("--cwd=/x",)))
     words = ("--cwd=/w", "--cwd=/x", IMAGE, "app", "", "-a")
     assert command.argv == (*FIRST[:2], "exec", *FIRST[3:], *MOUNTS, *words)
@@ -102,7 +105,7 @@ def test_an_image_from_a_registry_is_run_by_what_it_says_of_itself():
     }
 
 
-def test_directories_that_the_image_names_and_has_not_are_made():
+def test_directories_that_the_image_names_and_has_not_are_made() -> None:
     config = replace(
         CONFIG,
         cwd="/tmp/work",  # noqa: S108
@@ -127,14 +130,14 @@ def test_directories_that_the_image_names_and_has_not_are_made():
         {"entrypoint": ("/tmp/start",)},  # noqa: S108
     ],
 )
-def test_what_the_image_has_among_its_temporary_files_is_not_covered(there):
+def test_what_the_image_has_among_its_temporary_files_is_not_covered(there: dict[str, Any]) -> None:
     argv = apptainer.run(replace(LAUNCH, config=replace(CONFIG, **there))).argv
     assert "--no-mount=tmp" in argv
     assert not any(word.startswith("--scratch") for word in argv)
     assert "--no-mount=tmp" not in apptainer.run(replace(LAUNCH, config=CONFIG)).argv
 
 
-def test_what_the_caller_says_counts_more_than_what_the_image_says():
+def test_what_the_caller_says_counts_more_than_what_the_image_says() -> None:
     config = replace(CONFIG, env=("PATH=/opt/bin", "A=image", "CUDA_VISIBLE_DEVICES=all"))
     launch = replace(LAUNCH, config=config, args=("x",), env={"A": "mine"})
     command = apptainer.run(replace(launch, gpus=Gpus(NVIDIA, ("1",))))
@@ -144,17 +147,17 @@ def test_what_the_caller_says_counts_more_than_what_the_image_says():
     assert command.env["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1"
 
 
-def test_an_image_that_does_not_say_what_to_run_is_not_run():
+def test_an_image_that_does_not_say_what_to_run_is_not_run() -> None:
     with pytest.raises(CesError, match=r"no ENTRYPOINT and no CMD.*give arguments"):
         apptainer.run(replace(LAUNCH, config=ImageConfig()))
 
 
-def test_with_the_hosts_network_there_is_no_network_namespace():
+def test_with_the_hosts_network_there_is_no_network_namespace() -> None:
     argv = apptainer.run(replace(LAUNCH, network="host")).argv
     assert argv == (*FIRST[:-2], *MOUNTS, IMAGE)
 
 
-def test_a_pull_has_its_credentials_by_file_or_environment():
+def test_a_pull_has_its_credentials_by_file_or_environment() -> None:
     command = apptainer.pull("/x/a.sif", "r.io/a:1", "/run/auth.json", {"SECRET": "s3cret"})
     assert command.argv == (
         *("apptainer", "pull", "--disable-cache", "--authfile=/run/auth.json"),
@@ -170,7 +173,7 @@ NO_INTERPRETER = "exec /bin/x failed: fork/exec /bin/x: no such file or director
 OTHER_PROCESSOR = "image targets 'arm64', cannot run on 'amd64'"
 
 
-def test_a_command_in_a_container_has_its_variables_and_its_mounts_alone():
+def test_a_command_in_a_container_has_its_variables_and_its_mounts_alone() -> None:
     command = Command(("/opt/bin/apptainer", "pull", "x"), env={"SECRET": "s3cret"})
     mounts = (Mount("/usr", "/usr", "ro"), Mount("/x/a", "/x/a"))
     enclosed = apptainer.enclosed(command, "/x/root", mounts)
@@ -184,7 +187,7 @@ def test_a_command_in_a_container_has_its_variables_and_its_mounts_alone():
     assert enclosed.env == {"APPTAINERENV_SECRET": "s3cret"}
 
 
-def test_root_converts_without_roots_rights_to_the_kernel():
+def test_root_converts_without_roots_rights_to_the_kernel() -> None:
     argv = apptainer.enclosed(Command(("x",)), "/r", (), privileged=True).argv
     assert "--no-privs" in argv
     assert "--mount=type=bind,src=/proc/sys,dst=/proc/sys,ro" in argv
@@ -212,7 +215,9 @@ def test_root_converts_without_roots_rights_to_the_kernel():
         ((255, "", "FATAL:   open x: permission denied"), (125, "open x: permission denied")),
     ],
 )
-def test_what_failed_is_the_container_or_apptainer(answer, complaint):
+def test_what_failed_is_the_container_or_apptainer(
+    answer: tuple[int, str, str], complaint: tuple[int, str] | None
+) -> None:
     assert apptainer.complaint(*answer) == complaint
 
 
@@ -231,7 +236,7 @@ def test_what_failed_is_the_container_or_apptainer(answer, complaint):
         ("could not open image /x.sif: no such file or directory", ""),
     ],
 )
-def test_what_is_said_leads_to_what_to_do(said, part):
+def test_what_is_said_leads_to_what_to_do(said: str, part: str) -> None:
     assert part.rstrip("s") in apptainer.hint(said)
     assert bool(apptainer.hint(said)) == bool(part)
 
@@ -244,17 +249,21 @@ def test_what_is_said_leads_to_what_to_do(said, part):
         ("open /home/ada/x.sif: permission denied", False),
     ],
 )
-def test_an_image_that_is_closed_to_its_owner_is_known_by_what_apptainer_says(said, closed):
+def test_an_image_that_is_closed_to_its_owner_is_known_by_what_apptainer_says(
+    said: str, closed: bool
+) -> None:
     assert apptainer.is_closed(said) is closed
 
 
-def test_an_image_that_does_not_say_what_to_run_has_not_succeeded():
-    rc, said = apptainer.complaint(0, "There is no runscript defined for this container\n", "")
+def test_an_image_that_does_not_say_what_to_run_has_not_succeeded() -> None:
+    rc, said = there(
+        apptainer.complaint(0, "There is no runscript defined for this container\n", "")
+    )
     assert rc == 125
     assert "ENTRYPOINT" in said
 
 
-def test_without_a_specification_apptainer_looks_for_the_gpu_itself():
+def test_without_a_specification_apptainer_looks_for_the_gpu_itself() -> None:
     command = apptainer.run(replace(LAUNCH, gpus=Gpus(NVIDIA)))
     assert (command.argv, command.env) == ((*FIRST, "--nv", *MOUNTS, IMAGE), {})
     command = apptainer.run(replace(LAUNCH, gpus=Gpus(AMD, ("1",))))
@@ -268,7 +277,7 @@ def test_without_a_specification_apptainer_looks_for_the_gpu_itself():
     }
 
 
-def test_apptainer_gets_what_the_specification_puts_into_a_container_piece_by_piece():
+def test_apptainer_gets_what_the_specification_puts_into_a_container_piece_by_piece() -> None:
     edits = Edits(
         env=("NVIDIA_VISIBLE_DEVICES=void",),
         nodes=(Node("/dev/nvidia1", "/dev/nvidia1"),),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,16 +56,21 @@ GROUND = Ground(
 OWNER = Owner(1000, 1001)
 
 
-def configured(launch=LAUNCH, image=IMAGE, ground=GROUND, profile=None):
+def configured(
+    launch: Launch = LAUNCH,
+    image: ImageConfig = IMAGE,
+    ground: Ground = GROUND,
+    profile: dict[str, int] | None = None,
+) -> dict[str, Any]:
     return bundle.config(launch, image, ground, OWNER, profile)
 
 
-def mounted(config, target):
+def mounted(config: dict[str, Any], target: str) -> dict[str, Any]:
     (found,) = [mount for mount in config["mounts"] if mount["destination"] == target]
-    return found
+    return dict(found)
 
 
-def test_a_run_is_exactly_these_words():
+def test_a_run_is_exactly_these_words() -> None:
     assert oci.run(LAUNCH) == Command(
         (
             *("crun", "--root=/run/user/1000/ces/crun", "--cgroup-manager=disabled"),
@@ -75,7 +81,7 @@ def test_a_run_is_exactly_these_words():
     )
 
 
-def test_only_what_can_be_limited_gets_a_cgroup():
+def test_only_what_can_be_limited_gets_a_cgroup() -> None:
     launch = replace(LAUNCH, resources=Resources(cpus=1.5, memory=64 << 20))
     assert "--systemd-cgroup" in oci.run(launch).argv
     linux = configured(launch)["linux"]
@@ -87,13 +93,13 @@ def test_only_what_can_be_limited_gets_a_cgroup():
     assert "resources" not in configured()["linux"]
 
 
-def test_what_is_removed_is_what_was_run():
+def test_what_is_removed_is_what_was_run() -> None:
     argv = oci.remove(LAUNCH.cid_file).argv
     assert argv == ("crun", "--root=/run/user/1000/ces/crun", "delete", "--force", "ces-run-7")
     assert oci.container_id(7) == argv[-1] == oci.run(LAUNCH).argv[-1]
 
 
-def test_an_image_is_fetched_and_unpacked_by_these_words():
+def test_an_image_is_fetched_and_unpacked_by_these_words() -> None:
     assert oci.copy("r.io/a@sha256:1", "/room/layout", "/room", "/run/auth.json").argv == (
         *("skopeo", "--tmpdir=/room", "copy", "--remove-signatures", "--dest-compress-format=gzip"),
         *("--authfile=/run/auth.json", "docker://r.io/a@sha256:1", "oci:/room/layout:image"),
@@ -104,7 +110,7 @@ def test_an_image_is_fetched_and_unpacked_by_these_words():
     )
 
 
-def test_the_container_has_the_users_own_id_alone_and_no_right():
+def test_the_container_has_the_users_own_id_alone_and_no_right() -> None:
     config = configured()
     assert config["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 1000, "size": 1}]
     assert config["linux"]["gidMappings"] == [{"containerID": 0, "hostID": 1001, "size": 1}]
@@ -115,14 +121,14 @@ def test_the_container_has_the_users_own_id_alone_and_no_right():
     assert kinds == {"user", "mount", "pid", "ipc", "uts", "network"}
 
 
-def test_a_user_that_the_image_names_is_the_users_id_under_that_number():
+def test_a_user_that_the_image_names_is_the_users_id_under_that_number() -> None:
     config = configured(image=replace(IMAGE, uid=1000, gid=50))
     assert config["process"]["user"] == {"uid": 1000, "gid": 50}
     assert config["linux"]["uidMappings"] == [{"containerID": 1000, "hostID": 1000, "size": 1}]
     assert config["linux"]["gidMappings"] == [{"containerID": 50, "hostID": 1001, "size": 1}]
 
 
-def test_the_image_has_a_layer_over_it_and_is_seen_through_that():
+def test_the_image_has_a_layer_over_it_and_is_seen_through_that() -> None:
     config = configured()
     assert config["root"] == {"path": "/room/root", "readonly": False}
     layer, first, *_others = config["mounts"]
@@ -144,7 +150,7 @@ def test_the_image_has_a_layer_over_it_and_is_seen_through_that():
     assert targets.index("/noise") < targets.index("/proc", 1)
 
 
-def test_a_read_only_root_shows_the_images_own_directories():
+def test_a_read_only_root_shows_the_images_own_directories() -> None:
     ground = replace(GROUND, layers=None, temporary=("/run",))
     config = configured(ground=ground)
     assert config["root"]["readonly"] is True
@@ -153,7 +159,7 @@ def test_a_read_only_root_shows_the_images_own_directories():
     assert mounted(config, "/run")["type"] == "tmpfs"
 
 
-def test_a_volume_of_a_read_only_image_is_memory_with_a_copy_of_what_it_holds():
+def test_a_volume_of_a_read_only_image_is_memory_with_a_copy_of_what_it_holds() -> None:
     config = configured(ground=replace(GROUND, layers=None, volumes=("/data",)))
     assert mounted(config, "/data")["type"] == "tmpfs"
     assert "tmpcopyup" in mounted(config, "/data")["options"]
@@ -162,7 +168,9 @@ def test_a_volume_of_a_read_only_image_is_memory_with_a_copy_of_what_it_holds():
 @pytest.mark.parametrize(
     ("words", "size"), [((), "64m"), (["--shm-size=1g"], "1g"), (["--shm-size", "5b"], "5")]
 )
-def test_shared_memory_has_the_size_that_is_asked_for(words, size):
+def test_shared_memory_has_the_size_that_is_asked_for(
+    words: list[str] | tuple[str, ...], size: str
+) -> None:
     options = read_options(words, allowed_options(oci.OPTIONS, (), ()), "oci").words
     config = configured(replace(LAUNCH, options=options))
     assert f"size={size}" in mounted(config, "/dev/shm")["options"]  # noqa: S108
@@ -177,7 +185,7 @@ def test_shared_memory_has_the_size_that_is_asked_for(words, size):
         (5, ()),
     ],
 )
-def test_an_images_volumes_are_directories_in_it(raw, volumes):
+def test_an_images_volumes_are_directories_in_it(raw: object, volumes: tuple[str, ...]) -> None:
     image = ImageConfig.from_image({"config": {"Volumes": raw, "StopSignal": "INT"}})
     assert (image.volumes, image.stop_signal) == (volumes, "INT")
 
@@ -185,17 +193,17 @@ def test_an_images_volumes_are_directories_in_it(raw, volumes):
 @pytest.mark.parametrize(
     ("raw", "cwd"), [(None, "/"), ("", "/"), ("app/x", "/app/x"), ("//a/./b/", "/a/b")]
 )
-def test_an_images_working_directory_is_a_path_from_its_root(raw, cwd):
+def test_an_images_working_directory_is_a_path_from_its_root(raw: str | None, cwd: str) -> None:
     assert ImageConfig.from_image({"config": {"WorkingDir": raw}}).cwd == cwd
 
 
-def test_what_an_older_or_newer_version_has_kept_of_an_image_is_read():
+def test_what_an_older_or_newer_version_has_kept_of_an_image_is_read() -> None:
     kept = IMAGE.as_dict()
     del kept["volumes"], kept["stop_signal"]
     assert ImageConfig.from_dict({**kept, "what_comes_later": 1}, "x") == IMAGE
 
 
-def test_directories_are_mounted_as_they_are_asked_for():
+def test_directories_are_mounted_as_they_are_asked_for() -> None:
     config = configured(replace(LAUNCH, home="/home/ada"))
     assert mounted(config, "/safe_data")["options"][-1] == "ro"
     assert mounted(config, "/safe_outputs")["source"] == "/home/ada l/o"
@@ -204,7 +212,7 @@ def test_directories_are_mounted_as_they_are_asked_for():
     assert "HOME=/home/ada" in config["process"]["env"]
 
 
-def test_with_the_hosts_network_there_is_no_network_namespace():
+def test_with_the_hosts_network_there_is_no_network_namespace() -> None:
     config = configured(replace(LAUNCH, network="host"))
     assert "network" not in {space["type"] for space in config["linux"]["namespaces"]}
     assert mounted(config, "/sys")["type"] == "bind"
@@ -212,7 +220,7 @@ def test_with_the_hosts_network_there_is_no_network_namespace():
         assert "ro" in mounted(config, path)["options"]
 
 
-def test_a_place_that_an_overlay_cannot_name_is_refused():
+def test_a_place_that_an_overlay_cannot_name_is_refused() -> None:
     with pytest.raises(InvalidValue, match="is in it"):
         configured(ground=replace(GROUND, layers="/home/a,b"))
 
@@ -232,7 +240,9 @@ def test_a_place_that_an_overlay_cannot_name_is_refused():
         (("x",), ("--entrypoint=[/x",), ["[/x", "x"]),
     ],
 )
-def test_arguments_and_entry_point_are_as_podman_has_them(args, options, command):
+def test_arguments_and_entry_point_are_as_podman_has_them(
+    args: tuple[str, ...], options: tuple[str, ...], command: list[str] | None
+) -> None:
     launch = replace(LAUNCH, args=args, options=options)
     if command is None:
         with pytest.raises(CesError, match="give arguments"):
@@ -241,17 +251,17 @@ def test_arguments_and_entry_point_are_as_podman_has_them(args, options, command
         assert configured(launch)["process"]["args"] == command
 
 
-def test_an_entry_point_of_one_empty_word_is_none():
+def test_an_entry_point_of_one_empty_word_is_none() -> None:
     config = configured(image=replace(IMAGE, entrypoint=("",)))
     assert config["process"]["args"] == ["-a", "b"]
 
 
-def test_an_empty_word_of_the_entry_point_is_a_word():
+def test_an_empty_word_of_the_entry_point_is_a_word() -> None:
     config = configured(image=replace(IMAGE, entrypoint=("/bin/app", "")))
     assert config["process"]["args"] == ["/bin/app", "", "-a", "b"]
 
 
-def test_of_two_entries_of_one_name_the_last_counts_byte_for_byte():
+def test_of_two_entries_of_one_name_the_last_counts_byte_for_byte() -> None:
     config = configured(image=replace(IMAGE, env=("A=1", "A=$B `c`\n", "a.b-c=d", "NOTHING")))
     env = config["process"]["env"]
     assert [entry for entry in env if entry.startswith(("A=", "a", "N"))] == [
@@ -261,12 +271,12 @@ def test_of_two_entries_of_one_name_the_last_counts_byte_for_byte():
     ]
 
 
-def test_an_image_that_does_not_say_what_to_run_is_told():
+def test_an_image_that_does_not_say_what_to_run_is_told() -> None:
     with pytest.raises(CesError, match="no ENTRYPOINT and no CMD"):
         configured(image=ImageConfig())
 
 
-def test_variables_are_in_the_configuration_and_nowhere_else():
+def test_variables_are_in_the_configuration_and_nowhere_else() -> None:
     launch = replace(LAUNCH, env={"A": "s3cret $(id)", "B": ""})
     env = dict(entry.split("=", 1) for entry in configured(launch)["process"]["env"])
     assert env["PATH"] == "/bin"
@@ -276,13 +286,13 @@ def test_variables_are_in_the_configuration_and_nowhere_else():
     assert "s3cret" not in f"{oci.run(launch)!r}"
 
 
-def test_a_file_of_the_image_that_json_cannot_carry_is_named():
+def test_a_file_of_the_image_that_json_cannot_carry_is_named() -> None:
     with pytest.raises(InvalidValue, match="the name of a file of the image"):
         configured(ground=replace(GROUND, names=("bin", "\udcff")))
 
 
 @pytest.mark.parametrize("launch", [{"args": ("\udcff",)}, {"env": {"A": "\udcff"}}])
-def test_what_json_cannot_carry_is_refused(launch):
+def test_what_json_cannot_carry_is_refused(launch: dict[str, Any]) -> None:
     with pytest.raises(InvalidValue, match="not UTF-8"):
         configured(replace(LAUNCH, **launch))
 
@@ -294,16 +304,16 @@ def test_what_json_cannot_carry_is_refused(launch):
         ("--hostname=h", ("hostname",), "h"),
     ],
 )
-def test_each_option_does_what_it_says(option, where, value):
+def test_each_option_does_what_it_says(option: str, where: tuple[str, ...], value: str) -> None:
     given_ = read_options([option], allowed_options(oci.OPTIONS, (), ()), "oci")
-    found = configured(replace(LAUNCH, options=given_.words))
+    found: Any = configured(replace(LAUNCH, options=given_.words))
     for key in where:
         found = found[key]
     assert found == value
 
 
 @given(words=st.lists(st.text(max_size=12), max_size=4))
-def test_no_word_reaches_the_runtime_and_no_other_option_is_taken(words):
+def test_no_word_reaches_the_runtime_and_no_other_option_is_taken(words: list[str]) -> None:
     allowed = allowed_options(oci.OPTIONS, (), ())
     try:
         options = read_options(words, allowed, "oci").words
@@ -313,17 +323,17 @@ def test_no_word_reaches_the_runtime_and_no_other_option_is_taken(words):
     assert oci.run(replace(LAUNCH, options=options)) == oci.run(LAUNCH)
 
 
-def test_an_option_that_a_site_allows_and_nobody_reads_is_refused():
+def test_an_option_that_a_site_allows_and_nobody_reads_is_refused() -> None:
     with pytest.raises(InvalidValue, match="no engine that would read it"):
         oci.check(("--privileged",), Resources())
 
 
-def test_the_gpu_is_refused():
+def test_the_gpu_is_refused() -> None:
     with pytest.raises(CesError, match="only engines that know GPUs"):
         oci.check((), Resources(gpu=True))
 
 
-def message(text):
+def message(text: str) -> str:
     return json.dumps({"msg": text, "level": "error", "time": "2026"}).replace(": ", ":") + "\n"
 
 
@@ -343,8 +353,10 @@ def message(text):
         ((1, "", message("exec container process `/x`: No such file or directory")), (127, None)),
     ],
 )
-def test_what_failed_is_the_container_or_crun(answer, complaint):
-    found = oci.complaint(*answer)
+def test_what_failed_is_the_container_or_crun(
+    answer: tuple[int, str, str], complaint: tuple[int, str | None] | None
+) -> None:
+    found: tuple[int, str | None] | None = oci.complaint(*answer)
     if complaint and complaint[1] is None:
         assert found is not None
         found = (found[0], None)
@@ -370,7 +382,7 @@ def test_what_failed_is_the_container_or_crun(answer, complaint):
         ("something new", ""),
     ],
 )
-def test_what_is_said_leads_to_what_to_do(said, part):
+def test_what_is_said_leads_to_what_to_do(said: str, part: str) -> None:
     assert part in oci.hint(said)
     assert bool(oci.hint(said)) == bool(part)
 
@@ -393,7 +405,9 @@ GROUP = "root:x:0:\nusers:x:100:\nlab:x:200:ada\n"
         ("ada:nobody", None),
     ],
 )
-def test_an_images_user_is_looked_up_in_its_own_files(user, ids):
+def test_an_images_user_is_looked_up_in_its_own_files(
+    user: str, ids: tuple[int, int, str] | None
+) -> None:
     assert user_in(user, USERS, GROUP, "/w") == ids
 
 
@@ -420,7 +434,7 @@ PROFILE = {
 }
 
 
-def test_of_the_profile_of_system_calls_the_part_that_applies_is_taken():
+def test_of_the_profile_of_system_calls_the_part_that_applies_is_taken() -> None:
     assert seccomp.for_container(PROFILE, "x86_64") == {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 38,

@@ -58,13 +58,13 @@ BEFORE_OPTIONS = (
 END = ("--", "registry.example.org/app:1")
 
 
-def test_a_run_is_exactly_these_words():
+def test_a_run_is_exactly_these_words() -> None:
     assert podman.run(LAUNCH) == Command(
         (*BEFORE_OPTIONS, *END), env={"GOGC": "400"}, role="podman"
     )
 
 
-def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
+def test_options_come_before_the_image_and_arguments_after_it_word_by_word() -> None:
     launch = replace(LAUNCH, options=("--user=1",), args=("-x", "--", "a b", "", "$HOME"))
     expected = (*BEFORE_OPTIONS, "--user=1", *END, "-x", "--", "a b", "", "$HOME")
     assert podman.run(launch).argv == expected
@@ -83,7 +83,9 @@ def test_options_come_before_the_image_and_arguments_after_it_word_by_word():
         ),
     ],
 )
-def test_resources_become_limits_that_swap_does_not_double(resources, words):
+def test_resources_become_limits_that_swap_does_not_double(
+    resources: Resources, words: tuple[str, ...]
+) -> None:
     argv = podman.run(replace(LAUNCH, resources=resources)).argv
     assert [word for word in argv if word not in (*BEFORE_OPTIONS, *END)] == list(words)
 
@@ -101,7 +103,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("command", "words"), COMMANDS)
-def test_the_other_commands_are_exactly_these_words(command, words):
+def test_the_other_commands_are_exactly_these_words(command: Command, words: str) -> None:
     assert command == Command(tuple(words.split()), role="podman")
 
 
@@ -164,12 +166,12 @@ def test_the_other_commands_are_exactly_these_words(command, words):
         ("", ""),
     ],
 )
-def test_what_podman_says_leads_to_what_to_do_next(said, hint):
+def test_what_podman_says_leads_to_what_to_do_next(said: str, hint: str) -> None:
     assert hint in podman.hint(said)
     assert bool(podman.hint(said)) == bool(hint)
 
 
-def test_an_unknown_runner_is_refused_with_those_there_are():
+def test_an_unknown_runner_is_refused_with_those_there_are() -> None:
     assert runner_named("podman").engine == "podman"
     with pytest.raises(InvalidValue, match="the runners are podman, apptainer, oci"):
         runner_named("docker")
@@ -214,27 +216,29 @@ NO_LIBRARY = (
         ((1, "", '{"msg":"exec container process '), None),
     ],
 )
-def test_what_failed_is_the_container_or_podman(answer, complaint):
+def test_what_failed_is_the_container_or_podman(
+    answer: tuple[int, str, str], complaint: tuple[int, str] | None
+) -> None:
     assert podman.complaint(*answer) == complaint
 
 
-def test_the_environment_goes_into_the_file_as_it_is():
+def test_the_environment_goes_into_the_file_as_it_is() -> None:
     assert podman.environment({"A": "'x' $y", "B": ""}) == "A='x' $y\nB=\n"
 
 
-def test_the_home_is_mounted_where_it_is_and_named():
+def test_the_home_is_mounted_where_it_is_and_named() -> None:
     argv = podman.run(replace(LAUNCH, home="/home/ada")).argv
     added = [word for word in argv if word not in (*BEFORE_OPTIONS, *END)]
     assert added == ["--mount=type=bind,src=/home/ada,dst=/home/ada", "--env=HOME=/home/ada"]
 
 
-def test_in_a_job_podman_makes_no_cgroup_sets_no_limit_and_passes_signals_on():
+def test_in_a_job_podman_makes_no_cgroup_sets_no_limit_and_passes_signals_on() -> None:
     argv = podman.run(replace(LAUNCH, in_job=True)).argv
     assert "--cgroups=disabled" in argv
     assert "--sig-proxy=true" in argv
 
 
-def test_where_nothing_can_be_limited_podman_makes_no_cgroup():
+def test_where_nothing_can_be_limited_podman_makes_no_cgroup() -> None:
     argv = podman.run(replace(LAUNCH, limitable=False)).argv
     assert [word for word in argv if word.startswith("--cgroups")] == ["--cgroups=disabled"]
     assert "--sig-proxy=false" in argv
@@ -249,7 +253,7 @@ def test_where_nothing_can_be_limited_podman_makes_no_cgroup():
         (Gpus("amd.com/gpu", ("0",)), ["amd.com/gpu=0"]),
     ],
 )
-def test_gpus_are_named_one_by_one(gpus, devices):
+def test_gpus_are_named_one_by_one(gpus: Gpus | None, devices: list[str]) -> None:
     argv = podman.run(replace(LAUNCH, gpus=gpus)).argv
     given = [word for word in argv if word.startswith("--device=")]
     assert given == [f"--device={name}" for name in devices]

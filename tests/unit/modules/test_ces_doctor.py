@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import NotFound
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import Diagnosis
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import Finding
 from ansible_collections.tre.ces.plugins.modules import ces_doctor
 
@@ -15,11 +19,11 @@ FAULT = Finding("policy", "fault", "it is broken", "the administrator corrects i
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names that were looked at: bob's findings have a fault."""
     names = []
 
-    def look(name, canary, _signals):
+    def look(name: str | None, canary: bool, _signals: StopSignals) -> Diagnosis:
         names.append(f"{name}+" if canary else name)
         if name == "nobody-known":
             raise NotFound("look at nobody-known", said="there is no such account here")
@@ -30,7 +34,9 @@ def asked(monkeypatch):
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_what_was_found_is_returned_for_each_user(run, asked, check):
+def test_what_was_found_is_returned_for_each_user(
+    run: Callable[..., dict[str, Any]], asked: list[str], check: bool
+) -> None:
     answer = run(ces_doctor, check=check, users=["alice", "bob"])
     assert (answer["changed"], answer["level"]) == (False, "fault")
     assert not answer.get("failed", False)
@@ -39,18 +45,22 @@ def test_what_was_found_is_returned_for_each_user(run, asked, check):
     assert bob["findings"] == [FINE.as_dict(), FAULT.as_dict()]
 
 
-def test_without_names_the_tasks_user_is_looked_at(run, asked):
+def test_without_names_the_tasks_user_is_looked_at(
+    run: Callable[..., dict[str, Any]], asked: list[str]
+) -> None:
     answer = run(ces_doctor)
     assert asked == [None]
     assert (answer["level"], answer["users"][0]["user"]) == ("ok", "me")
 
 
-def test_a_canary_is_asked_for(run, asked):
+def test_a_canary_is_asked_for(run: Callable[..., dict[str, Any]], asked: list[str]) -> None:
     run(ces_doctor, users=["alice"], canary=True)
     assert asked == ["alice+"]
 
 
-def test_an_unknown_user_fails_the_task(run, asked):
+def test_an_unknown_user_fails_the_task(
+    run: Callable[..., dict[str, Any]], asked: list[str]
+) -> None:
     answer = run(ces_doctor, users=["nobody-known"])
     assert answer["failed"]
     assert "no such account" in answer["msg"]

@@ -7,8 +7,12 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.tre.ces.plugins.modules import file_set
 
@@ -16,23 +20,23 @@ OWNER = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.g
 
 
 @pytest.fixture
-def kept(tmp_path_factory):
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where copies go of what others wrote."""
     return tmp_path_factory.mktemp("var") / "kept"
 
 
 @pytest.fixture
-def bring(run, kept):
+def bring(run: Callable[..., dict[str, Any]], kept: Path) -> Callable[..., dict[str, Any]]:
     """Bring entries to their states, as files of whoever runs the tests."""
 
-    def bring_entries(*entries, check=False):
+    def bring_entries(*entries: dict[str, Any], check: bool = False) -> dict[str, Any]:
         files = [{**OWNER, **entry} for entry in entries]
         return run(file_set, check=check, files=files, kept=str(kept))
 
     return bring_entries
 
 
-def four_times(bring, *entries):
+def four_times(bring: Callable[..., dict[str, Any]], *entries: dict[str, Any]) -> dict[str, Any]:
     """Check mode predicts, the real run does it, the last two have nothing to do."""
     answers = [bring(*entries, check=check) for check in (True, False, True, False)]
     assert [answer["changed"] for answer in answers] == [True, True, False, False]
@@ -42,7 +46,9 @@ def four_times(bring, *entries):
     return answers[1]
 
 
-def test_a_file_is_written_below_directories_that_are_not_there(bring, tmp_path):
+def test_a_file_is_written_below_directories_that_are_not_there(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "a" / "b" / "file"
     answer = four_times(bring, {"path": str(path), "content": "text\n"})
     assert path.read_text() == "text\n"
@@ -52,12 +58,14 @@ def test_a_file_is_written_below_directories_that_are_not_there(bring, tmp_path)
     assert answer["diff"][0]["after"] == "text\n"
 
 
-def test_check_mode_writes_nothing(bring, tmp_path):
+def test_check_mode_writes_nothing(bring: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     bring({"path": str(tmp_path / "a" / "file"), "content": "text"}, check=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parents_are_for_all_whatever_the_umask(bring, tmp_path):
+def test_parents_are_for_all_whatever_the_umask(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     before = os.umask(0o077)
     try:
         bring({"path": str(tmp_path / "a" / "b" / "file"), "content": "text"})
@@ -66,7 +74,9 @@ def test_parents_are_for_all_whatever_the_umask(bring, tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
 
 
-def test_a_file_with_another_mode_only_gets_its_mode(bring, tmp_path):
+def test_a_file_with_another_mode_only_gets_its_mode(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("text")
     path.chmod(0o600)
@@ -75,7 +85,9 @@ def test_a_file_with_another_mode_only_gets_its_mode(bring, tmp_path):
     assert "0640" in answer["diff"][0]["after"]
 
 
-def test_the_diff_shows_what_was_there(bring, tmp_path):
+def test_the_diff_shows_what_was_there(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("old\n")
     path.chmod(0o644)
@@ -94,13 +106,20 @@ def test_the_diff_shows_what_was_there(bring, tmp_path):
         ("", ""),
     ],
 )
-def test_anything_but_a_text_is_written_as_json(bring, tmp_path, content, text):
+def test_anything_but_a_text_is_written_as_json(
+    bring: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    content: dict[str, Any] | list[str] | str,
+    text: str,
+) -> None:
     path = tmp_path / "file"
     four_times(bring, {"path": str(path), "content": content})
     assert path.read_text() == text
 
 
-def test_bytes_that_are_no_text_are_replaced(bring, tmp_path):
+def test_bytes_that_are_no_text_are_replaced(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"\xff\xfe")
     path.chmod(0o644)
@@ -108,11 +127,13 @@ def test_bytes_that_are_no_text_are_replaced(bring, tmp_path):
     assert path.read_text() == "text"
 
 
-def test_nobody_can_read_a_secret_before_it_has_its_mode(bring, tmp_path, monkeypatch):
+def test_nobody_can_read_a_secret_before_it_has_its_mode(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     modes = []
     replace = os.replace
 
-    def watch(source, target):
+    def watch(source: str, target: str) -> None:
         if target.endswith("/secret"):
             modes.append(stat.S_IMODE(os.stat(source).st_mode))
         replace(source, target)
@@ -122,14 +143,16 @@ def test_nobody_can_read_a_secret_before_it_has_its_mode(bring, tmp_path, monkey
     assert modes == [0o600]
 
 
-def test_a_directory(bring, tmp_path):
+def test_a_directory(bring: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "a" / "b"
     four_times(bring, {"path": str(path), "state": "directory", "mode": "0750"})
     assert stat.S_IMODE(path.stat().st_mode) == 0o750
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "link"])
-def test_what_is_absent_is_removed_and_nothing_behind_a_link(bring, tmp_path, kind):
+def test_what_is_absent_is_removed_and_nothing_behind_a_link(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, kind: str
+) -> None:
     kept, path = tmp_path / "kept", tmp_path / "gone"
     kept.mkdir()
     (kept / "file").write_text("text")
@@ -145,7 +168,9 @@ def test_what_is_absent_is_removed_and_nothing_behind_a_link(bring, tmp_path, ki
     assert (kept / "file").exists()
 
 
-def test_what_is_unmanaged_stays_as_it_is(bring, tmp_path):
+def test_what_is_unmanaged_stays_as_it_is(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("the site's own")
     assert not bring({"path": str(path), "state": "unmanaged", "content": "ours"})["changed"]
@@ -161,7 +186,9 @@ def test_what_is_unmanaged_stays_as_it_is(bring, tmp_path):
         ({"path": "FILE"}, "content"),
     ],
 )
-def test_it_refuses_with_the_path(bring, tmp_path, entry, said):
+def test_it_refuses_with_the_path(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, entry: dict[str, str], said: str
+) -> None:
     (tmp_path / "DIRECTORY").mkdir()
     (tmp_path / "FILE").write_text("text")
     path = entry["path"] if entry["path"] == "relative" else str(tmp_path / entry["path"])
@@ -170,7 +197,9 @@ def test_it_refuses_with_the_path(bring, tmp_path, entry, said):
     assert said in answer["msg"]
 
 
-def test_a_program_that_refuses_a_file_keeps_the_old_one(bring, tmp_path):
+def test_a_program_that_refuses_a_file_keeps_the_old_one(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     refusing = ["sh", "-c", 'cat "$0" >&2; exit 1', "%s"]
@@ -181,13 +210,15 @@ def test_a_program_that_refuses_a_file_keeps_the_old_one(bring, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_program_that_accepts_a_file_lets_it_through(bring, tmp_path):
+def test_a_program_that_accepts_a_file_lets_it_through(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "file"
     bring({"path": str(path), "content": "new", "validate": ["grep", "new", "%s"]})
     assert path.read_text() == "new"
 
 
-def copies(kept):
+def copies(kept: Path) -> dict[str, str]:
     """The copies, without the list of what we wrote."""
     return {
         str(path.relative_to(kept)): path.read_text()
@@ -197,9 +228,15 @@ def copies(kept):
 
 
 @pytest.mark.parametrize("entry", [{"content": "ours\n"}, {"state": "absent"}])
-def test_what_others_wrote_is_kept_before_it_goes(bring, tmp_path, kept, entry, monkeypatch):
+def test_what_others_wrote_is_kept_before_it_goes(
+    bring: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    kept: Path,
+    entry: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     said = []
-    monkeypatch.setattr(file_set.AnsibleModule, "warn", lambda _module, text: said.append(text))
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: said.append(text))
     path = tmp_path / "policy.json"
     path.write_text("the site's\n")
     path.chmod(0o640)
@@ -215,7 +252,9 @@ def test_what_others_wrote_is_kept_before_it_goes(bring, tmp_path, kept, entry, 
     assert bring({"path": str(path), **entry})["kept"] == {}
 
 
-def test_what_we_wrote_is_not_kept_unless_somebody_changed_it(bring, tmp_path, kept):
+def test_what_we_wrote_is_not_kept_unless_somebody_changed_it(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, kept: Path
+) -> None:
     path = tmp_path / "file"
     for content in ("first\n", "second\n"):
         assert bring({"path": str(path), "content": content})["kept"] == {}
@@ -224,21 +263,27 @@ def test_what_we_wrote_is_not_kept_unless_somebody_changed_it(bring, tmp_path, k
     assert list(copies(kept).values()) == ["second\nand a line by hand\n"]
 
 
-def test_a_file_of_an_earlier_version_is_known_by_its_mark(bring, tmp_path, kept):
+def test_a_file_of_an_earlier_version_is_known_by_its_mark(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, kept: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("# Written by Ansible (role tre.ces.podman); changes here are overwritten.\n")
     assert bring({"path": str(path), "content": "new\n"})["kept"] == {}
     assert copies(kept) == {}
 
 
-def test_a_damaged_list_costs_a_copy_too_many(bring, tmp_path, kept):
+def test_a_damaged_list_costs_a_copy_too_many(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, kept: Path
+) -> None:
     path = tmp_path / "file"
     bring({"path": str(path), "content": "first\n"})
     (kept / "written.json").write_text("{")
     assert len(bring({"path": str(path), "content": "second\n"})["kept"]) == 1
 
 
-def test_what_stays_as_it_is_needs_no_copy(bring, tmp_path, kept):
+def test_what_stays_as_it_is_needs_no_copy(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, kept: Path
+) -> None:
     path = tmp_path / "file"
     path.write_text("same\n")
     bring({"path": str(path), "content": "same\n", "mode": "0600"})

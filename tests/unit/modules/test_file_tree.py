@@ -8,6 +8,9 @@ import io
 import os
 import stat
 import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +24,7 @@ FILES = {
 }
 
 
-def archive(files):
+def archive(files: dict[str, tuple[bytes, int]]) -> str:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, (content, mode) in files.items():
@@ -32,22 +35,26 @@ def archive(files):
 
 
 @pytest.fixture
-def install(run, tmp_path):
-    def install_tree(check=False, files=None, **options):
+def install(run: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def install_tree(
+        check: bool = False, files: dict[str, tuple[bytes, int]] | None = None, **options: Any
+    ) -> dict[str, Any]:
         packed = archive(files or FILES)
         return run(file_tree, check=check, path=str(tmp_path / "tree"), archive=packed, **options)
 
     return install_tree
 
 
-def four_times(install, **options):
+def four_times(install: Callable[..., dict[str, Any]], **options: Any) -> list[str]:
     answers = [install(check=check, **options) for check in (True, False, True, False)]
     assert [answer["changed"] for answer in answers] == [True, True, False, False]
     assert answers[0]["changed_paths"] == answers[1]["changed_paths"]
-    return answers[1]["changed_paths"]
+    return list(answers[1]["changed_paths"])
 
 
-def test_everything_is_installed_for_root(install, tmp_path):
+def test_everything_is_installed_for_root(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     four_times(install)
     tree = tmp_path / "tree"
     for name, (content, mode) in FILES.items():
@@ -57,13 +64,17 @@ def test_everything_is_installed_for_root(install, tmp_path):
     assert stat.S_IMODE((tree / "app").stat().st_mode) == 0o755
 
 
-def test_check_mode_installs_nothing(install, tmp_path):
+def test_check_mode_installs_nothing(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     install(check=True)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("spoil", ["content", "mode", "owner", "link", "missing"])
-def test_what_differs_is_brought_in_line_alone(install, tmp_path, spoil):
+def test_what_differs_is_brought_in_line_alone(
+    install: Callable[..., dict[str, Any]], tmp_path: Path, spoil: str
+) -> None:
     install()
     file = tmp_path / "tree/launcher"
     if spoil == "content":
@@ -81,7 +92,9 @@ def test_what_differs_is_brought_in_line_alone(install, tmp_path, spoil):
     assert not file.is_symlink()
 
 
-def test_what_the_archive_does_not_have_goes(install, tmp_path):
+def test_what_the_archive_does_not_have_goes(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     install()
     old = tmp_path / "tree/old/deep"
     old.mkdir(parents=True)
@@ -90,7 +103,9 @@ def test_what_the_archive_does_not_have_goes(install, tmp_path):
     assert not (tmp_path / "tree/old").exists()
 
 
-def test_beside_exact_directories_others_keep_theirs(install, tmp_path):
+def test_beside_exact_directories_others_keep_theirs(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     foreign, stale = tmp_path / "tree/foreign", tmp_path / "tree/app/stale"
     (tmp_path / "tree/app").mkdir(parents=True)
     foreign.write_text("text")
@@ -102,26 +117,32 @@ def test_beside_exact_directories_others_keep_theirs(install, tmp_path):
     assert stat.S_IMODE((tmp_path / "tree").stat().st_mode) == 0o700
 
 
-def test_what_is_not_wanted_any_more_goes(install, tmp_path):
+def test_what_is_not_wanted_any_more_goes(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     (tmp_path / "tree/unwanted").mkdir(parents=True)
     assert f"{tmp_path}/tree/unwanted (not wanted)" in four_times(
         install, exact=["app"], absent=["unwanted", "never-there"]
     )
 
 
-def test_a_directory_of_a_group_is_closed_to_others(install, tmp_path):
+def test_a_directory_of_a_group_is_closed_to_others(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     four_times(install, groups={"app": "nogroup", "share": ""})
     assert stat.S_IMODE((tmp_path / "tree/app").stat().st_mode) == 0o750
     assert stat.S_IMODE((tmp_path / "tree/share").stat().st_mode) == 0o755
 
 
-def test_a_group_that_is_not_there_is_named(install):
+def test_a_group_that_is_not_there_is_named(install: Callable[..., dict[str, Any]]) -> None:
     answer = install(groups={"app": "no-such-group"})
     assert answer["failed"]
     assert "no-such-group" in answer["msg"]
 
 
-def test_links_lead_into_it_and_older_ones_go(install, tmp_path):
+def test_links_lead_into_it_and_older_ones_go(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     commands, pages = tmp_path / "bin", tmp_path / "man"
     commands.mkdir()
     (commands / "old").symlink_to(tmp_path / "tree/launcher")
@@ -135,7 +156,9 @@ def test_links_lead_into_it_and_older_ones_go(install, tmp_path):
     assert sorted(path.name for path in commands.iterdir()) == ["foreign", "new"]
 
 
-def test_byte_code_is_made_and_follows_its_source(install, tmp_path):
+def test_byte_code_is_made_and_follows_its_source(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
     four_times(install, byte_code=True)
     cache = tmp_path / "tree/app/__pycache__"
     assert len(list(cache.iterdir())) == 1
@@ -147,7 +170,9 @@ def test_byte_code_is_made_and_follows_its_source(install, tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["no base64!", base64.b64encode(b"no archive").decode()])
-def test_a_broken_archive_is_refused_with_the_path(run, tmp_path, broken):
+def test_a_broken_archive_is_refused_with_the_path(
+    run: Callable[..., dict[str, Any]], tmp_path: Path, broken: str
+) -> None:
     answer = run(file_tree, path=str(tmp_path / "tree"), archive=broken)
     assert answer["failed"]
     assert str(tmp_path / "tree") in answer["msg"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from ansible.errors import AnsibleFilterError
@@ -15,7 +16,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import Im
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
 
 
-def test_a_good_policy_is_returned_as_it_is():
+def test_a_good_policy_is_returned_as_it_is() -> None:
     policy = {"registries": [{"prefix": "registry.example.org/tre"}], "runners": ["podman"]}
     assert valid_policy(policy) == policy
 
@@ -31,7 +32,7 @@ def test_a_good_policy_is_returned_as_it_is():
         ({"runners": ["singularity"], "default_runner": "singularity"}, "write apptainer"),
     ],
 )
-def test_a_bad_policy_is_refused_with_its_key(policy, said):
+def test_a_bad_policy_is_refused_with_its_key(policy: dict[str, Any], said: str) -> None:
     with pytest.raises(AnsibleFilterError, match=said):
         valid_policy(policy)
 
@@ -58,7 +59,9 @@ def test_a_bad_policy_is_refused_with_its_key(policy, said):
         ),
     ],
 )
-def test_registries_have_one_form(given, one_form):
+def test_registries_have_one_form(
+    given: list[dict[str, str | None]], one_form: list[dict[str, str]]
+) -> None:
     assert valid_registries(given) == one_form
     assert valid_registries(one_form) == one_form
 
@@ -85,12 +88,14 @@ def test_registries_have_one_form(given, one_form):
         ([{"prefix": "r.test", "insecure": True}], "insecure"),
     ],
 )
-def test_registries_that_podman_would_understand_otherwise_are_refused(given, said):
+def test_registries_that_podman_would_understand_otherwise_are_refused(
+    given: list[dict[str, Any] | str] | str | None, said: str
+) -> None:
     with pytest.raises(AnsibleFilterError, match=said):
         valid_registries(given)
 
 
-def test_podman_accepts_what_the_commands_accept():
+def test_podman_accepts_what_the_commands_accept() -> None:
     """By the names in policy.json, which podman compares without any other form."""
     given = [{"prefix": "registry.example.org/p/"}, {"prefix": "r.test/", "rewrite": "m.test/x/"}]
     text = render("podman", "policy.json.j2", podman_registries=given)

@@ -7,10 +7,12 @@ import json
 import re
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ces_commands.verbs import VERBS, spellings
-from ood_support import APPS, FILES, ROOT
+from ood_support import APPS, FILES, ROOT, Portal
+from support import there
 
 CORE = ROOT / "plugins/module_utils/ces"
 APP = "batch_container_app"
@@ -26,12 +28,12 @@ RECORD = {
 
 
 @pytest.fixture
-def session(portal):
+def session(portal: Portal) -> dict[str, Any]:
     """A launch whose job is over."""
     return portal.launch(APP, cluster="large", image=IMAGE, cores="1", memory="1", gpus="0")
 
 
-def write_record(session, place: Path, **facts) -> None:
+def write_record(session: dict[str, Any], place: Path, **facts: Any) -> None:
     """As ces-run leaves it: a link to the record's directory."""
     directory = place / "state/runs/7"
     directory.mkdir(parents=True, exist_ok=True)
@@ -41,18 +43,20 @@ def write_record(session, place: Path, **facts) -> None:
         link.symlink_to(directory)
 
 
-def write_progress(session, *lines: str) -> None:
+def write_progress(session: dict[str, Any], *lines: str) -> None:
     (Path(session["directory"]) / "progress").write_text("".join(f"{line}\n" for line in lines))
 
 
-def card(portal, session) -> dict[str, str]:
+def card(portal: Portal, session: dict[str, Any]) -> dict[str, str]:
     html = portal.completed(APP, session["id"])
     rows = dict(re.findall(r'<tr><th scope="row">(.*?)</th><td>(.*?)</td></tr>', html))
-    found = {"headline": re.search("<strong>(.*?)</strong>", html)[1], "html": html}
+    found = {"headline": there(re.search("<strong>(.*?)</strong>", html))[1], "html": html}
     return {**{name: unescape(text) for name, text in rows.items()}, **found}
 
 
-def test_a_container_that_succeeded(portal, session, tmp_path):
+def test_a_container_that_succeeded(
+    portal: Portal, session: dict[str, Any], tmp_path: Path
+) -> None:
     outputs = tmp_path / "outputs 7"
     outputs.mkdir()
     (Path(session["directory"]) / "output.log").write_text("x")
@@ -90,8 +94,14 @@ def test_a_container_that_succeeded(portal, session, tmp_path):
     ],
 )
 def test_a_container_that_did_not_is_told_as_such(
-    portal, session, tmp_path, state, rc, reason, headline
-):
+    portal: Portal,
+    session: dict[str, Any],
+    tmp_path: Path,
+    state: str,
+    rc: int,
+    reason: str,
+    headline: str,
+) -> None:
     write_progress(session, "step run", f"rc {rc}", "state FAILED")
     write_record(session, tmp_path, state=state, rc=rc, reason=reason)
     found = card(portal, session)
@@ -104,13 +114,15 @@ def test_a_container_that_did_not_is_told_as_such(
     assert "alert-success" not in found["html"]
 
 
-def test_words_of_a_container_turn_no_line_of_a_card(portal, session, tmp_path):
+def test_words_of_a_container_turn_no_line_of_a_card(
+    portal: Portal, session: dict[str, Any], tmp_path: Path
+) -> None:
     write_progress(session, "step run")
     write_record(session, tmp_path, state="FAILED", rc=125, reason="\u202egnp.exe\x1b[31m\u200b")
     assert card(portal, session)["Reason"] == r"\u202egnp.exe\u001b[31m\u200b"
 
 
-def test_an_image_that_was_not_fetched(portal, session):
+def test_an_image_that_was_not_fetched(portal: Portal, session: dict[str, Any]) -> None:
     write_progress(
         session,
         "step pull",
@@ -123,13 +135,15 @@ def test_an_image_that_was_not_fetched(portal, session):
     assert found["Reason"] == 'The image could not be fetched. answer: "no"'
 
 
-def test_a_job_that_never_began(portal, session):
+def test_a_job_that_never_began(portal: Portal, session: dict[str, Any]) -> None:
     found = card(portal, session)
     assert found["headline"] == "The container was cancelled"
     assert "ended before it began" in found["Reason"]
 
 
-def test_a_job_that_was_killed_while_the_container_ran(portal, session, tmp_path):
+def test_a_job_that_was_killed_while_the_container_ran(
+    portal: Portal, session: dict[str, Any], tmp_path: Path
+) -> None:
     write_progress(session, "step run")
     write_record(session, tmp_path, state="RUNNING", rc=None)
     found = card(portal, session)
@@ -149,7 +163,9 @@ def test_a_job_that_was_killed_while_the_container_ran(portal, session, tmp_path
         '{"state": ["COMPLETED"], "rc": {"a": 1}, "duration": "x"}',
     ],
 )
-def test_a_damaged_record_is_no_success_and_no_error(portal, session, tmp_path, text):
+def test_a_damaged_record_is_no_success_and_no_error(
+    portal: Portal, session: dict[str, Any], tmp_path: Path, text: str
+) -> None:
     write_record(session, tmp_path)
     (tmp_path / "state/runs/7/run.json").write_text(text)
     write_progress(session, "step run")
@@ -165,9 +181,15 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_a_session_that_runs_says_so(every_portal, app):
+def test_a_session_that_runs_says_so(every_portal: Portal, app: str) -> None:
     """Views of portals before 4.2 have the connection and no session."""
-    values = {"cluster": "large", "image": IMAGE, "cores": "1", "memory": "1", "gpus": "0"}
+    values: dict[str, Any] = {
+        "cluster": "large",
+        "image": IMAGE,
+        "cores": "1",
+        "memory": "1",
+        "gpus": "0",
+    }
     session = every_portal.launch(app, **values)
     directory = Path(session["directory"])
     (directory / "connection.yml").write_text("host: node1\nport: 2000\npassword: abc\n")
@@ -185,7 +207,9 @@ def rows(html: str) -> dict[str, str]:
     return {unescape(name): unescape(text) for name, text in found}
 
 
-def test_a_card_says_what_was_launched_where(portal, session, tmp_path):
+def test_a_card_says_what_was_launched_where(
+    portal: Portal, session: dict[str, Any], tmp_path: Path
+) -> None:
     (found,) = portal.ask({"card": session["id"], "app": APP})
     said = rows(found["info"])
     assert (said["Cluster"], said["Image"]) == ("Large", IMAGE)
@@ -198,12 +222,12 @@ def test_a_card_says_what_was_launched_where(portal, session, tmp_path):
     assert rows(found["info"])["Project"] == "proj2"
 
 
-def test_long_names_break_on_a_small_screen(portal, session):
+def test_long_names_break_on_a_small_screen(portal: Portal, session: dict[str, Any]) -> None:
     (found,) = portal.ask({"card": session["id"], "app": APP})
     assert '<table class="table table-sm text-break">' in found["info"]
 
 
-def test_the_button_has_room_below_it(portal):
+def test_the_button_has_room_below_it(portal: Portal) -> None:
     session = portal.launch("jupyter_app", cluster="large")
     connection = Path(session["directory"]) / "connection.yml"
     connection.write_text("host: n1\nport: 2000\npassword: abc\n")
@@ -239,12 +263,14 @@ CURES = {
 
 
 @pytest.mark.parametrize("said", CURES)
-def test_a_card_names_the_forms_fields(portal, session, tmp_path, said):
+def test_a_card_names_the_forms_fields(
+    portal: Portal, session: dict[str, Any], tmp_path: Path, said: str
+) -> None:
     write_record(session, tmp_path, state="FAILED", rc=125, reason=said)
     assert card(portal, session)["Reason"] == CURES[said]
 
 
-def test_the_advice_that_has_other_words_on_a_form_is_what_the_core_says():
+def test_the_advice_that_has_other_words_on_a_form_is_what_the_core_says() -> None:
     """Whoever writes the sentence anew in the core finds that the form has words for it."""
     core = "".join(file.read_text() for file in CORE.rglob("*.py"))
     table = (FILES / "shared/cures.rb").read_text().split("SENTENCES = {")[1].split("}.freeze")[0]
@@ -253,7 +279,7 @@ def test_the_advice_that_has_other_words_on_a_form_is_what_the_core_says():
     assert [sentence for sentence in sentences if sentence not in core] == []
 
 
-def test_every_option_that_a_card_puts_into_words_is_one(forms):
+def test_every_option_that_a_card_puts_into_words_is_one(forms: dict[str, Any]) -> None:
     """And is put into the name of a field."""
     ruby = (FILES / "shared/cures.rb").read_text()
     options = re.findall(r'"(--?[a-z-]+)" => "([a-z_]+)"', ruby)

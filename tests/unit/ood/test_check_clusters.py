@@ -3,24 +3,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from ood_support import FILES
+from support import loaded
 
 USUAL = {"id": "tre", "title": "x", "login_host": "node1", "max_cores": 1, "max_memory": 1}
 
 
 @pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("check_clusters", FILES / "check_clusters.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def program() -> ModuleType:
+    return loaded(FILES / "check_clusters.py")
 
 
-def asked(*clusters, **more):
+def asked(*clusters: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
         "clusters": [{**USUAL, **cluster} for cluster in clusters],
         "ask": False,
@@ -55,12 +54,14 @@ def asked(*clusters, **more):
         ({"groups": ["root"]}, ""),
     ],
 )
-def test_a_cluster_is_refused_with_the_reason(program, cluster, reason):
+def test_a_cluster_is_refused_with_the_reason(
+    program: ModuleType, cluster: dict[str, Any], reason: str
+) -> None:
     found = list(program.wrong_clusters(asked(cluster)))
     assert (reason in found[0] and len(found) == 1) if reason else found == []
 
 
-def test_two_of_a_name_and_apps_that_there_are_not(program):
+def test_two_of_a_name_and_apps_that_there_are_not(program: ModuleType) -> None:
     assert "There are two clusters tre." in list(program.wrong_clusters(asked({}, {})))
     wrong = asked(
         {"apps": ["c"]}, installed=[{"name": "d", "group": ""}], overrides={"a": {"B-b": {}}}
@@ -76,12 +77,12 @@ def test_two_of_a_name_and_apps_that_there_are_not(program):
     ("text", "found"),
     [("UNLIMITED", None), ("01:00:00", 3600), ("1-02:03:04", 93784), ("INFINITE", None)],
 )
-def test_limits_of_partitions_are_read(program, text, found):
+def test_limits_of_partitions_are_read(program: ModuleType, text: str, found: int | None) -> None:
     assert program.seconds(text) == found
 
 
 @pytest.fixture
-def slurm(tmp_path: Path):
+def slurm(tmp_path: Path) -> dict[str, Any]:
     """A scontrol that knows one cluster with one partition of an hour."""
     scontrol = tmp_path / "scontrol"
     scontrol.write_text(
@@ -106,12 +107,14 @@ def slurm(tmp_path: Path):
         ({"partition": "batch", "wall_time": 1.5}, "the partition batch allows 1 h"),
     ],
 )
-def test_slurm_is_asked(program, slurm, cluster, reason):
+def test_slurm_is_asked(
+    program: ModuleType, slurm: dict[str, Any], cluster: dict[str, Any], reason: str
+) -> None:
     found = list(program.wrong_clusters(asked({**slurm, **cluster}, ask=True)))
     assert (reason in found[0] and len(found) == 1) if reason else found == []
 
 
-def test_where_slurm_cannot_be_asked_it_is_said(program, tmp_path):
+def test_where_slurm_cannot_be_asked_it_is_said(program: ModuleType, tmp_path: Path) -> None:
     found = list(program.unknown(asked({"bin": str(tmp_path)}, ask=True)))
     assert found == [
         "Slurm could not be asked about the cluster tre from here; see yourself that its"
@@ -119,7 +122,9 @@ def test_where_slurm_cannot_be_asked_it_is_said(program, tmp_path):
     ]
 
 
-def test_a_file_of_others_that_the_portal_cannot_read_is_named(program, tmp_path):
+def test_a_file_of_others_that_the_portal_cannot_read_is_named(
+    program: ModuleType, tmp_path: Path
+) -> None:
     (tmp_path / "right.yml").write_text("v2: {metadata: {title: x}}\n")
     (tmp_path / "alias.yml").write_text("v2:\n  a: &a {x: 1}\n  b: *a\n")
     (tmp_path / "ours.yml").write_text("v2: [\n")

@@ -8,11 +8,15 @@ import json
 import random
 import re
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from ood_support import APPS, FILES, LARGE, ROOT, SMALL
+from ood_support import APPS, FILES, LARGE, ROOT, SMALL, Portal
 from py_mini_racer import JSEvalException, MiniRacer
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
@@ -30,7 +34,7 @@ DIRECTIVE = re.compile(
 )
 
 
-def options_of(attribute):
+def options_of(attribute: dict[str, Any]) -> list[dict[str, Any]]:
     """The directives of each option of a select."""
     return [
         {key: value for part in option if isinstance(part, dict) for key, value in part.items()}
@@ -45,18 +49,18 @@ def target_of(kind: str, rest: str, names: list[str]) -> str:
     return max(found, key=len)
 
 
-def directives(form):
+def directives(form: dict[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
     """(cause, kind, target, value) of each directive of each option."""
     names = form["form"]
     for cause in names:
         for option in options_of(form["attributes"].get(cause, {})):
             for key, value in option.items():
-                kind, rest = DIRECTIVE.fullmatch(key).groups()
+                kind, rest = there(DIRECTIVE.fullmatch(key)).groups()
                 yield cause, kind, target_of(kind, rest, names), value
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_an_app_has_all_its_files_and_the_shared_ones(installed_apps, app):
+def test_an_app_has_all_its_files_and_the_shared_ones(installed_apps: Path, app: str) -> None:
     root = installed_apps / app
     for name in (
         *("manifest.yml", "form.yml.erb", "submit.yml.erb", "fields.yml", "VERSION"),
@@ -68,7 +72,7 @@ def test_an_app_has_all_its_files_and_the_shared_ones(installed_apps, app):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_what_is_run_is_executable_and_nothing_else(installed_apps, app):
+def test_what_is_run_is_executable_and_nothing_else(installed_apps: Path, app: str) -> None:
     for file in (installed_apps / app).rglob("*"):
         if file.is_file():
             runs = file.read_bytes().startswith(b"#!")
@@ -81,7 +85,7 @@ def test_what_is_run_is_executable_and_nothing_else(installed_apps, app):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_no_field_has_a_name_that_means_something_else(forms, app):
+def test_no_field_has_a_name_that_means_something_else(forms: dict[str, Any], app: str) -> None:
     ruby = (
         'require "ostruct"; require "json"; class B; include Enumerable; end;'
         "puts JSON.generate((OpenStruct.new.methods + B.new.methods + [].methods + {}.methods"
@@ -96,21 +100,21 @@ def test_no_field_has_a_name_that_means_something_else(forms, app):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_fields_are_known_to_the_server(forms, app):
+def test_fields_are_known_to_the_server(forms: dict[str, Any], app: str) -> None:
     form = forms[app]
     assert form["form"][0] == "cluster"
     assert set(form["attributes"]) >= set(form["form"])
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_every_field_says_what_it_is(forms, app):
+def test_every_field_says_what_it_is(forms: dict[str, Any], app: str) -> None:
     for name in forms[app]["form"]:
         attribute = forms[app]["attributes"][name]
         assert attribute["label"]
         assert attribute["help"].strip().endswith((".", "?")), name
 
 
-def test_the_page_for_researchers_has_every_field(forms):
+def test_the_page_for_researchers_has_every_field(forms: dict[str, Any]) -> None:
     rows = re.findall(r"^\| (.+?) \|", (ROOT / "docs/web-form.md").read_text(), re.M)
     documented = {name.strip() for row in rows for name in row.split(",")}
     form = forms["batch_container_app"]
@@ -119,14 +123,14 @@ def test_the_page_for_researchers_has_every_field(forms):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_all_options_of_a_select_have_the_same_directives(forms, app):
+def test_all_options_of_a_select_have_the_same_directives(forms: dict[str, Any], app: str) -> None:
     for name, attribute in forms[app]["attributes"].items():
         keys = {frozenset(option) for option in options_of(attribute)}
         assert len(keys) <= 1, name
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_a_browser_does_not_look_at_what_can_be_hidden(forms, app):
+def test_a_browser_does_not_look_at_what_can_be_hidden(forms: dict[str, Any], app: str) -> None:
     """It would refuse the form for a field that nobody sees."""
     hidden = [target for _cause, kind, target, _value in directives(forms[app]) if kind == "hide"]
     for target in hidden:
@@ -134,14 +138,14 @@ def test_a_browser_does_not_look_at_what_can_be_hidden(forms, app):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_no_directive_changes_what_was_typed(forms, app):
+def test_no_directive_changes_what_was_typed(forms: dict[str, Any], app: str) -> None:
     """A portal applies them to a form that comes back, before anybody chooses anything."""
     kinds = {kind for _cause, kind, _target, _value in directives(forms[app])}
     assert kinds <= {"hide", "label", "most", "option-for"}
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_no_fields_wait_for_each_other(forms, app):
+def test_no_fields_wait_for_each_other(forms: dict[str, Any], app: str) -> None:
     edges: dict[str, set[str]] = {}
     for cause, kind, target, _value in directives(forms[app]):
         # an option for a cluster: the cluster is the cause
@@ -166,13 +170,13 @@ def browser() -> MiniRacer:
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_a_browser_reads_the_patterns(browser, forms, app):
+def test_a_browser_reads_the_patterns(browser: MiniRacer, forms: dict[str, Any], app: str) -> None:
     patterns = [a["pattern"] for a in forms[app]["attributes"].values() if "pattern" in a]
     for pattern in patterns:
         browser.call("read", pattern)
 
 
-def test_a_pattern_that_only_older_browsers_read_would_be_found(browser):
+def test_a_pattern_that_only_older_browsers_read_would_be_found(browser: MiniRacer) -> None:
     with pytest.raises(JSEvalException, match="Invalid regular expression"):
         browser.call("read", "[a-z0-9./:-]+")
 
@@ -211,7 +215,9 @@ IMAGES = {
 }
 
 
-def test_browser_and_server_agree_about_images(browser, forms, portal):
+def test_browser_and_server_agree_about_images(
+    browser: MiniRacer, forms: dict[str, Any], portal: Portal
+) -> None:
     pattern = forms["batch_container_app"]["attributes"]["image"]["pattern"]
     browser.eval("matches = (pattern, text) => read(pattern).test(text)")
     # a browser looks at what is there; "required" is another matter
@@ -237,7 +243,9 @@ def is_image(text: str) -> bool:
     return True
 
 
-def test_forms_and_commands_have_one_grammar_of_images(browser, forms):
+def test_forms_and_commands_have_one_grammar_of_images(
+    browser: MiniRacer, forms: dict[str, Any]
+) -> None:
     """Names by hand, and names in which something was changed by chance."""
     pattern = forms["batch_container_app"]["attributes"]["image"]["pattern"]
     browser.eval("matches = (pattern, text) => read(pattern).test(text)")
@@ -254,7 +262,7 @@ def test_forms_and_commands_have_one_grammar_of_images(browser, forms):
     assert len(accepted) > 900 and 100 < sum(accepted.values()) < len(accepted) - 100
 
 
-def test_limits_and_fields_change_with_the_cluster(forms):
+def test_limits_and_fields_change_with_the_cluster(forms: dict[str, Any]) -> None:
     cluster = forms["batch_container_app"]["attributes"]["cluster"]
     assert [option[:2] for option in cluster["options"]] == [["Large", "large"], ["Small", "small"]]
     large, small = options_of(cluster)
@@ -282,7 +290,7 @@ def test_limits_and_fields_change_with_the_cluster(forms):
     )
 
 
-def test_the_maximum_is_the_largest_clusters_wherever_it_stands(portal):
+def test_the_maximum_is_the_largest_clusters_wherever_it_stands(portal: Portal) -> None:
     portal.has_cluster("larger", {**LARGE, "max_cores": 64, "order": 9})
     cores = portal.form("batch_container_app")["attributes"]["cores"]
     assert (cores["label"], cores["max"]) == ("Cores, up to 8", 64)
@@ -291,7 +299,7 @@ def test_the_maximum_is_the_largest_clusters_wherever_it_stands(portal):
     assert portal.form("batch_container_app")["attributes"]["gpus"]["max"] == 2
 
 
-def test_a_form_says_how_long_a_job_may_be(portal):
+def test_a_form_says_how_long_a_job_may_be(portal: Portal) -> None:
     said = portal.form("batch_container_app")["form_header"]
     assert said == "A job may run for 6 h. Then it is ended."
     portal.has_cluster("small", {**SMALL, "wall_time": 0.5}, title="Small *jobs*")
@@ -299,7 +307,7 @@ def test_a_form_says_how_long_a_job_may_be(portal):
     assert said == "A job may run for 6 h on Large, 30 min on Small *jobs*. Then it is ended."
 
 
-def test_a_form_says_who_one_is_under_each_runner(portal):
+def test_a_form_says_who_one_is_under_each_runner(portal: Portal) -> None:
     attributes = portal.form("batch_container_app")["attributes"]
     assert attributes["runner"]["help"] == (
         "What runs the container. With podman you are root inside, which is yourself outside;"
@@ -311,7 +319,7 @@ def test_a_form_says_who_one_is_under_each_runner(portal):
     assert said.endswith("With podman you are root inside, which is yourself outside.")
 
 
-def test_the_role_takes_the_runners_that_forms_offer():
+def test_the_role_takes_the_runners_that_forms_offer() -> None:
     specs = yaml.safe_load((ROOT / "roles/ood_apps/meta/argument_specs.yml").read_text())
     clusters = specs["argument_specs"]["main"]["options"]["ood_apps_clusters"]["options"]
     offered = [name for name, one in known_runners().items() if one.traits().form]
@@ -319,14 +327,14 @@ def test_the_role_takes_the_runners_that_forms_offer():
     assert clusters["runners"]["default"] == list(Policy().runners)
 
 
-def test_the_example_of_an_option_is_one_that_all_runners_have(forms):
+def test_the_example_of_an_option_is_one_that_all_runners_have(forms: dict[str, Any]) -> None:
     word, value = forms["batch_container_app"]["attributes"]["engine_args"]["placeholder"].split()
     assert value == "type=bind,source=${HOME}/my_models,target=/models,readonly"
     for name, runner in known_runners().items():
         assert any(word == option.name for option in runner.options), name
 
 
-def test_one_cluster_is_no_choice_and_what_it_lacks_is_no_field(portal):
+def test_one_cluster_is_no_choice_and_what_it_lacks_is_no_field(portal: Portal) -> None:
     (portal.place / "clusters.d/large.yml").unlink()
     form = portal.form("batch_container_app")
     attributes = form["attributes"]
@@ -343,20 +351,20 @@ def test_one_cluster_is_no_choice_and_what_it_lacks_is_no_field(portal):
     ) == (2, 4, 4)
 
 
-def test_without_a_cluster_the_portal_can_say_so(portal):
+def test_without_a_cluster_the_portal_can_say_so(portal: Portal) -> None:
     for file in (portal.place / "clusters.d").iterdir():
         file.unlink()
     form = portal.form("batch_container_app")
     assert form["cluster"] == ["no-cluster-offers-this-app"]
 
 
-def test_a_cluster_is_offered_by_the_apps_that_it_names(portal):
+def test_a_cluster_is_offered_by_the_apps_that_it_names(portal: Portal) -> None:
     portal.has_cluster("other", {**SMALL, "apps": ["greetings_app"]})
     assert "other" not in portal.form("batch_container_app")["cluster"]
     assert "other" in portal.form("greetings_app")["cluster"]
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_fields_are_in_the_order_of_their_list(forms, app):
+def test_fields_are_in_the_order_of_their_list(forms: dict[str, Any], app: str) -> None:
     listed = re.findall(r"^- (\w+)$", (FILES / "apps" / app / "fields.yml").read_text(), re.M)
     assert forms[app]["form"] == listed

@@ -16,9 +16,10 @@ import random
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ood_support import APPS
+from ood_support import APPS, Portal
 
 COUNT = 2000
 RAN = 40
@@ -67,10 +68,10 @@ def quoted(chance: random.Random, place: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def sent(any_portal, forms) -> list[dict]:
+def sent(any_portal: Portal, forms: dict[str, Any]) -> list[dict[str, Any]]:
     """Forms that are hostile all over, 2,000 values in all."""
     chance = random.Random(20260131)  # noqa: S311  the same values each time
-    wanted: list[dict] = []
+    wanted: list[dict[str, Any]] = []
     count = 0
     while count < COUNT:
         app = APPS[len(wanted) % len(APPS)]
@@ -85,12 +86,14 @@ def sent(any_portal, forms) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def answers(any_portal, sent) -> list[dict]:
+def answers(any_portal: Portal, sent: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return any_portal.ask(*sent)
 
 
 @pytest.fixture(scope="module")
-def good(forms, sent, answers) -> dict[str, dict[str, list[str]]]:
+def good(
+    forms: dict[str, Any], sent: list[dict[str, Any]], answers: list[dict[str, Any]]
+) -> dict[str, dict[str, list[str]]]:
     """The values that were not refused, by app and field."""
     found: dict[str, dict[str, list[str]]] = {
         app: {name: [] for name in forms[app]["form"]} for app in APPS
@@ -107,7 +110,9 @@ def good(forms, sent, answers) -> dict[str, dict[str, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def accepted(any_portal, good) -> list[tuple[dict, Path]]:
+def accepted(
+    any_portal: Portal, good: dict[str, dict[str, list[str]]]
+) -> list[tuple[dict[str, Any], Path]]:
     """All of them again, in forms that are accepted: what was sent, and the session's directory."""
     wanted = []
     for app, fields in good.items():
@@ -133,7 +138,7 @@ def accepted(any_portal, good) -> list[tuple[dict, Path]]:
     ]
 
 
-def some(found: list) -> list:
+def some(found: list[Any]) -> list[Any]:
     return random.Random(1).sample(found, min(RAN, len(found)))  # noqa: S311
 
 
@@ -152,7 +157,9 @@ TEXTS = (
 )
 
 
-def test_a_form_is_accepted_or_refused_with_words(sent, answers, good):
+def test_a_form_is_accepted_or_refused_with_words(
+    sent: list[dict[str, Any]], answers: list[dict[str, Any]], good: dict[str, dict[str, list[str]]]
+) -> None:
     assert {answer.get("class", "accepted") for answer in answers} <= {"accepted", "Refused"}
     tried = {name: len(values) for fields in good.values() for name, values in fields.items()}
     assert all(
@@ -160,7 +167,9 @@ def test_a_form_is_accepted_or_refused_with_words(sent, answers, good):
     ), f"so many are refused that little is tried: {tried}"
 
 
-def test_what_slurm_is_asked_for_is_what_it_would_be_otherwise(accepted):
+def test_what_slurm_is_asked_for_is_what_it_would_be_otherwise(
+    accepted: list[tuple[dict[str, Any], Path]],
+) -> None:
     for _request, directory in accepted:
         script = json.loads((directory / "job_script_options.json").read_text())
         assert set(script) <= {
@@ -175,7 +184,7 @@ def test_what_slurm_is_asked_for_is_what_it_would_be_otherwise(accepted):
         assert all(re.fullmatch(r"--?[a-z:=A-Z0-9-]+|\d+", word) for word in script["native"])
 
 
-def test_bash_reads_every_script(accepted):
+def test_bash_reads_every_script(accepted: list[tuple[dict[str, Any], Path]]) -> None:
     scripts = {
         file.read_bytes() for _request, directory in accepted for file in directory.rglob("*.sh")
     }
@@ -194,7 +203,9 @@ SETTINGS = {
 }
 
 
-def test_bash_finds_the_values_that_were_sent(any_portal, accepted):
+def test_bash_finds_the_values_that_were_sent(
+    any_portal: Portal, accepted: list[tuple[dict[str, Any], Path]]
+) -> None:
     """Settings are read by bash as the job reads them."""
     assert set(SETTINGS) == {
         request["launch"] for request, directory in accepted if (directory / "settings.sh").exists()
@@ -206,7 +217,9 @@ def test_bash_finds_the_values_that_were_sent(any_portal, accepted):
         bash_finds(any_portal, staged, settings)
 
 
-def bash_finds(any_portal, staged, settings):
+def bash_finds(
+    any_portal: Portal, staged: list[tuple[dict[str, Any], Path]], settings: dict[str, str]
+) -> None:
     names = " ".join(f'"${name}"' for name in settings)
     script = f'for d; do (cd "$d" && . ./settings.sh && printf "%s\\0" {names}); done'
     done = subprocess.run(
@@ -225,7 +238,7 @@ def bash_finds(any_portal, staged, settings):
     assert done.stderr == b""
 
 
-def test_files_hold_what_was_sent(accepted):
+def test_files_hold_what_was_sent(accepted: list[tuple[dict[str, Any], Path]]) -> None:
     files = {
         "options.txt": "engine_args",
         "environment.txt": "container_env",
@@ -243,7 +256,7 @@ def test_files_hold_what_was_sent(accepted):
 
 
 @pytest.fixture(scope="module")
-def stand_ins(any_portal) -> dict[str, str]:
+def stand_ins(any_portal: Portal) -> dict[str, str]:
     """An environment in which the commands only show what they are told."""
     place = any_portal.place / "bin"
     place.mkdir()
@@ -260,7 +273,9 @@ def told(directory: Path, name: str) -> list[str]:
     return file.read_text().split("\0")[:-1] if file.exists() else []
 
 
-def test_the_commands_are_told_what_was_sent_and_nothing_else(accepted, stand_ins):
+def test_the_commands_are_told_what_was_sent_and_nothing_else(
+    accepted: list[tuple[dict[str, Any], Path]], stand_ins: dict[str, str]
+) -> None:
     staged = [item for item in accepted if item[0]["launch"] == "batch_container_app"]
     tried = some(staged)
     for request, directory in tried:
@@ -289,7 +304,9 @@ def test_the_commands_are_told_what_was_sent_and_nothing_else(accepted, stand_in
         assert not (directory / "registry-token").exists()
 
 
-def test_a_greeting_is_printed_and_not_executed(accepted, stand_ins):
+def test_a_greeting_is_printed_and_not_executed(
+    accepted: list[tuple[dict[str, Any], Path]], stand_ins: dict[str, str]
+) -> None:
     staged = [item for item in accepted if item[0]["launch"] == "greetings_app"]
     for request, directory in some(staged):
         done = subprocess.run(
@@ -300,7 +317,9 @@ def test_a_greeting_is_printed_and_not_executed(accepted, stand_ins):
         assert done.stderr == ""
 
 
-def test_cards_show_what_was_sent_as_text(any_portal, accepted):
+def test_cards_show_what_was_sent_as_text(
+    any_portal: Portal, accepted: list[tuple[dict[str, Any], Path]]
+) -> None:
     tried = some(accepted)
     for _request, directory in tried:
         # what a program of the user's may have written there
@@ -319,7 +338,9 @@ def test_cards_show_what_was_sent_as_text(any_portal, accepted):
             assert "script>" not in html
 
 
-def test_nothing_of_a_value_was_executed(any_portal, accepted):
+def test_nothing_of_a_value_was_executed(
+    any_portal: Portal, accepted: list[tuple[dict[str, Any], Path]]
+) -> None:
     """Run last; a canary that is executed does appear."""
     assert accepted
     assert not (any_portal.place / "canary").exists()

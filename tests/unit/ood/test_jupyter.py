@@ -16,16 +16,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ood_support import FILES, LARGE
-from support import eventually
+from ood_support import FILES, LARGE, Portal
+from support import eventually, there
 
 PARTS = FILES / "apps/jupyter_app/template"
 PASSWORD = "x" * 20 + "'\"$HOME` \\"
 
 
-def part(name: str, *words: str, **options) -> subprocess.Popen:
+def part(name: str, *words: str, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-I", PARTS / name, *words], text=True, stdout=subprocess.PIPE, **options
     )
@@ -36,7 +37,7 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
-def test_the_configuration_has_a_hash_and_is_the_users_alone(tmp_path):
+def test_the_configuration_has_a_hash_and_is_the_users_alone(tmp_path: Path) -> None:
     words = (str(tmp_path), "/node/n1/2000/", "/home/ada", "")
     done = part("configure.py", *words, stdin=subprocess.PIPE)
     done.communicate(PASSWORD)
@@ -60,14 +61,21 @@ def forwarded(place: Path) -> Iterator[int]:
     port = free_port()
     child = part("forward.py", str(port), "socket", cwd=place)
     try:
-        assert child.stdout.readline() == "bound\n"
+        assert child.stdout and child.stdout.readline() == "bound\n"
         yield port
     finally:
         child.terminate()
         child.wait()
 
 
-def test_what_goes_in_comes_out_in_both_directions(tmp_path, monkeypatch):
+def send_all(client: socket.socket, text: bytes) -> None:
+    client.sendall(text)
+    client.shutdown(socket.SHUT_WR)
+
+
+def test_what_goes_in_comes_out_in_both_directions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     sent = bytes(range(256)) * 4000
     with socket.socket(socket.AF_UNIX) as server, forwarded(tmp_path) as port:
@@ -75,7 +83,7 @@ def test_what_goes_in_comes_out_in_both_directions(tmp_path, monkeypatch):
         server.listen()
         with socket.create_connection(("127.0.0.1", port)) as client:
             inside = server.accept()[0]
-            threading.Thread(target=lambda: (client.sendall(sent), client.shutdown(1))).start()
+            threading.Thread(target=send_all, args=(client, sent)).start()
             # to the end, which is passed on while the other direction stays open
             with inside.makefile("rb") as got:
                 assert got.read() == sent
@@ -85,7 +93,7 @@ def test_what_goes_in_comes_out_in_both_directions(tmp_path, monkeypatch):
                 assert got.read() == b"answer"
 
 
-def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path):
+def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path: Path) -> None:
     with forwarded(tmp_path) as port:
         for _turn in range(3):
             client = socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -94,7 +102,9 @@ def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["none before", "after the server's own"])
-def test_a_link_of_the_containers_leads_to_no_other_socket(tmp_path, monkeypatch, force):
+def test_a_link_of_the_containers_leads_to_no_other_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
     """The container writes the directory of the socket, and the host resolves its links."""
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as users, forwarded(tmp_path) as port:
@@ -113,7 +123,7 @@ def test_a_link_of_the_containers_leads_to_no_other_socket(tmp_path, monkeypatch
             users.accept()
 
 
-def test_a_port_that_is_taken_is_not_held(tmp_path):
+def test_a_port_that_is_taken_is_not_held(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as other:  # noqa: S104  as a server of somebody else
         child = part("forward.py", str(other.getsockname()[1]), "socket", cwd=tmp_path)
         assert child.communicate(timeout=20)[0] == ""
@@ -134,7 +144,7 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("path", "rc"), [("/login", 0), ("/elsewhere", 1)])
-def test_it_waits_for_the_page_and_no_longer_than_the_process(path, rc):
+def test_it_waits_for_the_page_and_no_longer_than_the_process(path: str, rc: int) -> None:
     Page.asked = 0
     server = http.server.HTTPServer(("127.0.0.1", 0), Page)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -150,20 +160,22 @@ def test_it_waits_for_the_page_and_no_longer_than_the_process(path, rc):
     server.shutdown()
 
 
-def test_the_button_posts_the_password(every_portal):
+def test_the_button_posts_the_password(every_portal: Portal) -> None:
     session = every_portal.launch("jupyter_app", cluster="large")
     Path(session["directory"], "connection.yml").write_text(
         "host: n1.example.org\nport: 2000\npassword: Abc123\n"
     )
     (card,) = every_portal.ask({"card": session["id"], "app": "jupyter_app"})
-    form = re.search(r'<form class="mb-3" action="([^"]*)" method="post".*</form>', card["view"])
+    form = there(
+        re.search(r'<form class="mb-3" action="([^"]*)" method="post".*</form>', card["view"])
+    )
     server = "/node/n1.example.org/2000"
     assert html.unescape(form[1]) == f"{server}/login?next={server.replace('/', '%2F')}%2Flab"
     assert 'type="hidden" name="password" value="Abc123"' in form[0]
     assert card["view"].count("Abc123") == 1
 
 
-def test_a_cluster_without_an_image_does_not_offer_it(portal):
+def test_a_cluster_without_an_image_does_not_offer_it(portal: Portal) -> None:
     plain = {name: value for name, value in LARGE.items() if name != "jupyter_image"}
     portal.has_cluster("plain", plain)
     assert "plain" not in portal.form("jupyter_app")["cluster"]
@@ -172,7 +184,7 @@ def test_a_cluster_without_an_image_does_not_offer_it(portal):
     assert "it is none that you may use for this" in refused["error"]
 
 
-def test_a_site_can_keep_the_home_and_terminals_back(portal):
+def test_a_site_can_keep_the_home_and_terminals_back(portal: Portal) -> None:
     portal.has_cluster("shut", {**LARGE, "jupyter_home": False, "jupyter_terminals": False})
     session = portal.launch("jupyter_app", cluster="shut")
     settings = Path(session["directory"], "settings.sh").read_text()

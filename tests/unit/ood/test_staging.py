@@ -9,13 +9,14 @@ import stat
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ood_support import APPS, JUPYTER
+from ood_support import APPS, JUPYTER, Portal
 
 APP = "batch_container_app"
 TOKEN = 'it\'s a "t0ken" $HOME `id`'  # noqa: S105
-RIGHT = {
+RIGHT: dict[str, Any] = {
     "cluster": "large",
     "image": "registry.example.org/project/image:2.1",
     "registry_user": "ada",
@@ -36,7 +37,7 @@ def files_with(text: str, place: Path) -> list[str]:
     )
 
 
-def test_the_token_is_in_one_file_that_only_its_owner_can_read(portal):
+def test_the_token_is_in_one_file_that_only_its_owner_can_read(portal: Portal) -> None:
     staged = Path(portal.launch(APP, **RIGHT)["directory"])
     assert files_with(TOKEN, portal.data) == [
         str((staged / "registry-token").relative_to(portal.data))
@@ -49,21 +50,21 @@ def test_the_token_is_in_one_file_that_only_its_owner_can_read(portal):
     assert modes == {".": 0o700, "registry-token": 0o600, "user_defined_context.json": 0o600}
 
 
-def test_what_the_portal_remembers_has_no_token(portal):
+def test_what_the_portal_remembers_has_no_token(portal: Portal) -> None:
     answer = portal.launch(APP, **RIGHT)
     context = json.loads((Path(answer["directory"]) / "user_defined_context.json").read_text())
     assert context["registry_token"] == answer["remembered"]["registry_token"] == ""
     assert context["registry_user"] == answer["remembered"]["registry_user"] == "ada"
 
 
-def test_without_a_token_there_is_no_file_for_it(portal):
+def test_without_a_token_there_is_no_file_for_it(portal: Portal) -> None:
     staged = Path(
         portal.launch(APP, **{**RIGHT, "registry_user": "", "registry_token": ""})["directory"]
     )
     assert not (staged / "registry-token").exists()
 
 
-def scheduler(portal, tmp_path: Path, script: str) -> None:
+def scheduler(portal: Portal, tmp_path: Path, script: str) -> None:
     sbatch = tmp_path / "sbatch"
     sbatch.write_text(f"#!/bin/sh\n{script}\n")
     sbatch.chmod(0o755)
@@ -71,14 +72,14 @@ def scheduler(portal, tmp_path: Path, script: str) -> None:
     portal.has_cluster("large", {"max_cores": 1, "max_memory": 1})
 
 
-def test_a_submission_that_fails_leaves_no_token(portal, tmp_path):
+def test_a_submission_that_fails_leaves_no_token(portal: Portal, tmp_path: Path) -> None:
     scheduler(portal, tmp_path, "echo 'no such partition' >&2; exit 1")
     answer = portal.launch(APP, submit=True, **RIGHT)
     assert "no such partition" in answer["error"]
     assert files_with(TOKEN, portal.data) == []
 
 
-def test_slurm_is_given_a_job_and_nothing_of_the_token(portal, tmp_path):
+def test_slurm_is_given_a_job_and_nothing_of_the_token(portal: Portal, tmp_path: Path) -> None:
     scheduler(
         portal,
         tmp_path,
@@ -91,7 +92,9 @@ def test_slurm_is_given_a_job_and_nothing_of_the_token(portal, tmp_path):
     assert (Path(answer["directory"]) / "registry-token").exists()
 
 
-def test_tokens_that_no_job_will_read_are_removed_by_the_next_launch(portal, tmp_path):
+def test_tokens_that_no_job_will_read_are_removed_by_the_next_launch(
+    portal: Portal, tmp_path: Path
+) -> None:
     scheduler(portal, tmp_path, "echo 7")
     lost, waits, over = (
         portal.launch(APP, submit=submit, **RIGHT) for submit in (False, True, True)
@@ -110,7 +113,9 @@ def test_tokens_that_no_job_will_read_are_removed_by_the_next_launch(portal, tmp
     assert not (Path(lost["directory"]) / "registry-token").exists()
 
 
-def test_the_view_of_a_session_that_is_over_removes_its_token(portal, tmp_path):
+def test_the_view_of_a_session_that_is_over_removes_its_token(
+    portal: Portal, tmp_path: Path
+) -> None:
     scheduler(portal, tmp_path, "echo 7")
     answer = portal.launch(APP, submit=True, **RIGHT)
     portal.completed(APP, answer["id"])
@@ -118,7 +123,9 @@ def test_the_view_of_a_session_that_is_over_removes_its_token(portal, tmp_path):
 
 
 @pytest.mark.parametrize("by", ["its view", "the next launch"])
-def test_what_a_killed_job_could_not_remove_goes_when_the_session_is_over(portal, tmp_path, by):
+def test_what_a_killed_job_could_not_remove_goes_when_the_session_is_over(
+    portal: Portal, tmp_path: Path, by: str
+) -> None:
     scheduler(portal, tmp_path, "echo 7")
     over, runs = (portal.launch(APP, submit=True, **RIGHT) for _turn in range(2))
     db = portal.data / "batch_connect/db"
@@ -149,7 +156,9 @@ def test_what_a_killed_job_could_not_remove_goes_when_the_session_is_over(portal
         ("r.example.org:5000/image@sha256:" + "0" * 64, "image:sha256:000000000000.sif"),
     ],
 )
-def test_the_image_file_is_called_as_the_commands_call_it(portal, image, file):
+def test_the_image_file_is_called_as_the_commands_call_it(
+    portal: Portal, image: str, file: str
+) -> None:
     from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 
     assert f"{ImageRef.parse(image).short_name}.sif" == file
@@ -157,7 +166,7 @@ def test_the_image_file_is_called_as_the_commands_call_it(portal, image, file):
     assert f"ces_image_file={file}\n" in (staged / "settings.sh").read_text()
 
 
-def test_the_container_is_called_after_image_and_session(portal):
+def test_the_container_is_called_after_image_and_session(portal: Portal) -> None:
     answer = portal.launch(APP, **RIGHT)
     assert (
         f"ces_container_name=image-{answer['id']}\n"
@@ -168,7 +177,9 @@ def test_the_container_is_called_after_image_and_session(portal):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_rendered_scripts_are_as_shellcheck_wants_them(portal, forms, app):
+def test_rendered_scripts_are_as_shellcheck_wants_them(
+    portal: Portal, forms: dict[str, Any], app: str
+) -> None:
     usual = {"cluster": "large", "image": RIGHT["image"], "cores": "1", "memory": "1", "gpus": "0"}
     answer = portal.launch(
         app, **{name: value for name, value in usual.items() if name in forms[app]["form"]}
@@ -197,8 +208,8 @@ def test_rendered_scripts_are_as_shellcheck_wants_them(portal, forms, app):
     assert done.returncode == 0, done.stdout
 
 
-def test_what_the_container_gets_travels_in_files_of_the_users_alone(portal):
-    more = {
+def test_what_the_container_gets_travels_in_files_of_the_users_alone(portal: Portal) -> None:
+    more: dict[str, Any] = {
         "container_env": "A=1\r\nB='x y'",
         "container_args": "--name 'Ada'",
         "engine_args": "--read-only",
@@ -217,7 +228,7 @@ def test_what_the_container_gets_travels_in_files_of_the_users_alone(portal):
 
 
 @pytest.mark.parametrize("app", APPS)
-def test_what_the_portal_remembers_is_the_users_alone(portal, app):
+def test_what_the_portal_remembers_is_the_users_alone(portal: Portal, app: str) -> None:
     """Its files are everybody's to read; the directory is not, also where it was there before."""
     cache = portal.data / "batch_connect/cache"
     cache.mkdir(parents=True, mode=0o755)
@@ -284,7 +295,9 @@ ANSWER = {"tried": "ask r for image", "said": "it is secret", "hint": "give a na
 SENTENCE = "Could not ask r for image: it is secret. Give a name."
 
 
-def test_the_reason_is_what_the_command_complained_of_and_no_line_of_the_log(portal, tmp_path):
+def test_the_reason_is_what_the_command_complained_of_and_no_line_of_the_log(
+    portal: Portal, tmp_path: Path
+) -> None:
     scripts = Scripts(tmp_path, portal.launch(APP, **RIGHT)["directory"])
     scripts.complain("ces-pull", **ANSWER)
     noted = scripts.run()
@@ -296,7 +309,7 @@ def test_the_reason_is_what_the_command_complained_of_and_no_line_of_the_log(por
     assert noted["reason"] == f"The container was not started. {SENTENCE}"
 
 
-def test_an_image_file_that_is_reused_needs_no_registry(portal, tmp_path):
+def test_an_image_file_that_is_reused_needs_no_registry(portal: Portal, tmp_path: Path) -> None:
     values = {**RIGHT, "runner": "apptainer", "reuse_sif": "1"}
     scripts = Scripts(tmp_path, portal.launch(APP, **values)["directory"])
     file = tmp_path / "home/image:2.1.sif"
@@ -309,7 +322,7 @@ def test_an_image_file_that_is_reused_needs_no_registry(portal, tmp_path):
     assert scripts.told("ces-run").endswith(f" {file}\n")
 
 
-def jupyter(portal, tmp_path: Path, **values: str) -> Scripts:
+def jupyter(portal: Portal, tmp_path: Path, **values: Any) -> Scripts:
     answer = portal.launch("jupyter_app", cluster="large", **values)
     scripts = Scripts(tmp_path, answer["directory"])
     # what holds a port is looked at elsewhere
@@ -317,7 +330,7 @@ def jupyter(portal, tmp_path: Path, **values: str) -> Scripts:
     return scripts
 
 
-def test_jupyterlab_tells_what_the_registry_answered(portal, tmp_path):
+def test_jupyterlab_tells_what_the_registry_answered(portal: Portal, tmp_path: Path) -> None:
     scripts = jupyter(portal, tmp_path)
     scripts.complain("ces-pull", **ANSWER)
     missing = {"tried": "run x", "said": "the image is not in your storage"}
@@ -327,7 +340,9 @@ def test_jupyterlab_tells_what_the_registry_answered(portal, tmp_path):
     assert (noted["step"], noted["state"], noted["note"]) == ("pull", "FAILED", "")
 
 
-def test_jupyterlab_runs_the_image_that_is_there_and_says_so(portal, tmp_path):
+def test_jupyterlab_runs_the_image_that_is_there_and_says_so(
+    portal: Portal, tmp_path: Path
+) -> None:
     scripts = jupyter(portal, tmp_path)
     scripts.complain("ces-pull", **ANSWER)
     noted = scripts.run()
@@ -338,7 +353,7 @@ def test_jupyterlab_runs_the_image_that_is_there_and_says_so(portal, tmp_path):
     assert "so the one that is there is used" in card["info"]
 
 
-def test_jupyterlab_gives_the_registry_the_token(portal, tmp_path):
+def test_jupyterlab_gives_the_registry_the_token(portal: Portal, tmp_path: Path) -> None:
     scripts = jupyter(portal, tmp_path, registry_user="ada", registry_token=TOKEN)
     scripts.have("ces-pull", f"cat >{tmp_path}/token")
     assert scripts.run()["state"] == "COMPLETED"

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
+from ood_support import Portal
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.words import split
 
 APP = "batch_container_app"
 TOKEN = 'it\'s a "t0ken" $HOME `id`'  # noqa: S105
-RIGHT = {
+RIGHT: dict[str, Any] = {
     "cluster": "large",
     "image": "registry.example.org/project/image:2.1",
     "runner": "podman",
@@ -22,7 +24,7 @@ RIGHT = {
 }
 
 
-def test_slurm_is_asked_for_what_the_form_said(portal):
+def test_slurm_is_asked_for_what_the_form_said(portal: Portal) -> None:
     answer = portal.check(APP, **RIGHT)
     assert answer == {
         "cluster": "large",
@@ -37,7 +39,7 @@ def test_slurm_is_asked_for_what_the_form_said(portal):
     }
 
 
-def test_gpus_wall_time_and_partition_are_the_clusters(portal):
+def test_gpus_wall_time_and_partition_are_the_clusters(portal: Portal) -> None:
     portal.has_cluster("other", {"max_cores": 1, "max_memory": 1, "max_gpus": 4, "wall_time": 0.5})
     script = portal.check(APP, cluster="other", image=RIGHT["image"], gpus="3", memory="1")[
         "script"
@@ -107,7 +109,7 @@ WRONG = [
 
 
 @pytest.fixture(scope="module")
-def refusals(any_portal):
+def refusals(any_portal: Portal) -> list[dict[str, Any]]:
     """What is answered to each of them; asked at once, since Ruby takes its time to start."""
     return any_portal.ask(
         *({"check": APP, "values": {**RIGHT, **values}} for values, _said in WRONG)
@@ -115,21 +117,23 @@ def refusals(any_portal):
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)), ids=lambda number: WRONG[number][1][:50])
-def test_what_is_wrong_is_refused_with_what_to_do(refusals, number):
+def test_what_is_wrong_is_refused_with_what_to_do(
+    refusals: list[dict[str, Any]], number: int
+) -> None:
     answer, said = refusals[number], WRONG[number][1]
     assert answer["class"] == "Refused"
     assert said in answer["error"]
     assert TOKEN not in answer["error"]
 
 
-def test_all_that_is_wrong_is_said_at_once(portal):
+def test_all_that_is_wrong_is_said_at_once(portal: Portal) -> None:
     error = portal.check(APP, **{**RIGHT, "cores": "99", "image": "x", "container_args": "'"})[
         "error"
     ]
     assert [word in error for word in ("Cores:", "Image:", "Container arguments:")] == [True] * 3
 
 
-def test_bytes_that_are_no_text_are_refused(portal):
+def test_bytes_that_are_no_text_are_refused(portal: Portal) -> None:
     raw = {"base64": base64.b64encode(b"\xff\xfe$(id)").decode()}
     names = (
         "image",
@@ -144,7 +148,7 @@ def test_bytes_that_are_no_text_are_refused(portal):
         assert "it is not UTF-8" in answer["error"]
 
 
-def test_a_refused_form_is_shown_again_without_the_token(portal):
+def test_a_refused_form_is_shown_again_without_the_token(portal: Portal) -> None:
     answer = portal.check(
         APP, **{**RIGHT, "registry_user": "ada", "registry_token": TOKEN, "cores": "99"}
     )
@@ -152,22 +156,28 @@ def test_a_refused_form_is_shown_again_without_the_token(portal):
     assert answer["shown_again"]["registry_user"] == "ada"
 
 
-def test_a_value_in_a_message_is_short(portal):
+def test_a_value_in_a_message_is_short(portal: Portal) -> None:
     error = portal.check(APP, **{**RIGHT, "image": "x" * 400})["error"]
     assert len(error) < 250
 
 
-def test_empty_fields_have_the_usual_values(portal):
+def test_empty_fields_have_the_usual_values(portal: Portal) -> None:
     script = portal.check(APP, cluster="large", image=RIGHT["image"], cores="", memory="", gpus="")[
         "script"
     ]
     assert script["native"] == ["-N", "1", "-n", "1", "-c", "1", "--mem=4G"]
 
 
-HIDDEN = {"cluster": "small", "gpus": "2", "reuse_sif": "1", "cores": "1", "memory": "1"}
+HIDDEN: dict[str, Any] = {
+    "cluster": "small",
+    "gpus": "2",
+    "reuse_sif": "1",
+    "cores": "1",
+    "memory": "1",
+}
 
 
-def test_what_the_form_hides_is_not_asked_for_and_not_remembered(portal):
+def test_what_the_form_hides_is_not_asked_for_and_not_remembered(portal: Portal) -> None:
     """It was typed for another cluster or runner that was chosen before."""
     answer = portal.launch(APP, **{**RIGHT, **HIDDEN})
     assert "error" not in answer
@@ -176,13 +186,13 @@ def test_what_the_form_hides_is_not_asked_for_and_not_remembered(portal):
     assert not [word for word in native if word.startswith("--gres")]
 
 
-def test_a_refused_form_comes_back_as_it_was_typed(portal):
+def test_a_refused_form_comes_back_as_it_was_typed(portal: Portal) -> None:
     wrong = {**RIGHT, **HIDDEN, "image": "alpine"}
     shown = portal.check(APP, **wrong)["shown_again"]
     assert {name: shown[name] for name in wrong} == wrong
 
 
-def test_the_job_is_called_as_the_image(portal):
+def test_the_job_is_called_as_the_image(portal: Portal) -> None:
     names = ["image:1", "image", "image@sha256:" + "0" * 64]
     wanted = (
         {"check": APP, "values": {**RIGHT, "image": f"r.example.org/a/{name}"}} for name in names
@@ -190,7 +200,7 @@ def test_the_job_is_called_as_the_image(portal):
     assert [answer["script"]["job_name"] for answer in portal.ask(*wanted)] == names
 
 
-def test_a_greeting_is_a_short_job(portal):
+def test_a_greeting_is_a_short_job(portal: Portal) -> None:
     script = portal.check("greetings_app", cluster="small", greeting="Hi")["script"]
     assert (script["job_name"], script["wall_time"]) == ("greetings", 300)
 
@@ -221,7 +231,7 @@ def closed(text: str) -> bool:
     return True
 
 
-def test_quotes_are_read_as_the_commands_do(portal):
+def test_quotes_are_read_as_the_commands_do(portal: Portal) -> None:
     answers = portal.ask(
         *({"check": APP, "values": {**RIGHT, "container_args": text}} for text in QUOTED)
     )

@@ -20,7 +20,7 @@ CHECK = "ces-remote check island"
 
 
 @pytest.fixture(autouse=True)
-def _alice(monkeypatch):
+def _alice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(complaint, "user", lambda: "alice")
 
 
@@ -50,19 +50,19 @@ def _alice(monkeypatch):
         ("", "", "it said nothing", CHECK),
     ],
 )
-def test_what_is_said_has_a_way_out(said, keys, meaning, way):
+def test_what_is_said_has_a_way_out(said: str, keys: str, meaning: str, way: str) -> None:
     error = complaint.explain(SITE, "reach it", said, keys, "/k" if keys != "no-key" else "")
     assert meaning in error.said
     assert way in error.hint
     assert "{" not in str(error)
 
 
-def test_another_port_is_in_the_commands():
+def test_another_port_is_in_the_commands() -> None:
     error = complaint.explain(Site("x", "h", port=2222), "reach it", "Permission denied", "", "/k")
     assert "ssh-copy-id -i /k.pub -p 2222 alice@h" in error.hint
 
 
-def test_the_page_for_researchers_has_what_is_said():
+def test_the_page_for_researchers_has_what_is_said() -> None:
     page = (ROOT / "docs" / "remote-homes.md").read_text(encoding="utf-8")
     table = page.split("| it says |")[1]
     documented = re.findall(r"^\| `([^`]+)` \|", table, re.M)

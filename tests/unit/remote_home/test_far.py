@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 import tarfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ces_remote import far_copy, ssh, tree
@@ -26,7 +28,7 @@ test ! -e "$(dirname "$0")/refuse"
 
 
 @pytest.fixture
-def there(tmp_path):
+def there(tmp_path: Path) -> Path:
     """A back-end: a home with a job's directory, and a Slurm that says what it is told to."""
     slurm = tmp_path / "slurm"
     slurm.mkdir()
@@ -38,7 +40,9 @@ def there(tmp_path):
     return tmp_path
 
 
-def ask(there, do, payload=b"", **request):
+def ask(
+    there: Path, do: str, payload: bytes = b"", **request: Any
+) -> tuple[dict[str, Any], io.BytesIO]:
     """The answer, and what follows it."""
     program = json.dumps(ssh.program_of(do)).encode()
     body = {
@@ -52,13 +56,15 @@ def ask(there, do, payload=b"", **request):
     argv = [sys.executable, "-IS", "-c", ssh._BOOT, str(len(program))]
     done = subprocess.run(argv, input=raw, capture_output=True, check=True)
     stream = io.BytesIO(b"what a shell prints\n" + done.stdout)
-    return ssh._head(stream), stream
+    head = ssh._head(stream)
+    assert head is not None
+    return head, stream
 
 
-LIVE = {"live": ["connection.yml"], "log": "log", "most": 10}
+LIVE: dict[str, Any] = {"live": ["connection.yml"], "log": "log", "most": 10}
 
 
-def test_a_poll_brings_what_is_new(there):
+def test_a_poll_brings_what_is_new(there: Path) -> None:
     job = there / "home" / "job"
     (job / "log").write_text("0123456789abcdef")
     (job / "connection.yml").write_text("host: x")
@@ -75,7 +81,7 @@ def test_a_poll_brings_what_is_new(there):
     assert said["small"] == {"connection.yml": "host: x\n"}
 
 
-def test_a_poll_follows_no_link(there):
+def test_a_poll_follows_no_link(there: Path) -> None:
     (there / "secret").write_text("secret\n")
     for name in ("log", "connection.yml"):
         (there / "home" / "job" / name).symlink_to(there / "secret")
@@ -92,19 +98,21 @@ def test_a_poll_follows_no_link(there):
         ("80 77 RUNNING\n81 77 COMPLETED\n77 77 FAILED\n", {"77": "RUNNING", "78": "GONE"}),
     ],
 )
-def test_states_of_jobs(there, lines, states):
+def test_states_of_jobs(there: Path, lines: str, states: dict[str, str]) -> None:
     (there / "slurm" / "states").write_text(lines)
     assert ask(there, "poll", argv=[], jobs=["77", "78"])[0]["states"] == states
 
 
-def test_no_answer_of_slurm_is_no_end(there):
+def test_no_answer_of_slurm_is_no_end(there: Path) -> None:
     (there / "slurm" / "squeue").write_text(
         "#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n"
     )
     assert ask(there, "poll", argv=[], jobs=["77"])[0]["states"] == {}
 
 
-def submit(there, place="new/uuid", here=None, **more):
+def submit(
+    there: Path, place: str = "new/uuid", here: str | None = None, **more: object
+) -> dict[str, Any]:
     source = there / "source"
     source.mkdir(exist_ok=True)
     (source / "registry-token").write_text("secret")
@@ -119,7 +127,7 @@ def submit(there, place="new/uuid", here=None, **more):
     return ask(there, "submit", script + raw.getvalue(), **request)[0]
 
 
-def test_a_submission(there):
+def test_a_submission(there: Path) -> None:
     said = submit(there)
     job = there / "home" / "new" / "uuid"
     assert (said["rc"], said["out"], said["new"]) == (0, "77\n", True)
@@ -133,7 +141,7 @@ def test_a_submission(there):
     assert int((job / "got-umask").read_text(), 8) == before
 
 
-def test_a_home_that_lies_elsewhere_there(there):
+def test_a_home_that_lies_elsewhere_there(there: Path) -> None:
     submit(there, here="/home/alice/new/uuid")
     job = there / "home" / "new" / "uuid"
     assert (job / "got-script").read_text() == f"#!/bin/sh\ncd {job}\n"
@@ -150,7 +158,7 @@ def test_a_home_that_lies_elsewhere_there(there):
     ]
 
 
-def test_of_a_submission_that_is_refused_nothing_stays(there):
+def test_of_a_submission_that_is_refused_nothing_stays(there: Path) -> None:
     (there / "slurm" / "refuse").touch()
     assert submit(there)["rc"] == 1
     assert not (there / "home" / "new" / "uuid").exists()
@@ -161,7 +169,7 @@ def test_of_a_submission_that_is_refused_nothing_stays(there):
     assert "registry-token" not in left
 
 
-def fetch(there, **more):
+def fetch(there: Path, **more: Any) -> dict[str, Any]:
     request = {
         "place": "job",
         "since": 0,
@@ -177,7 +185,7 @@ def fetch(there, **more):
         return {m.name: (tar.extractfile(m) or io.BytesIO()).read() for m in tar}
 
 
-def recorded(there, outputs, name="3"):
+def recorded(there: Path, outputs: Path, name: str = "3") -> None:
     record = there / "state" / "ces" / "runs" / name
     record.mkdir(parents=True)
     (record / "run.json").write_text(json.dumps({"outputs": str(outputs)}))
@@ -186,7 +194,7 @@ def recorded(there, outputs, name="3"):
     link.symlink_to(record)
 
 
-def test_what_comes_back(there):
+def test_what_comes_back(there: Path) -> None:
     job, outputs = there / "home" / "job", there / "home" / "outputs-1"
     for name, text in (("log", "0123456789"), ("result", "r"), ("registry-token", "secret")):
         (job / name).write_text(text)
@@ -212,21 +220,21 @@ def test_what_comes_back(there):
     "outputs",
     ["home/.ssh", "home", "elsewhere/outputs-1", "home/job/../.ssh", "home/outputs-1/../.ssh"],
 )
-def test_outputs_that_are_none_do_not_come(there, outputs):
+def test_outputs_that_are_none_do_not_come(there: Path, outputs: str) -> None:
     (there / outputs).mkdir(parents=True, exist_ok=True)
     (there / outputs / "secret").write_text("x")
     recorded(there, there / outputs)
     assert not [name for name in fetch(there) if name.startswith("outputs")]
 
 
-def test_a_link_that_leads_to_no_record_is_none(there):
+def test_a_link_that_leads_to_no_record_is_none(there: Path) -> None:
     (there / "home" / ".ssh").mkdir()
     (there / "home" / ".ssh" / "run.json").write_text("{}")
     (there / "home" / "job" / "run").symlink_to(there / "home" / ".ssh")
     assert set(fetch(there)) == {"summary"}
 
 
-def test_what_is_too_much_stays_and_is_named(there):
+def test_what_is_too_much_stays_and_is_named(there: Path) -> None:
     job, outputs = there / "home" / "job", there / "home" / "outputs-1"
     (job / "large").write_bytes(b"x" * 2000)
     (job / "log").write_text("log")
@@ -240,11 +248,11 @@ def test_what_is_too_much_stays_and_is_named(there):
     assert set(got) == {"session/log", "record/run/run.json", "record/run/output.log"}
 
 
-def test_a_directory_that_is_gone(there):
+def test_a_directory_that_is_gone(there: Path) -> None:
     assert fetch(there, place="nowhere") == {"gone": f"{there}/home/nowhere"}
 
 
-def test_a_lost_submission_is_cancelled_and_its_secret_removed(there):
+def test_a_lost_submission_is_cancelled_and_its_secret_removed(there: Path) -> None:
     job = there / "home" / "job"
     (job / "registry-token").write_text("secret")
     (there / "slurm" / "states").write_text(f"77 {job}\n78 {job}/other\n79 /elsewhere\n")
@@ -257,7 +265,7 @@ def test_a_lost_submission_is_cancelled_and_its_secret_removed(there):
     assert not (job / "registry-token").exists()
 
 
-def test_a_lost_submission_that_is_still_arriving_is_seen_to_later(there):
+def test_a_lost_submission_that_is_still_arriving_is_seen_to_later(there: Path) -> None:
     """What arrives after that look would stay: the token, and a job that nobody knows of."""
     token = there / "home" / "job" / "registry-token"
     token.write_text("secret")
@@ -271,18 +279,18 @@ def test_a_lost_submission_that_is_still_arriving_is_seen_to_later(there):
     assert not token.exists()
 
 
-def test_a_home_that_is_not_there_is_told(there):
+def test_a_home_that_is_not_there_is_told(there: Path) -> None:
     said, _more = ask(there, "look", base="/nonexistent/{user}")
     assert "there is no directory /nonexistent/" in said["failed"]
 
 
-def test_a_command_that_is_not_there_is_told(there):
+def test_a_command_that_is_not_there_is_told(there: Path) -> None:
     said, _more = ask(there, "run", argv=["nonesuch"])
     assert said["rc"] == 127
     assert "nonesuch: command not found on" in said["err"]
 
 
-def test_states_that_are_none_are_an_end():
+def test_states_that_are_none_are_an_end() -> None:
     assert {"PENDING", "RUNNING", "COMPLETING"} <= NOT_OVER
     assert (
         not {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "GONE"}
@@ -290,7 +298,7 @@ def test_states_that_are_none_are_an_end():
     )
 
 
-def test_only_records_and_outputs_have_their_names():
+def test_only_records_and_outputs_have_their_names() -> None:
     assert far_copy.RECORD.search("/home/a/.local/state/ces/runs/12")
     assert not far_copy.RECORD.search("/home/a/.local/state/ces/runs/12/x")
     assert far_copy.OUTPUTS.match("outputs-0a-1")

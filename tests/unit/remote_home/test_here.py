@@ -6,20 +6,23 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from types import SimpleNamespace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ces.dataclass import replace
 from ces.errors import CesError
 from ces_remote import bring, follow, live, one_shot, runtime, submit
 from ces_remote.site import Site
+from ces_remote.ssh import BackEnd
 from ces_remote.tickets import Ticket, Tickets
+from support import there
 
 SITE = Site("island", "login")
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     (tmp_path / "job").mkdir()
@@ -27,11 +30,11 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def ticket(home):
+def ticket(home: Path) -> Ticket:
     return Ticket("77", f"{home}/job", "job", "log", since=5)
 
 
-def came(start, text, size=None, **small):
+def came(start: int, text: str, size: int | None = None, **small: Any) -> dict[str, dict[str, Any]]:
     log = {"start": start, "size": len(text) if size is None else size, "text": text}
     return {"small": small, "log": log}
 
@@ -39,7 +42,7 @@ def came(start, text, size=None, **small):
 # --- with a poll ---------------------------------------------------------------------------------
 
 
-def test_a_log_grows_and_begins_again(home, ticket):
+def test_a_log_grows_and_begins_again(home: Path, ticket: Ticket) -> None:
     file = home / "job" / "log"
     for start, text, whole in (
         (0, "one\n", "one\n"),
@@ -56,11 +59,12 @@ def test_a_log_grows_and_begins_again(home, ticket):
     assert live.asked_live(SITE, ticket)["offset"] == 4
 
 
-def test_small_files_are_private_and_links_are_replaced(home, ticket):
+def test_small_files_are_private_and_links_are_replaced(home: Path, ticket: Ticket) -> None:
     (home / "secret").write_text("mine\n")
     for name in ("log", "connection.yml"):
         (home / "job" / name).symlink_to(home / "secret")
-    live.put_live(ticket, came(0, "x\n", **{"connection.yml": "host: x\n", "progress": None}))
+    small: dict[str, Any] = {"connection.yml": "host: x\n", "progress": None}
+    live.put_live(ticket, came(0, "x\n", **small))
     assert (home / "secret").read_text() == "mine\n"
     assert (home / "job" / "connection.yml").read_text() == "host: x\n"
     assert (home / "job" / "connection.yml").stat().st_mode & 0o777 == 0o600
@@ -71,7 +75,7 @@ def test_small_files_are_private_and_links_are_replaced(home, ticket):
     assert (home / "secret").read_text() == "mine\n"
 
 
-def test_a_directory_that_is_gone_breaks_no_poll(ticket):
+def test_a_directory_that_is_gone_breaks_no_poll(ticket: Ticket) -> None:
     os.rmdir(ticket.directory)
     live.put_live(ticket, came(0, "x\n"))
 
@@ -88,7 +92,9 @@ def test_a_directory_that_is_gone_breaks_no_poll(ticket):
         ({"gone": "/h/job"}, "/h/job is not on login any more"),
     ],
 )
-def test_what_is_not_brought_is_told_in_the_log(home, ticket, got, said):
+def test_what_is_not_brought_is_told_in_the_log(
+    home: Path, ticket: Ticket, got: dict[str, Any], said: str
+) -> None:
     (home / "job" / "log").write_text("the job's\n")
     bring._remark(SITE, ticket, {"left": [], "log_cut": 0, "unread": 0, "refused": [], **got})
     first, remark = (home / "job" / "log").read_text().splitlines()
@@ -99,11 +105,11 @@ def test_what_is_not_brought_is_told_in_the_log(home, ticket, got, said):
 # --- what a job reads once -----------------------------------------------------------------------
 
 
-def secrets(home):
+def secrets(home: Path) -> set[str]:
     return {name for name in SITE.one_shot if (home / "job" / name).exists()}
 
 
-def test_it_is_gone_whatever_happens(home, ticket):
+def test_it_is_gone_whatever_happens(home: Path, ticket: Ticket) -> None:
     tickets = Tickets("island")
     tickets.prepare()
     for ending in (None, CesError("x"), KeyboardInterrupt()):
@@ -117,7 +123,7 @@ def test_it_is_gone_whatever_happens(home, ticket):
         assert os.listdir(tickets.directory) == []
 
 
-def test_a_link_by_its_name_is_removed_and_not_what_it_leads_to(home):
+def test_a_link_by_its_name_is_removed_and_not_what_it_leads_to(home: Path) -> None:
     (home / "mine").write_text("mine")
     (home / "job" / "registry-token").symlink_to(home / "mine")
     (home / "job" / "options.txt").mkdir()
@@ -126,7 +132,7 @@ def test_a_link_by_its_name_is_removed_and_not_what_it_leads_to(home):
     assert (home / "mine").read_text() == "mine"
 
 
-def test_what_a_killed_submission_left_is_swept(home, ticket):
+def test_what_a_killed_submission_left_is_swept(home: Path, ticket: Ticket) -> None:
     tickets = Tickets("island")
     tickets.prepare()
     (home / "job" / "registry-token").write_text("secret")
@@ -139,17 +145,25 @@ def test_what_a_killed_submission_left_is_swept(home, ticket):
     submit.sweep_killed(SITE, tickets)
     assert not secrets(home)
     (lost,) = tickets.names(lost=True)
-    assert tickets.load(lost).place == "job"
+    assert there(tickets.load(lost)).place == "job"
     # the same directory again: nobody may cancel that job
     submit.supersede(tickets, ticket.directory)
     assert tickets.names(lost=True) == []
 
 
-def test_a_lost_submission_may_begin_to_arrive_after_the_first_look(home, ticket):
+def test_a_lost_submission_may_begin_to_arrive_after_the_first_look(
+    home: Path, ticket: Ticket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tickets = Tickets("island")
     tickets.prepare()
     asked = []
-    back_end = SimpleNamespace(site=SITE, ask=lambda verb, **_how: asked.append(verb) or {"rc": 0})
+
+    def ask(_back_end: BackEnd, verb: str, **_how: object) -> dict[str, Any]:
+        asked.append(verb)
+        return {"rc": 0}
+
+    monkeypatch.setattr(BackEnd, "ask", ask)
+    back_end = BackEnd(SITE)
     for age, left in ((0, 1), (follow.ARRIVE_WITHIN + 1, 0)):
         tickets.save(replace(ticket, submitted=time.time() - age), "lost-1")
         follow.forget(tickets, back_end, "lost-1")
@@ -160,7 +174,7 @@ def test_a_lost_submission_may_begin_to_arrive_after_the_first_look(home, ticket
 # --- tickets and the connection ------------------------------------------------------------------
 
 
-def test_tickets(home, ticket):
+def test_tickets(home: Path, ticket: Ticket) -> None:
     tickets = Tickets("island")
     assert tickets.names() == []
     tickets.prepare()
@@ -182,7 +196,9 @@ def test_tickets(home, ticket):
     assert not tickets.due(60)
 
 
-def test_a_directory_for_sockets_must_be_ones_own(home, monkeypatch):
+def test_a_directory_for_sockets_must_be_ones_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = home / "run"
     mine.mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(mine))
@@ -194,7 +210,7 @@ def test_a_directory_for_sockets_must_be_ones_own(home, monkeypatch):
     assert runtime.Runtime("island").socket == "", "a link is nobody's own"
 
 
-def test_what_is_down_is_so_for_a_moment(home, monkeypatch):
+def test_what_is_down_is_so_for_a_moment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", f"{home}/run")
     one = runtime.Runtime("island")
@@ -207,7 +223,7 @@ def test_what_is_down_is_so_for_a_moment(home, monkeypatch):
     assert one.down() == ""
 
 
-def test_places_are_kept_for_polls(home, monkeypatch):
+def test_places_are_kept_for_polls(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "run").mkdir(mode=0o700)
     monkeypatch.setenv("XDG_RUNTIME_DIR", f"{home}/run")
     one = runtime.Runtime("island")
@@ -215,5 +231,5 @@ def test_places_are_kept_for_polls(home, monkeypatch):
     assert [place.__enter__() for place in held] == [True] * (runtime.PLACES // 2) + [False]
     with one.place(0) as place:
         assert place
-    for place in held:
-        place.__exit__(None, None, None)
+    for opened in held:
+        opened.__exit__(None, None, None)

@@ -26,7 +26,7 @@ JOB = "/home/alice/ondemand/data/sys/dashboard/batch_connect/sys/app/output/uuid
         ["-D", JOB, "-J", "-D/elsewhere", "--mail-user", "-D"],
     ],
 )
-def test_the_directory_of_a_job(words):
+def test_the_directory_of_a_job(words: list[str]) -> None:
     assert options.submission(words, HOME).directory == JOB
 
 
@@ -46,7 +46,7 @@ def test_the_directory_of_a_job(words):
         "/home/alice2/x",
     ],
 )
-def test_directories_that_are_not_copied(directory):
+def test_directories_that_are_not_copied(directory: str) -> None:
     with pytest.raises(InvalidValue):
         options.submission(["-D", directory], HOME)
 
@@ -61,11 +61,11 @@ def test_directories_that_are_not_copied(directory):
         (["-o", "../other/log"], ""),
     ],
 )
-def test_the_log_of_a_job(words, log):
+def test_the_log_of_a_job(words: list[str], log: str) -> None:
     assert options.submission(["-D", JOB, *words], HOME).log == log
 
 
-def test_patterns_of_a_log():
+def test_patterns_of_a_log() -> None:
     assert options.log_of("slurm-%j.out", "77") == "slurm-77.out"
     assert options.log_of("%06j-%A", "77") == "77-77"
     assert options.log_of("%x.log", "77") == ""
@@ -82,7 +82,7 @@ def test_patterns_of_a_log():
         ("", []),
     ],
 )
-def test_variables_that_a_job_is_to_have(value, names):
+def test_variables_that_a_job_is_to_have(value: str, names: list[str]) -> None:
     assert list(options.exported(value)) == names
     assert options.environment(names, {"A": "1", "SECRET": "x"}) == (
         {"A": "1"} if "A" in names else {}
@@ -101,17 +101,17 @@ def test_variables_that_a_job_is_to_have(value, names):
         (["-u", "alice"], ""),
     ],
 )
-def test_the_job_that_is_asked_for(words, job):
+def test_the_job_that_is_asked_for(words: list[str], job: str) -> None:
     assert options.job_of(words) == job
 
 
-def test_jobs_that_are_cancelled():
+def test_jobs_that_are_cancelled() -> None:
     assert options.jobs_named(["77", "78_2", "--signal", "15", "--full"]) == ["77", "78"]
     assert options.jobs_named(["-u", "alice"]) == []
 
 
 @given(st.lists(st.text(max_size=20), max_size=8))
-def test_no_words_make_it_copy_what_is_no_directory_below_the_home(words):
+def test_no_words_make_it_copy_what_is_no_directory_below_the_home(words: list[str]) -> None:
     try:
         found = options.submission(words, HOME)
     except InvalidValue:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import os
 import subprocess
@@ -12,14 +11,17 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
+from support import loaded
+
 FILES = Path(__file__).resolve().parents[3] / "roles" / "ood_apps" / "files"
 ROOT = FILES.parents[2]
 
 
-def test_the_portals_own_slurm_is_not_asked_about_them(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("check_clusters", FILES / "check_clusters.py")
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
+def test_the_portals_own_slurm_is_not_asked_about_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = loaded(FILES / "check_clusters.py")
     (tmp_path / "scontrol").write_text("#!/bin/sh\necho 'ClusterName = tre'\n")
     (tmp_path / "scontrol").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -28,7 +30,7 @@ def test_the_portals_own_slurm_is_not_asked_about_them(tmp_path, monkeypatch):
     assert program.Slurm({**cluster, "shared_home": False}).wrong() is None
 
 
-def test_each_cluster_has_its_commands_and_they_find_the_programs(tmp_path):
+def test_each_cluster_has_its_commands_and_they_find_the_programs(tmp_path: Path) -> None:
     words = [sys.executable, str(FILES / "pack_remote.py"), str(ROOT), "sbatch,squeue", "a", "b"]
     archive = subprocess.run(words, capture_output=True, check=True).stdout
     assert archive == subprocess.run(words, capture_output=True, check=True).stdout

@@ -6,22 +6,24 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from ces.dataclass import fields
 from ces.errors import CesError
 from ces_remote import site
+from ces_remote.site import Site
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def written(directory, **settings):
+def written(directory: Path, **settings: Any) -> Site:
     (directory / "island.json").write_text(json.dumps({"cluster": "island", **settings}))
     return site.read_site("island", str(directory))
 
 
-def test_settings_are_read(tmp_path):
+def test_settings_are_read(tmp_path: Path) -> None:
     found = written(tmp_path, host="login", outputs_limit=0, one_shot=["a", "b"], remove=True)
     assert (found.host, found.outputs_limit, found.one_shot, found.remove) == (
         "login",
@@ -46,19 +48,19 @@ def test_settings_are_read(tmp_path):
         ({"host": "a b"}, "no name of a host"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, settings, said):
+def test_what_is_wrong_is_named(tmp_path: Path, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(CesError, match=re.escape(said)):
         written(tmp_path, **settings)
 
 
-def test_a_cluster_that_there_is_not(tmp_path):
+def test_a_cluster_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(CesError, match="known are: none"):
         site.read_site("island", str(tmp_path))
     with pytest.raises(CesError):
         site.read_site("../etc", str(tmp_path))
 
 
-def test_the_role_documents_what_the_program_knows():
+def test_the_role_documents_what_the_program_knows() -> None:
     specs = yaml.safe_load((ROOT / "roles/ood_apps/meta/argument_specs.yml").read_text())
     clusters = specs["argument_specs"]["main"]["options"]["ood_apps_clusters"]["options"]
     documented = clusters["remote"]["options"]

@@ -44,7 +44,7 @@ def found(backend: BackEnd, *engines: str) -> dict[str, tuple[str, str]]:
     return {one.check: (one.level, str(one)) for one in findings}
 
 
-def test_each_allowed_engine_runs_one(backend, work):
+def test_each_allowed_engine_runs_one(backend: BackEnd, work: Path) -> None:
     levels = {check: level for check, (level, _said) in found(backend).items()}
     assert levels == {f"canary_{name}": "ok" for name in ENGINES}
     (podman,) = backend.process.told("podman run")
@@ -56,13 +56,13 @@ def test_each_allowed_engine_runs_one(backend, work):
     assert list(work.iterdir()) == []
 
 
-def test_an_engine_that_the_site_does_not_allow_is_left_alone(backend, work):
+def test_an_engine_that_the_site_does_not_allow_is_left_alone(backend: BackEnd, work: Path) -> None:
     assert list(found(backend, "oci", "moby")) == ["canary_oci"]
     assert backend.process.told("podman") == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_an_engine_said_is_told_with_a_cure(backend, work, engine):
+def test_what_an_engine_said_is_told_with_a_cure(backend: BackEnd, work: Path, engine: str) -> None:
     backend.process.answer(STARTS[engine], 1, stderr="clone: Operation not permitted")
     level, said = found(backend, engine)[f"canary_{engine}"]
     assert level == "fault"
@@ -70,7 +70,7 @@ def test_what_an_engine_said_is_told_with_a_cure(backend, work, engine):
     assert list(work.iterdir()) == []
 
 
-def test_crun_says_it_in_a_file(backend, work):
+def test_crun_says_it_in_a_file(backend: BackEnd, work: Path) -> None:
     def refuse(command: Command, _streams: Streams) -> Finished:
         directory = next(work.iterdir())
         bundle = directory / f"run-{os.getpid()}"
@@ -82,13 +82,13 @@ def test_crun_says_it_in_a_file(backend, work):
     assert "role container_storage" in found(backend, "oci")["canary_oci"][1]
 
 
-def test_a_container_that_wrote_nothing_did_not_do_its_work(backend, work):
+def test_a_container_that_wrote_nothing_did_not_do_its_work(backend: BackEnd, work: Path) -> None:
     backend.process.answer("apptainer", 0)
     level, said = found(backend, "apptainer")["canary_apptainer"]
     assert (level, "ended with 0, and no word" in said) == ("fault", True)
 
 
-def test_without_room_it_is_said(backend, work):
+def test_without_room_it_is_said(backend: BackEnd, work: Path) -> None:
     backend.process.answer("ldd", stdout="\tlibc => /no/such/library (0x00007f1)\n")
     assert "/no/such/library" in found(backend, "podman")["canary_podman"][1]
     assert list(work.iterdir()) == []

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import DIGEST, REGISTRY
+from recording import DIGEST, REGISTRY, BackEnd
 from support import make_sif
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
@@ -22,8 +24,12 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     NoVariant,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import check as module
-from ansible_collections.tre.ces.plugins.module_utils.ces.services.check import check_for_here
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.check import (
+    Checked,
+    check_for_here,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import registry as asked
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.subids import SubidHost
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageFile, ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.manifest import (
     CONFIGURATIONS,
@@ -31,6 +37,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.manifest import
     Layer,
     Manifest,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.platform import architecture_of
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import AllowedRegistry
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
     CheckSpec,
@@ -44,44 +51,51 @@ LAYER = Layer("application/vnd.oci.image.layer.v1.tar+gzip", 1000)
 CONFIG = {"Entrypoint": ["/bin/app"], "Env": ["PATH=/bin"]}
 
 
+SAID: dict[str, Any] = {
+    "architecture": architecture_of(os.uname().machine),
+    "os": "linux",
+    "config": CONFIG,
+    "rootfs": {"diff_ids": [OTHER]},
+}
+"""What the image says of itself."""
+
+
 class ToldRegistry:
-    """Says of every image the same; test_registry.py asks truly."""
+    """Says of every image the same; system/registry/ asks truly."""
 
-    def __init__(self):
-        self.asked, self.blobs = [], []
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Credentials | None]] = []
+        self.blobs: list[str] = []
         self.manifest = Manifest(DIGEST, OCI, OTHER, CONFIGURATIONS[0], (LAYER,))
-        self.config = {
-            "architecture": module.architecture_of(os.uname().machine),
-            "os": "linux",
-            "config": CONFIG,
-            "rootfs": {"diff_ids": [OTHER]},
-        }
-        self.error = None
+        self.config: bytes | dict[str, Any] = SAID
+        self.error: Exception | None = None
 
-    def __call__(self, image, login, _environ, **_more):
+    def __call__(
+        self, image: ImageRef, login: Credentials | None, _environ: object, **_more: Any
+    ) -> ToldRegistry:
         self.asked.append((str(image), login))
         self.patience = _more["patience"]
         return self
 
-    def described(self):
+    def described(self) -> Manifest:
         if self.error is not None:
             raise self.error
         return self.manifest
 
-    def blob(self, digest):
+    def blob(self, digest: str) -> bytes:
         self.blobs.append(digest)
         return self.config if isinstance(self.config, bytes) else json.dumps(self.config).encode()
 
 
 @pytest.fixture
-def registry(monkeypatch):
+def registry(monkeypatch: pytest.MonkeyPatch) -> ToldRegistry:
     told = ToldRegistry()
     monkeypatch.setattr(asked, "Registry", told)
     return told
 
 
 @pytest.fixture
-def subids(tmp_path, monkeypatch):
+def subids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tables of subordinate ids."""
     etc = tmp_path / "etc"
     etc.mkdir()
@@ -89,14 +103,14 @@ def subids(tmp_path, monkeypatch):
     return etc
 
 
-_SUBIDS = module.SubidHost
+_SUBIDS = SubidHost
 
 
 UID = os.geteuid() or 4321
 
 
 @pytest.fixture(autouse=True)
-def an_ordinary_user(backend, subids):
+def an_ordinary_user(backend: BackEnd, subids: Path) -> None:
     """No table of subordinate ids says anything of root, who may be the user of these tests."""
     os.chown(backend.place / "run", UID, -1)
     backend.system.account = replace(backend.system.account, uid=UID)
@@ -105,17 +119,19 @@ def an_ordinary_user(backend, subids):
         (subids / f"sub{kind}").write_text(f"ada:100000:65536\nbob:200000:5\n{UID}:300000:10\n")
 
 
-def allow(backend, *runners, **more):
+def allow(backend: BackEnd, *runners: str, **more: Any) -> None:
     policy = replace(backend.system.policy, runners=runners, default_runner=runners[0], **more)
     backend.system.policy = policy
 
 
-def levels(checked, runner="podman"):
+def levels(checked: Checked, runner: str = "podman") -> dict[str, str]:
     (verdict,) = [one for one in checked.verdicts if one.runner == runner]
     return {one.check: one.level for one in verdict.findings if one.level != "ok"}
 
 
-def test_an_image_that_works_does_so_under_every_engine(backend, registry):
+def test_an_image_that_works_does_so_under_every_engine(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     checked = check_for_here(SPEC, backend.system)
     assert [(one.runner, one.words, one.reason) for one in checked.verdicts] == [
         ("podman", "works", ""),
@@ -128,26 +144,28 @@ def test_an_image_that_works_does_so_under_every_engine(backend, registry):
     assert registry.blobs == [OTHER]
 
 
-def test_nothing_is_changed(backend, registry):
+def test_nothing_is_changed(backend: BackEnd, registry: ToldRegistry) -> None:
     before = backend.files()
     check_for_here(SPEC, backend.system)
     # but for its own directory in memory
     assert {**backend.files(), "run/ces": ""} == {**before, "run/ces": ""}
 
 
-def test_one_runner_may_be_named(backend, registry):
+def test_one_runner_may_be_named(backend: BackEnd, registry: ToldRegistry) -> None:
     allow(backend, "podman", "oci")
     checked = check_for_here(replace(SPEC, runner="oci"), backend.system)
     assert [one.runner for one in checked.verdicts] == ["oci"] == [checked.runner]
 
 
-def test_a_runner_that_does_not_exist_is_an_error(backend, registry):
+def test_a_runner_that_does_not_exist_is_an_error(backend: BackEnd, registry: ToldRegistry) -> None:
     with pytest.raises(InvalidValue, match="the runners are podman, apptainer, oci"):
         check_for_here(replace(SPEC, runner="docker"), backend.system)
 
 
-def test_the_default_engine_counts_and_others_are_told(backend, registry):
-    registry.config = {**registry.config, "config": {**CONFIG, "User": "70000"}}
+def test_the_default_engine_counts_and_others_are_told(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
+    registry.config = {**SAID, "config": {**CONFIG, "User": "70000"}}
     checked = check_for_here(SPEC, backend.system)
     assert (checked.works, checked.others) == (False, ["apptainer", "oci"])
     assert "your containers have ids up to 65546" in checked.verdicts[0].reason
@@ -160,14 +178,18 @@ def test_the_default_engine_counts_and_others_are_told(backend, registry):
     ("text", "works"),
     [("ada:100000:65536\n", True), ("#ada:1:99\nbob:1:70000\n", False), ("", False)],
 )
-def test_only_the_users_own_ranges_count(backend, registry, subids, text, works):
-    registry.config = {**registry.config, "config": {**CONFIG, "User": "65536"}}
+def test_only_the_users_own_ranges_count(
+    backend: BackEnd, registry: ToldRegistry, subids: Path, text: str, works: bool
+) -> None:
+    registry.config = {**SAID, "config": {**CONFIG, "User": "65536"}}
     (subids / "subuid").write_text(text)
     assert check_for_here(SPEC, backend.system).works is works
 
 
-def test_ranges_that_no_file_says_are_not_guessed(backend, registry, subids):
-    registry.config = {**registry.config, "config": {**CONFIG, "User": "70000"}}
+def test_ranges_that_no_file_says_are_not_guessed(
+    backend: BackEnd, registry: ToldRegistry, subids: Path
+) -> None:
+    registry.config = {**SAID, "config": {**CONFIG, "User": "70000"}}
     (subids / "nsswitch.conf").write_text("subid: sss\n")
     assert levels(check_for_here(SPEC, backend.system)) == {"user": "warning"}
 
@@ -182,7 +204,9 @@ def test_ranges_that_no_file_says_are_not_guessed(backend, registry, subids):
         ("apptainer", "apptainer", "apptainer"),
     ],
 )
-def test_a_program_that_is_missing_is_a_fault(backend, registry, runner, program, role):
+def test_a_program_that_is_missing_is_a_fault(
+    backend: BackEnd, registry: ToldRegistry, runner: str, program: str, role: str
+) -> None:
     (backend.place / "bin" / program).unlink()
     checked = check_for_here(replace(SPEC, runner=runner), backend.system)
     (fault,) = [one for one in checked.verdicts[0].findings if one.level == "fault"]
@@ -190,21 +214,25 @@ def test_a_program_that_is_missing_is_a_fault(backend, registry, runner, program
     assert fault.said.startswith(f"{program} is not installed on this host (PATH is ")
 
 
-def test_a_runner_that_the_site_does_not_allow_is_a_fault(backend, registry):
+def test_a_runner_that_the_site_does_not_allow_is_a_fault(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     allow(backend, "podman")
     checked = check_for_here(replace(SPEC, runner="oci"), backend.system)
     assert checked.verdicts[0].reason == "this site allows: podman"
     assert not checked.works
 
 
-def test_a_podman_that_does_not_start_is_a_fault(backend, registry):
+def test_a_podman_that_does_not_start_is_a_fault(backend: BackEnd, registry: ToldRegistry) -> None:
     backend.process.answer("podman image inspect", 1, stderr="Error: broken\n")
     checked = check_for_here(SPEC, backend.system)
     assert levels(checked) == {"engine": "fault"}
     assert checked.others == ["apptainer", "oci"]
 
 
-def test_a_registry_that_is_not_allowed_is_not_asked(backend, registry):
+def test_a_registry_that_is_not_allowed_is_not_asked(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     spec = replace(SPEC, image=ImageRef.parse("evil.example.org/app:1"))
     checked = check_for_here(spec, backend.system)
     assert not checked.works and checked.others == []
@@ -212,7 +240,7 @@ def test_a_registry_that_is_not_allowed_is_not_asked(backend, registry):
     assert registry.asked == []
 
 
-def test_a_site_that_wants_digests_is_told_which(backend, registry):
+def test_a_site_that_wants_digests_is_told_which(backend: BackEnd, registry: ToldRegistry) -> None:
     allow(backend, "podman", require_digest=True)
     checked = check_for_here(SPEC, backend.system)
     assert levels(checked) == {"policy": "fault"}
@@ -221,7 +249,9 @@ def test_a_site_that_wants_digests_is_told_which(backend, registry):
     assert check_for_here(pinned, backend.system).works
 
 
-def test_a_mirror_and_a_proxy_are_told_without_its_password(backend, registry):
+def test_a_mirror_and_a_proxy_are_told_without_its_password(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     entry = AllowedRegistry(REGISTRY, "mirror.internal/hub")
     allow(backend, "podman", registries=(entry,))
     account = backend.system.account
@@ -237,38 +267,48 @@ def test_a_mirror_and_a_proxy_are_told_without_its_password(backend, registry):
 
 
 @pytest.mark.parametrize("error", [NotFound, NoVariant])
-def test_what_the_registry_does_not_have_will_not_work(backend, registry, error):
+def test_what_the_registry_does_not_have_will_not_work(
+    backend: BackEnd, registry: ToldRegistry, error: type[CesError]
+) -> None:
     registry.error = error("use it", said="there is none", hint="check its name")
     checked = check_for_here(SPEC, backend.system)
     assert not checked.works and checked.others == []
     assert checked.verdicts[0].reason == "there is none. check its name"
 
 
-def test_what_the_registry_has_no_more_runs_where_it_is(backend, registry):
+def test_what_the_registry_has_no_more_runs_where_it_is(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     registry.error = NotFound("use it", said="there is none", hint="check its name")
     backend.has_image(NAME)
     checked = check_for_here(SPEC, backend.system)
     assert checked.works and levels(checked) == {"registry": "warning"}
 
 
-def test_a_registry_that_says_nothing_is_not_waited_for_long(backend, registry):
+def test_a_registry_that_says_nothing_is_not_waited_for_long(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     check_for_here(SPEC, backend.system)
     assert registry.patience <= 20
 
 
-def test_a_registry_that_cannot_be_asked_is_an_error(backend, registry):
+def test_a_registry_that_cannot_be_asked_is_an_error(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
     registry.error = CesError("ask the registry", said="it does not answer")
     with pytest.raises(CesError, match="it does not answer"):
         check_for_here(SPEC, backend.system)
 
 
 @pytest.mark.parametrize(("digest", "level"), [(DIGEST, {}), (OTHER, {"present": "note"})])
-def test_an_image_that_is_here_is_told_if_it_is_another(backend, registry, digest, level):
+def test_an_image_that_is_here_is_told_if_it_is_another(
+    backend: BackEnd, registry: ToldRegistry, digest: str, level: dict[str, str]
+) -> None:
     backend.has_image(NAME, digest)
     assert levels(check_for_here(SPEC, backend.system)) == level
 
 
-def test_an_image_that_fits_nowhere_is_told(backend, registry):
+def test_an_image_that_fits_nowhere_is_told(backend: BackEnd, registry: ToldRegistry) -> None:
     layer = replace(LAYER, size=2**60)
     registry.manifest = replace(registry.manifest, layers=(layer,))
     checked = check_for_here(SPEC, backend.system)
@@ -288,7 +328,9 @@ def test_an_image_that_fits_nowhere_is_told(backend, registry):
         ),
     ],
 )
-def test_a_file_that_the_engine_cannot_read_is_a_fault(backend, registry, file, text, failing):
+def test_a_file_that_the_engine_cannot_read_is_a_fault(
+    backend: BackEnd, registry: ToldRegistry, file: str, text: str, failing: list[str]
+) -> None:
     place = backend.home / ".config/containers"
     place.mkdir(parents=True)
     (place / file).write_text(text)
@@ -300,7 +342,9 @@ def test_a_file_that_the_engine_cannot_read_is_a_fault(backend, registry, file, 
 @pytest.mark.parametrize(
     ("name", "level"), [("", "ok"), ("made", "ok"), ("none/made", "fault"), ("file/x", "fault")]
 )
-def test_a_directory_that_a_pull_cannot_use_is_a_fault(backend, registry, tmp_path, name, level):
+def test_a_directory_that_a_pull_cannot_use_is_a_fault(
+    backend: BackEnd, registry: ToldRegistry, tmp_path: Path, name: str, level: str
+) -> None:
     """As transfer() makes its directory, and none above it."""
     (tmp_path / "file").touch()
     environ = {**backend.system.account.environ, "TMPDIR": f"{tmp_path}/{name}"}
@@ -311,32 +355,38 @@ def test_a_directory_that_a_pull_cannot_use_is_a_fault(backend, registry, tmp_pa
         assert f"{tmp_path}/{name}" in checked.verdicts[0].reason
 
 
-def test_a_disk_that_does_not_answer_is_passed_over(backend, registry, monkeypatch):
-    def fail(_path):
+def test_a_disk_that_does_not_answer_is_passed_over(
+    backend: BackEnd, registry: ToldRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: str) -> None:
         raise OSError(116, "Stale file handle")
 
-    monkeypatch.setattr(module.os, "statvfs", fail)
+    monkeypatch.setattr(os, "statvfs", fail)
     assert check_for_here(SPEC, backend.system).works
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b"\xff", b"[" * 100_000, b"null"])
-def test_a_configuration_that_is_none_is_told(backend, registry, text):
+def test_a_configuration_that_is_none_is_told(
+    backend: BackEnd, registry: ToldRegistry, text: bytes
+) -> None:
     registry.config = text
     checked = check_for_here(SPEC, backend.system)
     assert levels(checked) == {"config": "fault"}
 
 
-def test_an_artifact_is_no_image(backend, registry):
+def test_an_artifact_is_no_image(backend: BackEnd, registry: ToldRegistry) -> None:
     registry.manifest = replace(registry.manifest, config_form="application/vnd.cncf.helm.config")
     checked = check_for_here(SPEC, backend.system)
     assert levels(checked) == {"artifact": "fault"}
     assert checked.others == ["apptainer"]
 
 
-def test_an_image_file_is_for_the_engine_of_files_alone(backend, registry, tmp_path):
+def test_an_image_file_is_for_the_engine_of_files_alone(
+    backend: BackEnd, registry: ToldRegistry, tmp_path: Path
+) -> None:
     allow(backend, "apptainer", "podman", sif_files="any")
     file = make_sif(tmp_path / "a.sif", {"Cmd": ["/bin/app"], "User": "5"}, b"02")
-    backend_machine = module.architecture_of(os.uname().machine)
+    backend_machine = architecture_of(os.uname().machine)
     checked = check_for_here(CheckSpec(ImageFile(str(file))), backend.system)
     if backend_machine == "amd64":
         assert checked.works
@@ -345,7 +395,9 @@ def test_an_image_file_is_for_the_engine_of_files_alone(backend, registry, tmp_p
     assert registry.asked == []
 
 
-def test_an_image_file_that_the_site_does_not_allow_will_not_work(backend, tmp_path):
+def test_an_image_file_that_the_site_does_not_allow_will_not_work(
+    backend: BackEnd, tmp_path: Path
+) -> None:
     allow(backend, "apptainer")
     file = make_sif(tmp_path / "a.sif", {"Cmd": ["/bin/app"]}, b"02")
     checked = check_for_here(CheckSpec(ImageFile(str(file))), backend.system)
@@ -353,7 +405,9 @@ def test_an_image_file_that_the_site_does_not_allow_will_not_work(backend, tmp_p
 
 
 @pytest.mark.parametrize("text", [None, b"no image"])
-def test_an_image_file_that_is_none_cannot_be_looked_at(backend, tmp_path, text):
+def test_an_image_file_that_is_none_cannot_be_looked_at(
+    backend: BackEnd, tmp_path: Path, text: bytes | None
+) -> None:
     if text is not None:
         (tmp_path / "a.sif").write_bytes(text)
     with pytest.raises(CesError):

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import eventually
@@ -20,27 +21,30 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import (
     SUBJECTS,
+    Around,
     Subject,
     diagnose,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.as_user import Looking
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import Finding
 
 FINE = Finding("fine", "ok", "it is well")
 
 
-def subject(name, work, **how) -> Subject:
-    def find(_here) -> Iterator[Finding]:
+def subject(name: str, work: Callable[..., Any], **how: Any) -> Subject:
+    def find(_here: Around) -> Iterator[Finding]:
         yield from work() or (FINE,)
 
     return Subject(name, find, personal=False, **how)
 
 
 @pytest.fixture
-def looking(monkeypatch):
+def looking(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Finding]]:
     """``looking(WORK...)``: what is found of subjects that do that, named 0, 1, ..."""
 
-    def run(*works):
+    def run(*works: Callable[..., Any]) -> dict[str, Finding]:
         numbered = enumerate(works)
         subjects = tuple(subject(str(number), work, seconds=1.0) for number, work in numbered)
         monkeypatch.setattr(doctor, "SUBJECTS", subjects)
@@ -49,14 +53,16 @@ def looking(monkeypatch):
     return run
 
 
-def fail(error):
-    def work():
+def fail(error: Exception) -> Callable[..., Any]:
+    def work() -> None:
         raise error
 
     return work
 
 
-def test_what_fails_is_a_finding_and_the_rest_is_told(looking):
+def test_what_fails_is_a_finding_and_the_rest_is_told(
+    looking: Callable[..., dict[str, Finding]],
+) -> None:
     found = looking(
         fail(RuntimeError("odd")),
         fail(OSError(5, "Input/output error")),
@@ -73,7 +79,7 @@ def test_what_fails_is_a_finding_and_the_rest_is_told(looking):
     assert found["fine"] == FINE
 
 
-def test_what_hangs_holds_up_nothing(looking):
+def test_what_hangs_holds_up_nothing(looking: Callable[..., dict[str, Finding]]) -> None:
     begin = time.monotonic()
     found = looking(lambda: time.sleep(30), lambda: time.sleep(30), lambda: None)
     assert time.monotonic() - begin < 10
@@ -81,15 +87,17 @@ def test_what_hangs_holds_up_nothing(looking):
     assert found["fine"] == FINE
 
 
-def test_what_users_make_up_is_only_words(looking, monkeypatch):
-    whole = doctor.Looking.answer
+def test_what_users_make_up_is_only_words(
+    looking: Callable[..., dict[str, Finding]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Looking.answer
 
-    def answering(made_up):
-        def answer(self, _signals):
+    def answering(made_up: dict[str, str]) -> None:
+        def answer(self: Looking, _signals: StopSignals | None) -> dict[str, list[dict[str, str]]]:
             whole(self)
             return {"findings": [made_up]}
 
-        monkeypatch.setattr(doctor.Looking, "answer", answer)
+        monkeypatch.setattr(Looking, "answer", answer)
 
     answering({"check": "x"})
     assert "no list of findings" in looking(lambda: None)["0"].said
@@ -100,24 +108,26 @@ def test_what_users_make_up_is_only_words(looking, monkeypatch):
     assert len(said) < 3000
 
 
-def test_only_root_looks_at_others(monkeypatch):
+def test_only_root_looks_at_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("no.such.user", ""):
         with pytest.raises(NotFound, match=f"look at the user '{name}': there is no such account"):
             diagnose(name)
-    monkeypatch.setattr(doctor.os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
+    monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
     with pytest.raises(CesError, match="only root may look at another user"):
         diagnose("root")
 
 
 @pytest.mark.parametrize("canary", [False, True])
-def test_root_is_told_that_no_container_was_run(monkeypatch, canary):
+def test_root_is_told_that_no_container_was_run(
+    monkeypatch: pytest.MonkeyPatch, canary: bool
+) -> None:
     monkeypatch.setattr(doctor, "SUBJECTS", ())
     monkeypatch.setattr(doctor, "_user", lambda _name: pwd.getpwnam("root"))
     (finding,) = diagnose(canary=canary).findings
     assert ("no container was run" in finding.said) is canary
 
 
-def test_a_real_user_of_this_host_gets_a_whole_report():
+def test_a_real_user_of_this_host_gets_a_whole_report() -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may look at another user")
     found = {one.check for one in diagnose("nobody").findings}
@@ -125,14 +135,14 @@ def test_a_real_user_of_this_host_gets_a_whole_report():
     assert {"user_namespaces", "subid_given", "safe_data", "storage_overlay"} <= found
 
 
-def test_a_user_gets_no_password_of_roots(monkeypatch):
+def test_a_user_gets_no_password_of_roots(monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may look at another user")
     monkeypatch.setenv("HTTPS_PROXY", "http://root:s3cret@p:3128")
     monkeypatch.setenv("https_proxy", "http://p:3128")
     monkeypatch.setenv("CONTAINER_HOST", "unix:///roots")
 
-    def find(here):
+    def find(here: Around) -> Iterator[Finding]:
         yield Finding("environ", "ok", repr(sorted(here.account.environ.items())))
 
     monkeypatch.setattr(doctor, "SUBJECTS", (Subject("environ", find),))
@@ -171,7 +181,7 @@ with StopSignals() as signals:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_who_is_told_to_end_leaves_no_program(number):
+def test_who_is_told_to_end_leaves_no_program(number: signal.Signals) -> None:
     seconds = f"61.{os.getpid()}{number}"
     program = f"SECONDS = {seconds!r}\n{ASKS}"
     path = os.pathsep.join(sys.path)
@@ -188,13 +198,15 @@ def test_who_is_told_to_end_leaves_no_program(number):
     eventually(lambda: not lines_of(seconds), seconds=3)
 
 
-def test_what_a_users_program_leaves_does_not_stay_with_roots(monkeypatch):
+def test_what_a_users_program_leaves_does_not_stay_with_roots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It leads a session of its own and forgets its parents; root's limits would be its own."""
     if os.geteuid() != 0:
         pytest.skip("only root may look at another user")
     seconds = f"62.{os.getpid()}"
 
-    def find(here):
+    def find(here: doctor.Around) -> Iterator[Finding]:
         here.process.run(
             Command(("sh", "-c", f"setsid sh -c 'sleep {seconds} & sleep {seconds}' &"))
         )
@@ -206,7 +218,7 @@ def test_what_a_users_program_leaves_does_not_stay_with_roots(monkeypatch):
     assert not lines_of(seconds)
 
 
-def test_children_need_nothing_of_what_root_alone_can_read(tmp_path):
+def test_children_need_nothing_of_what_root_alone_can_read(tmp_path: Path) -> None:
     """Ansible brings a module in an archive of root's own: what is loaded late is not there."""
     if os.geteuid() != 0:
         pytest.skip("only root may look at another user")
@@ -227,11 +239,11 @@ def test_children_need_nothing_of_what_root_alone_can_read(tmp_path):
     assert "GPU" in done.stdout
 
 
-def test_a_user_may_look_at_oneself():
+def test_a_user_may_look_at_oneself() -> None:
     me = pwd.getpwuid(os.geteuid()).pw_name
     assert diagnose(me).user == me
 
 
-def test_subjects_have_names_of_their_own():
+def test_subjects_have_names_of_their_own() -> None:
     names = [one.name for one in SUBJECTS]
     assert len(set(names)) == len(names)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recording import BackEnd
@@ -99,8 +100,8 @@ def remove(path: str) -> Callable[[BackEnd], object]:
     return lambda backend: (backend.place / path).unlink()
 
 
-def says(words: str, **answer: object) -> Callable[[BackEnd], object]:
-    return lambda backend: backend.process.answer(words, **answer)  # type: ignore[arg-type]
+def says(words: str, **answer: Any) -> Callable[[BackEnd], object]:
+    return lambda backend: backend.process.answer(words, **answer)
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ import os
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import DIGEST, REGISTRY
-from support import eventually
+from recording import DIGEST, REGISTRY, BackEnd
+from support import eventually, there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.images.store import LocalImage
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
     Interrupted,
@@ -27,7 +29,8 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.images import
     store_of,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.pull import pull_image
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import AllowedRegistry
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
@@ -42,41 +45,46 @@ OLD = "sha256:" + "0" * 64
 
 
 class AskedRegistry:
-    """Answers with one digest, and notes who asked for what; test_registry.py asks truly."""
+    """Answers with one digest, and notes who asked for what; system/registry/ asks truly."""
 
-    def __init__(self):
-        self.asked, self.large = [], False
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Credentials | None]] = []
+        self.large = False
 
-    def __call__(self, image, login, _environ, **_more):
+    def __call__(
+        self, image: ImageRef, login: Credentials, _environ: dict[str, str], **_more: Any
+    ) -> AskedRegistry:
         self.asked.append((str(image), login))
         return self
 
-    def digest(self):
+    def digest(self) -> str:
         return DIGEST
 
-    def check_size(self, _limit):
+    def check_size(self, _limit: int | None) -> None:
         if self.large:
             raise RefusedByPolicy("pull", said="too large")
 
 
 @pytest.fixture
-def registry(monkeypatch):
+def registry(monkeypatch: pytest.MonkeyPatch) -> AskedRegistry:
     asked = AskedRegistry()
     monkeypatch.setattr(module, "Registry", asked)
     return asked
 
 
-def _fetching(backend):
+def _fetching(backend: BackEnd) -> None:
     """podman pull puts the image into storage."""
 
-    def fetch(command, _streams):
+    def fetch(command: Command, _streams: Streams) -> Finished:
         backend.has_image(NAME)
         return Finished(command.argv, 0)
 
     backend.process.then("podman pull", fetch)
 
 
-def test_an_image_whose_digest_is_here_is_not_fetched(backend, registry):
+def test_an_image_whose_digest_is_here_is_not_fetched(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     backend.has_image(NAME)
     pulled = pull_image(SPEC, backend.system)
     assert (pulled.changed, pulled.digest, pulled.previous, pulled.cmd) == (
@@ -90,7 +98,9 @@ def test_an_image_whose_digest_is_here_is_not_fetched(backend, registry):
 
 
 @pytest.mark.parametrize("old", [None, OLD])
-def test_an_image_that_is_missing_or_old_is_fetched_once(backend, registry, old):
+def test_an_image_that_is_missing_or_old_is_fetched_once(
+    backend: BackEnd, registry: AskedRegistry, old: str | None
+) -> None:
     if old:
         backend.has_image(NAME, old)
     _fetching(backend)
@@ -99,8 +109,10 @@ def test_an_image_that_is_missing_or_old_is_fetched_once(backend, registry, old)
     assert backend.process.told("podman pull") == [("podman", "pull", NAME)] == [pulled.cmd]
 
 
-def test_another_image_than_the_registry_named_is_no_pull_and_goes(backend, registry):
-    def fetch(command, _streams):
+def test_another_image_than_the_registry_named_is_no_pull_and_goes(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
+    def fetch(command: Command, _streams: Streams) -> Finished:
         backend.has_image(NAME, OLD)
         return Finished(command.argv, 0)
 
@@ -110,14 +122,18 @@ def test_another_image_than_the_registry_named_is_no_pull_and_goes(backend, regi
     assert backend.process.told("podman rmi") == [("podman", "rmi", NAME)]
 
 
-def test_force_fetches_what_is_here_and_tells_that_nothing_changed(backend, registry):
+def test_force_fetches_what_is_here_and_tells_that_nothing_changed(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     backend.has_image(NAME)
     pulled = pull_image(replace(SPEC, force=True), backend.system)
     assert (pulled.changed, pulled.cmd) == (False, ("podman", "pull", NAME))
 
 
 @pytest.mark.parametrize(("old", "changed"), [(None, True), (OLD, True), (DIGEST, False)])
-def test_checking_only_predicts_and_fetches_nothing(backend, registry, old, changed):
+def test_checking_only_predicts_and_fetches_nothing(
+    backend: BackEnd, registry: AskedRegistry, old: str | None, changed: bool
+) -> None:
     if old:
         backend.has_image(NAME, old)
     pulled = pull_image(SPEC, backend.system, check_only=True)
@@ -126,10 +142,12 @@ def test_checking_only_predicts_and_fetches_nothing(backend, registry, old, chan
     assert backend.process.told("podman pull") == []
 
 
-def test_credentials_are_in_a_private_file_and_nowhere_else(backend, registry):
-    seen = {}
+def test_credentials_are_in_a_private_file_and_nowhere_else(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
+    seen: dict[str, Any] = {}
 
-    def fetch(command, _streams):
+    def fetch(command: Command, _streams: Streams) -> Finished:
         (option,) = [word for word in command.argv if word.startswith("--authfile=")]
         path = Path(option.partition("=")[2])
         seen["mode"] = stat.S_IMODE(path.stat().st_mode)
@@ -146,12 +164,14 @@ def test_credentials_are_in_a_private_file_and_nowhere_else(backend, registry):
     assert not [name for name in os.listdir(backend.place / "run" / "ces") if "auth" in name]
 
 
-def test_a_rewritten_registry_is_asked_and_has_the_credentials_too(backend, registry):
+def test_a_rewritten_registry_is_asked_and_has_the_credentials_too(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     entry = AllowedRegistry(REGISTRY, "mirror.internal/hub")
     backend.system.policy = replace(backend.system.policy, registries=(entry,))
     names = []
 
-    def fetch(command, _streams):
+    def fetch(command: Command, _streams: Streams) -> Finished:
         path = command.argv[2].partition("=")[2]
         names.extend(sorted(json.loads(Path(path).read_text())["auths"]))
         backend.has_image(NAME)
@@ -165,21 +185,27 @@ def test_a_rewritten_registry_is_asked_and_has_the_credentials_too(backend, regi
     assert backend.process.told("podman pull")[0][-1] == NAME
 
 
-def test_a_pull_without_its_engine_names_the_role_that_installs_it(backend, registry):
+def test_a_pull_without_its_engine_names_the_role_that_installs_it(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     (backend.place / "bin/podman").unlink()
     with pytest.raises(CesError, match=r"podman is not installed on this host.*role podman"):
         pull_image(SPEC, backend.system)
     assert registry.asked == []
 
 
-def test_an_image_elsewhere_is_refused_before_anybody_is_asked(backend, registry):
+def test_an_image_elsewhere_is_refused_before_anybody_is_asked(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     elsewhere = replace(SPEC, image=ImageRef.parse("registry.example.org.evil.example/app"))
     with pytest.raises(RefusedByPolicy):
         pull_image(elsewhere, backend.system)
     assert (registry.asked, backend.process.commands) == ([], [])
 
 
-def test_an_image_that_is_too_large_is_refused_before_it_is_fetched(backend, registry):
+def test_an_image_that_is_too_large_is_refused_before_it_is_fetched(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     registry.large = True
     with pytest.raises(RefusedByPolicy, match="too large"):
         pull_image(SPEC, backend.system)
@@ -195,7 +221,13 @@ def test_an_image_that_is_too_large_is_refused_before_it_is_fetched(backend, reg
         ({"rc": 0}, CesError, "the image is not there"),
     ],
 )
-def test_a_pull_that_fails_says_why_and_leaves_no_secret(backend, registry, end, error, said):
+def test_a_pull_that_fails_says_why_and_leaves_no_secret(
+    backend: BackEnd,
+    registry: AskedRegistry,
+    end: dict[str, Any],
+    error: type[CesError],
+    said: str,
+) -> None:
     backend.process.then("podman pull", lambda command, _streams: Finished(command.argv, **end))
     with pytest.raises(error, match=said) as caught:
         pull_image(replace(SPEC, credentials=LOGIN), backend.system)
@@ -203,8 +235,10 @@ def test_a_pull_that_fails_says_why_and_leaves_no_secret(backend, registry, end,
     assert not [name for name in os.listdir(backend.place / "run" / "ces") if "auth" in name]
 
 
-def test_of_many_who_ask_at_once_one_fetches_and_the_others_find_it_there(backend, registry):
-    def fetch(command, _streams):
+def test_of_many_who_ask_at_once_one_fetches_and_the_others_find_it_there(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
+    def fetch(command: Command, _streams: Streams) -> Finished:
         # the others wait by now: they said so
         eventually(lambda: len(backend.said) >= 4)
         backend.has_image(NAME)
@@ -228,14 +262,14 @@ def test_of_many_who_ask_at_once_one_fetches_and_the_others_find_it_there(backen
 # --- podman's storage ---
 
 
-def test_podman_is_asked_once_until_its_storage_changes(backend):
+def test_podman_is_asked_once_until_its_storage_changes(backend: BackEnd) -> None:
     listing = backend.place / "images.json"
     listing.write_text("[]")
     backend.process.answer("podman info", stdout=f"{listing}\n")
     backend.has_image(NAME)
 
-    def find():
-        return store_of("podman", backend.system).find(SPEC.image)
+    def find() -> LocalImage:
+        return there(store_of("podman", backend.system).find(SPEC.image))
 
     asked = "podman image inspect"
     first = find()
@@ -260,7 +294,7 @@ OTHER = f"{REGISTRY}/other:1"
 
 
 @pytest.fixture
-def storage(backend):
+def storage(backend: BackEnd) -> Path:
     """podman's directory, with its list of images."""
     listing = backend.place / "storage/overlay-images/images.json"
     listing.parent.mkdir(parents=True)
@@ -269,7 +303,12 @@ def storage(backend):
     return backend.place / "storage"
 
 
-def _one_image(backend, digests, names=(NAME, OTHER), created=""):
+def _one_image(
+    backend: BackEnd,
+    digests: list[str],
+    names: tuple[str, ...] = (NAME, OTHER),
+    created: str | None = "",
+) -> None:
     """podman has one image; it says each digest with each repository, as podman does."""
     repositories = {name.rpartition(":")[0] for name in names}
     every = [f"{name}@{digest}" for digest in digests for name in sorted(repositories)]
@@ -280,17 +319,21 @@ def _one_image(backend, digests, names=(NAME, OTHER), created=""):
     backend.process.answer("podman images", stdout=json.dumps([listed]))
 
 
-def test_an_image_that_does_not_say_when_it_was_made_is_one(backend, storage):
+def test_an_image_that_does_not_say_when_it_was_made_is_one(
+    backend: BackEnd, storage: Path
+) -> None:
     """podman answers null then."""
     _one_image(backend, [DIGEST], created=None)
-    assert store_of("podman", backend.system).find(SPEC.image).created == ""
+    assert there(store_of("podman", backend.system).find(SPEC.image)).created == ""
 
 
-def test_each_name_keeps_the_digest_that_its_registry_said(backend, registry, storage):
+def test_each_name_keeps_the_digest_that_its_registry_said(
+    backend: BackEnd, registry: AskedRegistry, storage: Path
+) -> None:
     _one_image(backend, [OLD])
     (storage / "ces-digests.json").write_text(json.dumps({OTHER: OLD}))
 
-    def fetch(command, _streams):
+    def fetch(command: Command, _streams: Streams) -> Finished:
         _one_image(backend, [OLD, DIGEST])
         return Finished(command.argv, 0)
 
@@ -300,7 +343,7 @@ def test_each_name_keeps_the_digest_that_its_registry_said(backend, registry, st
     store = store_of("podman", backend.system)
     for name, digest in ((NAME, DIGEST), (OTHER, OLD), (f"{REGISTRY}/other@{DIGEST}", DIGEST)):
         image = ImageRef.parse(name)
-        assert store.find(image).digest_of(image) == digest
+        assert there(store.find(image)).digest_of(image) == digest
     assert {i.names: i.digest for i in list_images(backend.system)} == {
         (NAME,): DIGEST,
         (OTHER,): OLD,
@@ -308,28 +351,32 @@ def test_each_name_keeps_the_digest_that_its_registry_said(backend, registry, st
     assert not pull_image(SPEC, backend.system).changed
 
 
-def test_a_digest_that_podman_does_not_know_any_more_does_not_count(backend, storage):
+def test_a_digest_that_podman_does_not_know_any_more_does_not_count(
+    backend: BackEnd, storage: Path
+) -> None:
     (storage / "ces-digests.json").write_text(json.dumps({NAME: DIGEST}))
     _one_image(backend, [OLD])
     found = store_of("podman", backend.system).find(SPEC.image)
-    assert found.digest_of(SPEC.image) == OLD
+    assert there(found).digest_of(SPEC.image) == OLD
 
 
 def test_an_image_that_was_pulled_before_gets_its_digest_by_the_next_pull(
-    backend, registry, storage
-):
+    backend: BackEnd, registry: AskedRegistry, storage: Path
+) -> None:
     _one_image(backend, [OLD, DIGEST])
     store = store_of("podman", backend.system)
-    assert store.find(SPEC.image).digest_of(SPEC.image) == OLD
+    assert there(store.find(SPEC.image)).digest_of(SPEC.image) == OLD
     before = backend.files()
     assert not pull_image(SPEC, backend.system, check_only=True).changed
     assert backend.files() == before
     assert not pull_image(SPEC, backend.system).changed
-    assert store.find(SPEC.image).digest_of(SPEC.image) == DIGEST
+    assert there(store.find(SPEC.image)).digest_of(SPEC.image) == DIGEST
     assert backend.process.told("podman pull") == []
 
 
-def test_a_removed_name_keeps_nothing(backend, registry, storage):
+def test_a_removed_name_keeps_nothing(
+    backend: BackEnd, registry: AskedRegistry, storage: Path
+) -> None:
     _one_image(backend, [DIGEST])
     pull_image(SPEC, backend.system)
     assert json.loads((storage / "ces-digests.json").read_text()) == {NAME: DIGEST}
@@ -338,7 +385,9 @@ def test_a_removed_name_keeps_nothing(backend, registry, storage):
 
 
 @pytest.mark.parametrize("kept", ["", "{", "[]", '{"x": 5}'])
-def test_damaged_digests_are_no_obstacle(backend, registry, storage, kept):
+def test_damaged_digests_are_no_obstacle(
+    backend: BackEnd, registry: AskedRegistry, storage: Path, kept: str
+) -> None:
     (storage / "ces-digests.json").write_text(kept)
     _one_image(backend, [DIGEST])
     assert not pull_image(SPEC, backend.system).changed
@@ -348,20 +397,24 @@ def test_damaged_digests_are_no_obstacle(backend, registry, storage, kept):
 @pytest.mark.parametrize(
     "kept", ["", "{", "[]", "null", '{"images": []}', '{"images": {"x": 5}, "list": 5}']
 )
-def test_damaged_answers_are_no_obstacle(backend, kept):
+def test_damaged_answers_are_no_obstacle(backend: BackEnd, kept: str) -> None:
     (backend.place / "run" / "ces").mkdir()
     (backend.place / "run" / "ces" / "images.json").write_text(kept)
     backend.has_image(NAME)
-    assert store_of("podman", backend.system).find(SPEC.image).digest == DIGEST
+    assert there(store_of("podman", backend.system).find(SPEC.image)).digest == DIGEST
 
 
-def test_a_storage_that_does_not_answer_is_an_error_and_not_a_missing_image(backend):
+def test_a_storage_that_does_not_answer_is_an_error_and_not_a_missing_image(
+    backend: BackEnd,
+) -> None:
     backend.process.answer("podman image inspect", 125, stderr="Error: database is locked")
     with pytest.raises(CesError, match="database is locked"):
         store_of("podman", backend.system).find(SPEC.image)
 
 
-def test_a_podman_that_cannot_start_is_named_with_the_cure(backend, registry):
+def test_a_podman_that_cannot_start_is_named_with_the_cure(
+    backend: BackEnd, registry: AskedRegistry
+) -> None:
     said = "Failed to obtain podman configuration: decode /home/ada/containers.conf: toml: line 2\n"
     backend.process.answer("podman info", 1, stderr=said)
     with pytest.raises(CesError) as error:
@@ -371,7 +424,7 @@ def test_a_podman_that_cannot_start_is_named_with_the_cure(backend, registry):
     assert error.value.rc == 1
 
 
-def test_images_without_a_name_are_not_listed(backend):
+def test_images_without_a_name_are_not_listed(backend: BackEnd) -> None:
     listing = [
         {"Id": "1", "Names": [NAME], "Digest": DIGEST, "Size": 5, "CreatedAt": "now"},
         {"Id": "2", "Names": None},
@@ -381,7 +434,7 @@ def test_images_without_a_name_are_not_listed(backend):
     assert (image.id, image.names, image.digest, image.size) == ("1", (NAME,), DIGEST, 5)
 
 
-def test_an_image_is_removed_by_name_or_not_found(backend):
+def test_an_image_is_removed_by_name_or_not_found(backend: BackEnd) -> None:
     with pytest.raises(NotFound, match="it is not in your storage"):
         remove_image(SPEC.image, backend.system)
     backend.has_image(NAME)

@@ -9,24 +9,30 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from recording import DIGEST, REGISTRY, OneImageRegistry
-from support import make_sif
+from recording import DIGEST, REGISTRY, BackEnd, OneImageRegistry
+from support import make_sif, there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines import table
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci.images import (
     store as bundle_store,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import images, plan, pull
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import clean, images, plan, pull
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import session as sessions
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.run import run_container
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.session import session
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import Finished, Streams
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
-from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import (
+    Policy,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import PullSpec, RunSpec
 
 NAME = f"{REGISTRY}/app:1"
@@ -40,27 +46,36 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-@pytest.fixture
-def site(backend, monkeypatch):
+@dataclass
+class Site(BackEnd):
     """A back-end with all engines, which fetch what the registry has; no image is here yet."""
+
+    @property
+    def listing(self) -> Path:
+        """podman's list of its images."""
+        return self.place / "storage/overlay-images/images.json"
+
+
+@pytest.fixture
+def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(pull, "Registry", OneImageRegistry)
     engines = ("podman", "apptainer", "oci")
     backend.system.policy = replace(backend.system.policy, runners=engines)
-    backend.listing = backend.place / "storage/overlay-images/images.json"
-    write(backend.listing, "[]")
+    site = Site(**vars(backend))
+    write(site.listing, "[]")
     process = backend.process
-    process.answer("podman info --format {{.Store.GraphRoot", stdout=f"{backend.listing}\n")
+    process.answer("podman info --format {{.Store.GraphRoot", stdout=f"{site.listing}\n")
 
-    def fetch(command, _streams):
-        backend.listing.write_text("[{}]")
-        backend.has_image(NAME)
+    def fetch(command: Command, _streams: Streams) -> Finished:
+        site.listing.write_text("[{}]")
+        site.has_image(NAME)
         return Finished(command.argv, 0)
 
-    def convert(command, _streams):
+    def convert(command: Command, _streams: Streams) -> Finished:
         make_sif(Path(command.argv[-2]), {"Entrypoint": ["app"]})
         return Finished(command.argv, 0)
 
-    def copy(command, _streams):
+    def copy(command: Command, _streams: Streams) -> Finished:
         layout = Path(command.argv[-1].split(":")[1])
         said = {"architecture": MACHINE, "os": "linux", "config": {"Entrypoint": ["/bin/app"]}}
         write(layout / "blobs/sha256/c", json.dumps(said))
@@ -68,7 +83,7 @@ def site(backend, monkeypatch):
         write(layout / "index.json", json.dumps({"manifests": [{"digest": "sha256:m"}]}))
         return Finished(command.argv, 0)
 
-    def unpack(command, _streams):
+    def unpack(command: Command, _streams: Streams) -> Finished:
         write(Path(command.argv[-1]) / "bin/app", "program")
         return Finished(command.argv, 0)
 
@@ -76,16 +91,16 @@ def site(backend, monkeypatch):
     process.then(CONVERSION, convert)
     process.then("skopeo", copy)
     process.then("umoci", unpack)
-    return backend
+    return site
 
 
 @pytest.fixture
-def counts(monkeypatch):
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each thing is settled."""
-    found = Counter()
+    found: Counter[str] = Counter()
 
-    def counted(name, function):
-        def count(*words, **named):
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*words: object, **named: object) -> object:
             found[name] += 1
             return function(*words, **named)
 
@@ -103,13 +118,13 @@ def counts(monkeypatch):
     usable_runner = counted("engine", plan.usable_runner)
     for module in (plan, pull):
         monkeypatch.setattr(module, "usable_runner", usable_runner)
-    monkeypatch.setattr(sessions, "sweep", counted("sweep", sessions.sweep))
+    monkeypatch.setattr(sessions, "sweep", counted("sweep", clean.sweep))
     config_in = counted("what an oci image says", bundle_store.config_in)
     monkeypatch.setattr(bundle_store, "config_in", config_in)
     return found
 
 
-def started(site):
+def started(site: Site) -> list[str]:
     """The programs that were started, podman's with what they were for."""
     names = []
     for command in site.process.commands:
@@ -135,7 +150,7 @@ REPEATED = {"podman": ["podman run"], "apptainer": ["apptainer"], "oci": ["crun"
 
 
 @pytest.mark.parametrize("engine", sorted(FIRST))
-def test_a_run_settles_each_thing_once(site, counts, engine):
+def test_a_run_settles_each_thing_once(site: Site, counts: Counter[str], engine: str) -> None:
     spec = RunSpec(IMAGE, engine)
     things = ["engine", "registry", "store", "command", "sweep"]
     things += ["what an oci image says"] if engine == "oci" else []
@@ -147,7 +162,7 @@ def test_a_run_settles_each_thing_once(site, counts, engine):
         assert dict(counts) == dict.fromkeys(things, 1)
 
 
-def test_a_repeated_pull_by_podman_starts_no_program(site, counts):
+def test_a_repeated_pull_by_podman_starts_no_program(site: Site, counts: Counter[str]) -> None:
     spec = PullSpec(IMAGE, "podman")
     first = pull.pull_image(spec, site.system)
     assert first.changed
@@ -158,7 +173,7 @@ def test_a_repeated_pull_by_podman_starts_no_program(site, counts):
     assert dict(counts) == dict.fromkeys(("engine", "registry", "store"), 1)
 
 
-def test_what_podman_did_not_have_is_asked_again_when_its_storage_changes(site):
+def test_what_podman_did_not_have_is_asked_again_when_its_storage_changes(site: Site) -> None:
     store = images.store_of("podman", site.system)
     for _again in range(2):
         assert store.find(IMAGE) is None
@@ -166,11 +181,11 @@ def test_what_podman_did_not_have_is_asked_again_when_its_storage_changes(site):
     # another process has pulled it
     site.listing.write_text("[{}, {}]")
     site.has_image(NAME)
-    assert store.find(IMAGE).digest == DIGEST
+    assert there(store.find(IMAGE)).digest == DIGEST
     assert started(site) == ["podman image inspect"]
 
 
-def test_where_podmans_list_will_be_is_not_known_podman_is_always_asked(site):
+def test_where_podmans_list_will_be_is_not_known_podman_is_always_asked(site: Site) -> None:
     site.process.answer("podman info --format {{.Store.GraphRoot", stdout="\n")
     store = images.store_of("podman", site.system)
     for _again in range(2):
@@ -178,9 +193,11 @@ def test_where_podmans_list_will_be_is_not_known_podman_is_always_asked(site):
     assert started(site).count("podman image inspect") == 2
 
 
-def test_what_somebody_fetched_since_we_looked_is_not_fetched_again(site, monkeypatch):
+def test_what_somebody_fetched_since_we_looked_is_not_fetched_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Slow(OneImageRegistry):
-        def check_size(self, _limit):
+        def check_size(self, _limit: int | None) -> None:
             site.listing.write_text("[{}, {}]")
             site.has_image(NAME)
 

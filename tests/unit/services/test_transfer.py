@@ -27,7 +27,9 @@ def account(tmp_path: Path) -> Account:
     return Account("alice", os.geteuid(), str(tmp_path), (), environ)
 
 
-def test_a_transfer_has_a_private_directory_that_ends_with_it(account, tmp_path):
+def test_a_transfer_has_a_private_directory_that_ends_with_it(
+    account: Account, tmp_path: Path
+) -> None:
     with transfer(str(tmp_path), account) as room:
         assert os.stat(room.directory).st_mode & 0o777 == 0o700
         Path(room.directory, "part").write_text("of a layer")
@@ -37,14 +39,16 @@ def test_a_transfer_has_a_private_directory_that_ends_with_it(account, tmp_path)
     assert os.listdir(account.runtime) == []
 
 
-def test_a_transfer_that_fails_leaves_nothing(account, tmp_path):
+def test_a_transfer_that_fails_leaves_nothing(account: Account, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no room"), transfer(str(tmp_path), account) as room:
         Path(room.directory, "part").write_text("of a layer")
         raise OSError("no room")
     assert sorted(os.listdir(tmp_path)) == ["run"]
 
 
-def test_what_a_killed_pull_left_is_swept_and_its_engine_ended(account, tmp_path):
+def test_what_a_killed_pull_left_is_swept_and_its_engine_ended(
+    account: Account, tmp_path: Path
+) -> None:
     engine = subprocess.Popen(["sleep", "60"], start_new_session=True)
     pid = os.fork()
     if pid == 0:
@@ -62,7 +66,9 @@ def test_what_a_killed_pull_left_is_swept_and_its_engine_ended(account, tmp_path
 
 
 @pytest.mark.parametrize("variable", ["TMPDIR", "APPTAINER_TMPDIR"])
-def test_a_directory_of_another_host_is_named_with_its_variable(account, variable):
+def test_a_directory_of_another_host_is_named_with_its_variable(
+    account: Account, variable: str
+) -> None:
     away = replace(account, environ={**account.environ, variable: "/nowhere/job.7"})
     with pytest.raises(NotFound) as error, transfer("/nowhere/job.7", away):
         pass
@@ -71,11 +77,13 @@ def test_a_directory_of_another_host_is_named_with_its_variable(account, variabl
     assert not os.path.exists(account.runtime)
 
 
-def test_a_missing_directory_that_nobody_named_is_the_administrators(account):
+def test_a_missing_directory_that_nobody_named_is_the_administrators(account: Account) -> None:
     with pytest.raises(NotFound, match="role container_storage"), transfer("/nowhere/x", account):
         pass
 
 
-def test_a_directory_for_temporary_files_is_made_where_that_may_be(account, tmp_path):
+def test_a_directory_for_temporary_files_is_made_where_that_may_be(
+    account: Account, tmp_path: Path
+) -> None:
     with transfer(str(tmp_path / "job.7"), account) as room:
         assert room.directory.startswith(f"{tmp_path}/job.7/")

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import allocation
@@ -12,7 +15,7 @@ JOB = {"SLURM_JOB_ID": "12", "SLURMD_NODENAME": "node1"}
 TASK = {**JOB, "SLURM_ARRAY_JOB_ID": "10", "SLURM_ARRAY_TASK_ID": "3"}
 
 
-def test_a_job_and_a_task_of_an_array_are_called_as_slurms_commands_call_them():
+def test_a_job_and_a_task_of_an_array_are_called_as_slurms_commands_call_them() -> None:
     assert (Allocation.of(JOB).job_id, Allocation.of(JOB).raw_id) == ("12", "12")
     task = Allocation.of(TASK)
     assert (task.job_id, task.raw_id, task.task) == ("10_3", "12", "3")
@@ -22,7 +25,7 @@ def test_a_job_and_a_task_of_an_array_are_called_as_slurms_commands_call_them():
     ("text", "end"),
     [("1769868000", 1769868000.0), ("", None), ("x", None), ("\u00b2", None), ("9" * 400, None)],
 )
-def test_when_the_time_of_a_job_is_over(text, end):
+def test_when_the_time_of_a_job_is_over(text: str, end: float | None) -> None:
     assert Allocation.of({**JOB, "SLURM_JOB_END_TIME": text}).end == end
 
 
@@ -35,7 +38,9 @@ def test_when_the_time_of_a_job_is_over(text, end):
         ({"memory.max": "524288000\n"}, {"memory"}),
     ],
 )
-def test_what_holds_a_job_is_read_off_its_cgroup(tmp_path, files, held):
+def test_what_holds_a_job_is_read_off_its_cgroup(
+    tmp_path: Path, files: dict[str, str], held: set[str]
+) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     job = Allocation("12", "12", cgroup=str(tmp_path))
@@ -46,7 +51,9 @@ def test_what_holds_a_job_is_read_off_its_cgroup(tmp_path, files, held):
 @pytest.mark.parametrize(
     ("listed", "cpus"), [("0", 1), ("3-3", 1), ("0-3,7\n", 5), ("0-1,4-5,9", 5), ("", None)]
 )
-def test_how_much_a_job_has_is_read_off_its_cgroup(tmp_path, listed, cpus):
+def test_how_much_a_job_has_is_read_off_its_cgroup(
+    tmp_path: Path, listed: str, cpus: int | None
+) -> None:
     (tmp_path / "cpuset.cpus").write_text(listed)
     (tmp_path / "memory.max").write_text("524288000\n")
     job = Allocation("12", "12", cgroup=str(tmp_path))
@@ -54,12 +61,12 @@ def test_how_much_a_job_has_is_read_off_its_cgroup(tmp_path, listed, cpus):
     assert (Allocation("12", "12").cpus, Allocation("12", "12").memory) == (None, None)
 
 
-def test_without_a_cgroup_of_the_job_nothing_holds_it():
+def test_without_a_cgroup_of_the_job_nothing_holds_it() -> None:
     assert Allocation("12", "12").limiting.controllers == frozenset()
     assert Allocation("12", "12").oom_kills() == 0
 
 
-def test_processes_that_the_kernel_killed_are_counted(tmp_path):
+def test_processes_that_the_kernel_killed_are_counted(tmp_path: Path) -> None:
     (tmp_path / "memory.events").write_text("oom 3\noom_kill 2\n")
     assert Allocation("12", "12", cgroup=str(tmp_path)).oom_kills() == 2
 
@@ -73,7 +80,13 @@ def test_processes_that_the_kernel_killed_are_counted(tmp_path):
         ("/user.slice/user-1000.slice", 0, False),
     ],
 )
-def test_the_jobs_cgroup_is_above_ours_and_is_roots(in_cgroups, monkeypatch, path, owner, found):
+def test_the_jobs_cgroup_is_above_ours_and_is_roots(
+    in_cgroups: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    owner: int,
+    found: bool,
+) -> None:
     monkeypatch.setattr(allocation, "_owner", lambda _path: owner)
     place = in_cgroups(f"9:name=systemd:/\n0::{path}\n")
     directory = place / "system.slice/slurmstepd.scope/job_12"
@@ -83,8 +96,8 @@ def test_the_jobs_cgroup_is_above_ours_and_is_roots(in_cgroups, monkeypatch, pat
 
 
 @pytest.fixture
-def in_cgroups(tmp_path, monkeypatch):
-    def put(text):
+def in_cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    def put(text: str) -> Path:
         cgroup = tmp_path / "cgroup"
         cgroup.write_text(text)
         monkeypatch.setattr(
@@ -108,6 +121,8 @@ def in_cgroups(tmp_path, monkeypatch):
         ("nonsense\n", False),
     ],
 )
-def test_whoever_sets_slurms_variables_in_a_session_is_in_no_job(in_cgroups, text, outside):
+def test_whoever_sets_slurms_variables_in_a_session_is_in_no_job(
+    in_cgroups: Callable[..., Path], text: str, outside: bool
+) -> None:
     in_cgroups(text)
     assert Allocation.of(JOB).outside is outside

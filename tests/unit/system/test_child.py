@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ ENVIRON = {"PATH": os.environ["PATH"]}
 CORE = str(Path(__file__).resolve().parents[3] / "plugins/module_utils")
 
 
-def said(*argv: str, environ=None, **how) -> str:
+def said(*argv: str, environ: dict[str, str] | None = None, **how: Any) -> str:
     child = start(argv, ENVIRON if environ is None else environ, **how)
     try:
         with open(child.stdout, closefd=False) as stream:
@@ -32,7 +33,7 @@ def said(*argv: str, environ=None, **how) -> str:
     return text
 
 
-def test_it_gets_no_descriptor_of_ours_not_even_one_that_was_left_to_us(tmp_path):
+def test_it_gets_no_descriptor_of_ours_not_even_one_that_was_left_to_us(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
     os.set_inheritable(descriptor, True)
     try:
@@ -42,7 +43,7 @@ def test_it_gets_no_descriptor_of_ours_not_even_one_that_was_left_to_us(tmp_path
         os.close(descriptor)
 
 
-def test_it_leads_a_session_of_its_own():
+def test_it_leads_a_session_of_its_own() -> None:
     child = start(("sleep", "60"), ENVIRON)
     try:
         assert os.getsid(child.pid) == child.pid == os.getpgid(child.pid)
@@ -55,7 +56,7 @@ def test_it_leads_a_session_of_its_own():
         child.close()
 
 
-def test_signals_that_python_ignores_end_it():
+def test_signals_that_python_ignores_end_it() -> None:
     (line,) = [line for line in said("cat", "/proc/self/status").splitlines() if "SigIgn" in line]
     ignored = int(line.split()[1], 16)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
@@ -63,13 +64,13 @@ def test_signals_that_python_ignores_end_it():
         assert not ignored & 1 << number - 1
 
 
-def test_ctrl_z_suspends_it_though_it_does_not_suspend_us():
+def test_ctrl_z_suspends_it_though_it_does_not_suspend_us() -> None:
     with StopSignals():
         line = said("sh", "-c", "grep SigIgn /proc/$$/status")
     assert not int(line.split()[1], 16) & 1 << signal.SIGTSTP - 1
 
 
-def test_how_it_ends_is_known_also_to_a_caller_that_ignores_the_ends_of_children():
+def test_how_it_ends_is_known_also_to_a_caller_that_ignores_the_ends_of_children() -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         child = start(("sh", "-c", "exit 3"), ENVIRON)
@@ -79,7 +80,7 @@ def test_how_it_ends_is_known_also_to_a_caller_that_ignores_the_ends_of_children
         signal.signal(signal.SIGCHLD, before)
 
 
-def test_it_is_found_on_the_path_that_it_is_given(tmp_path):
+def test_it_is_found_on_the_path_that_it_is_given(tmp_path: Path) -> None:
     for name, mode in (("a", 0o644), ("b", 0o755), ("c", 0o755)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tool").write_text(f"#!/bin/sh\necho {name}\n")
@@ -91,7 +92,7 @@ def test_it_is_found_on_the_path_that_it_is_given(tmp_path):
         start(("tool",), {"PATH": str(tmp_path)})
 
 
-def test_standard_input_is_empty_or_a_pipe():
+def test_standard_input_is_empty_or_a_pipe() -> None:
     assert said("cat") == ""
     child = start(("cat",), ENVIRON, told=True)
     try:
@@ -102,12 +103,12 @@ def test_standard_input_is_empty_or_a_pipe():
         child.close()
 
 
-def test_what_nobody_hears_goes_nowhere():
+def test_what_nobody_hears_goes_nowhere() -> None:
     child = start(("sh", "-c", "seq 1 100000; test -c /dev/fd/1"), ENVIRON, heard=False)
     assert (child.stdout, child.stderr, child.wait(), child.returncode) == (-1, -1, True, 0)
 
 
-def test_pipes_are_private_to_both_ends():
+def test_pipes_are_private_to_both_ends() -> None:
     child = start(("sleep", "60"), ENVIRON, told=True)
     try:
         for descriptor in (child.stdin, child.stdout, child.stderr):
@@ -120,7 +121,7 @@ def test_pipes_are_private_to_both_ends():
         child.close()
 
 
-def test_a_caller_without_standard_descriptors_is_served_too():
+def test_a_caller_without_standard_descriptors_is_served_too() -> None:
     program = (
         f"import os, sys; sys.path.insert(0, {CORE!r}); from ces.system.child import start\n"
         "kept = os.dup(1); os.closerange(0, 3)\n"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -29,23 +30,29 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import Dir
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Path:
     """A back-end: a home, and the data of four projects."""
     for path in ("home/ada", "safe_data/p1", "safe_data/p2", "safe_data/tre-p3", "other"):
         (tmp_path / path).mkdir(parents=True)
     return tmp_path
 
 
-def policy_of(place, access="rw", prefixes=()):
+def policy_of(place: Path, access: str = "rw", prefixes: tuple[str, ...] = ()) -> Policy:
     root = f"{place}/safe_data"
     return Policy(mount_roots=("~", root), safe_data=SafeData(root, access, prefixes))
 
 
-def ada_of(place, *groups, **environ):
+def ada_of(place: Path, *groups: str, **environ: str) -> Account:
     return Account("ada", os.geteuid(), f"{place}/home/ada", ("ada", *groups), environ)
 
 
-def _project(place, *groups, prefixes=(), wanted=None, **environ):
+def _project(
+    place: Path,
+    *groups: str,
+    prefixes: tuple[str, ...] = (),
+    wanted: str | None = None,
+    **environ: str,
+) -> str:
     directories = Directories(project=wanted)
     policy = policy_of(place, prefixes=prefixes)
     mount = safe_data_mount(directories, ada_of(place, *groups, **environ), policy)
@@ -67,18 +74,20 @@ def _project(place, *groups, prefixes=(), wanted=None, **environ):
         (["tre-..", "tre-.", "p1"], (), "safe_data/p1"),
     ],
 )
-def test_the_project_is_that_of_the_users_group(place, groups, prefixes, project):
+def test_the_project_is_that_of_the_users_group(
+    place: Path, groups: list[str], prefixes: tuple[str, ...], project: str
+) -> None:
     assert _project(place, *groups, prefixes=prefixes) == project
 
 
 @pytest.mark.parametrize("groups", [[], ["p9"], ["p1-x"], ["xp1"], ["P1"], ["-"], ["p1-"]])
-def test_without_a_project_the_groups_are_named(place, groups):
+def test_without_a_project_the_groups_are_named(place: Path, groups: list[str]) -> None:
     with pytest.raises(NotFound) as caught:
         _project(place, *groups)
     assert ", ".join(["ada", *groups]) in str(caught.value)
 
 
-def test_several_projects_are_listed_and_one_is_chosen(place):
+def test_several_projects_are_listed_and_one_is_chosen(place: Path) -> None:
     with pytest.raises(CesError, match=r"there are several: p1, p2\. choose one with --project"):
         _project(place, "tre-p1", "p2")
     assert _project(place, "tre-p1", "p2", wanted="p2") == "safe_data/p2"
@@ -87,18 +96,18 @@ def test_several_projects_are_listed_and_one_is_chosen(place):
 
 
 @pytest.mark.parametrize("wanted", ["p2", "nothing"])
-def test_a_project_of_others_is_refused(place, wanted):
+def test_a_project_of_others_is_refused(place: Path, wanted: str) -> None:
     with pytest.raises(CesError, match=rf"could not use project '{wanted}'.*projects here: p1"):
         _project(place, "p1", wanted=wanted)
 
 
 @pytest.mark.parametrize("wanted", ["../other", "/etc", ".", "..", "p1/x", "p1/"])
-def test_a_project_is_a_name_and_no_path(place, wanted):
+def test_a_project_is_a_name_and_no_path(place: Path, wanted: str) -> None:
     with pytest.raises(InvalidValue, match="a name, not a path"):
         _project(place, "p1", wanted=wanted)
 
 
-def test_a_safe_data_of_the_users_own_comes_before_projects_and_after_a_choice(place):
+def test_a_safe_data_of_the_users_own_comes_before_projects_and_after_a_choice(place: Path) -> None:
     (place / "home/ada/safe_data").mkdir()
     assert _project(place, "p1") == "home/ada/safe_data"
     assert _project(place) == "home/ada/safe_data"
@@ -106,14 +115,14 @@ def test_a_safe_data_of_the_users_own_comes_before_projects_and_after_a_choice(p
 
 
 @pytest.mark.parametrize("access", ["rw", "ro"])
-def test_the_access_to_project_data_is_the_policys(place, access):
+def test_the_access_to_project_data_is_the_policys(place: Path, access: str) -> None:
     mount = safe_data_mount(Directories(), ada_of(place, "p1"), policy_of(place, access))
     assert mount == Mount(f"{place}/safe_data/p1", "/safe_data", access)
     asked = Directories(read_only=True)
     assert safe_data_mount(asked, ada_of(place, "p1"), policy_of(place, access)).access == "ro"
 
 
-def test_a_safe_data_that_the_caller_names_must_lie_below_the_policys_roots(place):
+def test_a_safe_data_that_the_caller_names_must_lie_below_the_policys_roots(place: Path) -> None:
     ada, policy = ada_of(place), policy_of(place)
     named = Directories(safe_data=f"{place}/safe_data/p2")
     assert safe_data_mount(named, ada, policy).source == f"{place}/safe_data/p2"
@@ -136,7 +145,9 @@ def test_a_safe_data_that_the_caller_names_must_lie_below_the_policys_roots(plac
         ("relative/x", "home/ada/relative/x"),
     ],
 )
-def test_a_directory_below_a_root_may_be_used(place, monkeypatch, path, real):
+def test_a_directory_below_a_root_may_be_used(
+    place: Path, monkeypatch: pytest.MonkeyPatch, path: str, real: str
+) -> None:
     monkeypatch.chdir(place / "home/ada")
     found = allowed_directory(path.format(place=place), "x", ada_of(place), policy_of(place))
     assert found == f"{place}/{real}"
@@ -157,13 +168,15 @@ def test_a_directory_below_a_root_may_be_used(place, monkeypatch, path, real):
         "../eve",
     ],
 )
-def test_a_directory_elsewhere_is_refused(place, monkeypatch, path):
+def test_a_directory_elsewhere_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     monkeypatch.chdir(place)
     with pytest.raises(RefusedByPolicy, match="outside what may be mounted"):
         allowed_directory(path.format(place=place), "x", ada_of(place), policy_of(place))
 
 
-def test_a_link_counts_as_where_it_leads(place):
+def test_a_link_counts_as_where_it_leads(place: Path) -> None:
     ada, policy = ada_of(place), policy_of(place)
     (place / "home/ada/out").symlink_to(place / "other")
     (place / "other/in").symlink_to(place / "home/ada")
@@ -172,18 +185,18 @@ def test_a_link_counts_as_where_it_leads(place):
     assert allowed_directory(f"{place}/other/in", "x", ada, policy) == f"{place}/home/ada"
 
 
-def test_a_site_without_roots_lets_nothing_be_mounted(place):
+def test_a_site_without_roots_lets_nothing_be_mounted(place: Path) -> None:
     policy = Policy(mount_roots=())
     with pytest.raises(RefusedByPolicy):
         allowed_directory(f"{place}/home/ada", "x", ada_of(place), policy)
 
 
-def test_a_root_directory_as_root_lets_everything_be_mounted(place):
+def test_a_root_directory_as_root_lets_everything_be_mounted(place: Path) -> None:
     found = allowed_directory("/etc", "x", ada_of(place), Policy(mount_roots=("/",)))
     assert found == os.path.realpath("/etc")
 
 
-def test_a_home_in_data_that_may_only_be_read_is_no_home_of_a_run(place):
+def test_a_home_in_data_that_may_only_be_read_is_no_home_of_a_run(place: Path) -> None:
     """``$HOME`` may be any directory of the user's: one in a project's data, too."""
     (place / "safe_data/p1/mine").mkdir()
     moved = replace(ada_of(place, "p1"), home=f"{place}/safe_data/p1/mine")
@@ -194,14 +207,14 @@ def test_a_home_in_data_that_may_only_be_read_is_no_home_of_a_run(place):
 
 
 @pytest.mark.parametrize("name", ["a:/mnt", "a\rb"])
-def test_no_name_of_a_home_is_two_paths_to_an_engine(place, name):
+def test_no_name_of_a_home_is_two_paths_to_an_engine(place: Path, name: str) -> None:
     home = place / "home/ada" / name
     home.mkdir(parents=True)
     with pytest.raises(InvalidValue, match="it contains a c"):
         check_home_directory(replace(ada_of(place), home=str(home)), policy_of(place))
 
 
-def test_a_mount_is_resolved_must_be_there_and_is_read_only_where_the_data_are(place):
+def test_a_mount_is_resolved_must_be_there_and_is_read_only_where_the_data_are(place: Path) -> None:
     ada, data = ada_of(place), f"{place}/safe_data"
     (place / "home/ada/link").symlink_to(place / "safe_data/p1")
     mount = Mount(f"{place}/home/ada/link", "/mnt")
@@ -213,11 +226,11 @@ def test_a_mount_is_resolved_must_be_there_and_is_read_only_where_the_data_are(p
         allowed_mount(Mount(f"{place}/home/ada/none", "/mnt"), ada, policy_of(place))
 
 
-def test_directories_are_chosen_by_option_then_variable_then_left_to_us(place):
+def test_directories_are_chosen_by_option_then_variable_then_left_to_us(place: Path) -> None:
     ada = ada_of(place, CES_SCRATCH=f"{place}/home/ada/v", EMPTY="")
     policy = policy_of(place)
 
-    def chosen(wanted, variable):
+    def chosen(wanted: str | None, variable: str) -> str | None:
         return chosen_directory(wanted, variable, "scratch", ada, policy)
 
     assert chosen("~/w", "CES_SCRATCH") == f"{place}/home/ada/w"
@@ -231,7 +244,7 @@ def test_directories_are_chosen_by_option_then_variable_then_left_to_us(place):
 # --- what a researcher tries ---
 
 
-def test_a_safe_data_in_the_home_leads_to_nothing_that_may_not_be_mounted(place):
+def test_a_safe_data_in_the_home_leads_to_nothing_that_may_not_be_mounted(place: Path) -> None:
     ada, own = ada_of(place), place / "home/ada/safe_data"
     own.symlink_to("/")
     with pytest.raises(RefusedByPolicy, match="outside what may be mounted"):
@@ -246,7 +259,9 @@ def test_a_safe_data_in_the_home_leads_to_nothing_that_may_not_be_mounted(place)
     "path", ["safe_data/p1", "safe_data/p1/new", "other", "home/ada/safe_data"]
 )
 @pytest.mark.parametrize("variable", ["", "CES_SCRATCH"])
-def test_data_that_may_only_be_read_are_no_place_to_write(place, path, variable):
+def test_data_that_may_only_be_read_are_no_place_to_write(
+    place: Path, path: str, variable: str
+) -> None:
     (place / "safe_data/p4").symlink_to(place / "other")
     path = f"{place}/{path}"
     ada = ada_of(place, **({variable: path} if variable else {}))
@@ -257,7 +272,7 @@ def test_data_that_may_only_be_read_are_no_place_to_write(place, path, variable)
     assert allowed_mount(Mount(path, "/mnt"), ada, policy).access == "ro"
 
 
-def test_nothing_is_mounted_around_data_that_may_only_be_read(place):
+def test_nothing_is_mounted_around_data_that_may_only_be_read(place: Path) -> None:
     ada = ada_of(place)
     policy = replace(policy_of(place, "ro"), mount_roots=("/",))
     for access in ("ro", "rw"):
@@ -266,7 +281,7 @@ def test_nothing_is_mounted_around_data_that_may_only_be_read(place):
 
 
 @pytest.mark.parametrize("whole", ["home/ada", "other"])
-def test_nothing_is_mounted_around_data_that_lie_elsewhere(place, whole):
+def test_nothing_is_mounted_around_data_that_lie_elsewhere(place: Path, whole: str) -> None:
     (place / "home/ada/safe_data").mkdir()
     (place / "other/p4").mkdir()
     (place / "safe_data/p4").symlink_to(place / "other/p4")
@@ -278,7 +293,7 @@ def test_nothing_is_mounted_around_data_that_lie_elsewhere(place, whole):
     assert allowed_mount(Mount(f"{place}/safe_data", "/mnt"), ada, policy).access == "ro"
 
 
-def test_what_is_mounted_below_data_that_may_only_be_read_is_read_only_too(place):
+def test_what_is_mounted_below_data_that_may_only_be_read_is_read_only_too(place: Path) -> None:
     data = place / "safe_data/p1"
     for name in ("big", "in a/b", "\u00e4"):
         (data / name).mkdir(parents=True)
@@ -292,14 +307,14 @@ def test_what_is_mounted_below_data_that_may_only_be_read_is_read_only_too(place
     assert list(mounted_below(Mount(str(data), "/safe_data"), str(table))) == []
 
 
-def test_new_outputs_are_not_made_in_data_that_may_only_be_read(place):
+def test_new_outputs_are_not_made_in_data_that_may_only_be_read(place: Path) -> None:
     ada = replace(ada_of(place), home=f"{place}/safe_data/p1", entered=f"{place}/home/ada")
     with pytest.raises(RefusedByPolicy, match="may only read"):
         chosen_directory(None, "CES_SCRATCH", "scratch", ada, policy_of(place, "ro"))
 
 
 @pytest.mark.parametrize("path", ["home/ada", "home", "home/ada/link", "elsewhere"])
-def test_no_mount_brings_the_home_that_no_container_may_have(place, path):
+def test_no_mount_brings_the_home_that_no_container_may_have(place: Path, path: str) -> None:
     (place / "home/ada/link").symlink_to(place / "home/ada")
     (place / "elsewhere").mkdir()
     ada = replace(ada_of(place), home=f"{place}/elsewhere", entered=f"{place}/home/ada")
@@ -310,7 +325,9 @@ def test_no_mount_brings_the_home_that_no_container_may_have(place, path):
     assert allowed_directory(f"{place}/home/ada/part", "x", ada, policy)
 
 
-def test_the_home_among_the_roots_is_the_accounts_whatever_the_environment_says(place):
+def test_the_home_among_the_roots_is_the_accounts_whatever_the_environment_says(
+    place: Path,
+) -> None:
     ada = replace(ada_of(place), home=f"{place}/other", entered=f"{place}/home/ada")
     with pytest.raises(RefusedByPolicy, match="outside what may be mounted"):
         allowed_directory("~/x", "x", ada, policy_of(place))

@@ -11,10 +11,12 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import as_ordinary_user, eventually
+from support import as_ordinary_user, eventually, there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     Busy,
@@ -35,12 +37,12 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.files import (
 )
 
 
-def mode_of(path):
+def mode_of(path: Path | str) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
-def umask(request):
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
     """Modes must come out the same whatever the user's umask."""
     before = os.umask(request.param)
     yield
@@ -51,34 +53,36 @@ def umask(request):
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_a_file_has_its_mode_whatever_the_umask(tmp_path, umask, mode):
+def test_a_file_has_its_mode_whatever_the_umask(tmp_path: Path, umask: None, mode: int) -> None:
     write_atomic(f"{tmp_path}/a", "text", mode)
     write_new(f"{tmp_path}/b", "text", mode)
     assert [mode_of(tmp_path / name) for name in "ab"] == [mode, mode]
 
 
-def test_a_secret_is_never_readable_by_others_not_even_while_it_is_written(tmp_path, monkeypatch):
+def test_a_secret_is_never_readable_by_others_not_even_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen, real = [], os.open
 
-    def watching(path, flags, mode=0o777, **more):
+    def watching(path: str, flags: int, mode: int = 0o777, **more: Any) -> int:
         descriptor = real(path, flags, mode, **more)
         seen.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         return descriptor
 
     before = os.umask(0)
-    monkeypatch.setattr(files.os, "open", watching)
+    monkeypatch.setattr(os, "open", watching)
     write_atomic(f"{tmp_path}/secret", "s3cret")
     os.umask(before)
     assert seen == [0o600]
 
 
 @pytest.mark.parametrize("text", ["", "a\r\nb\n", "\u20ac\u2028", "\udcff", "x" * 100_000])
-def test_text_is_written_as_it_is(tmp_path, text):
+def test_text_is_written_as_it_is(tmp_path: Path, text: str) -> None:
     write_atomic(f"{tmp_path}/a", text)
     assert (tmp_path / "a").read_bytes() == text.encode("utf-8", "surrogateescape")
 
 
-def test_a_new_file_is_never_written_over_or_through_a_link(tmp_path):
+def test_a_new_file_is_never_written_over_or_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "old").write_text("old")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("old", "link"):
@@ -88,7 +92,7 @@ def test_a_new_file_is_never_written_over_or_through_a_link(tmp_path):
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_replacing_a_link_replaces_the_link_and_not_what_it_leads_to(tmp_path):
+def test_replacing_a_link_replaces_the_link_and_not_what_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     write_atomic(f"{tmp_path}/link", "new")
@@ -98,26 +102,26 @@ def test_replacing_a_link_replaces_the_link_and_not_what_it_leads_to(tmp_path):
 
 @pytest.mark.parametrize("failing", ["fdopen", "replace", "fsync"])
 def test_when_writing_fails_the_old_text_is_whole_and_nothing_is_left(
-    tmp_path, monkeypatch, failing
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
     write_atomic(f"{tmp_path}/a", "old")
 
-    def fail(*_args, **_more):
+    def fail(*_args: int | str, **_more: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, failing, fail)
+    monkeypatch.setattr(os, failing, fail)
     with pytest.raises(CesError, match="the disk is full: free some space"):
         write_atomic(f"{tmp_path}/a", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
 
-def test_readers_see_the_old_text_or_the_new_and_never_a_part(tmp_path):
+def test_readers_see_the_old_text_or_the_new_and_never_a_part(tmp_path: Path) -> None:
     path, texts = tmp_path / "a", {"a" * 50_000, "b" * 60_000}
     write_atomic(str(path), "a" * 50_000)
     done, seen = threading.Event(), set()
 
-    def reader():
+    def reader() -> None:
         while not done.is_set():
             seen.add(path.read_text())
 
@@ -135,7 +139,9 @@ def test_readers_see_the_old_text_or_the_new_and_never_a_part(tmp_path):
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
-def test_what_is_no_ordinary_file_is_neither_waited_for_nor_read(tmp_path, make):
+def test_what_is_no_ordinary_file_is_neither_waited_for_nor_read(
+    tmp_path: Path, make: Callable[..., Any]
+) -> None:
     """A FIFO would be waited for, and no signal would end that; of a device there is no end."""
     path = str(tmp_path / "run.json")
     make(path)
@@ -154,8 +160,8 @@ NOT_THE_USERS = {
 }
 
 
-def test_every_file_of_a_user_is_opened_without_waiting():
-    waiting = []
+def test_every_file_of_a_user_is_opened_without_waiting() -> None:
+    waiting: list[str] = []
     for path in sorted(CORE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "open":
@@ -166,7 +172,7 @@ def test_every_file_of_a_user_is_opened_without_waiting():
     assert {*waiting} <= NOT_THE_USERS
 
 
-def test_text_is_read_without_a_byte_order_mark_and_from_a_fifo(tmp_path):
+def test_text_is_read_without_a_byte_order_mark_and_from_a_fifo(tmp_path: Path) -> None:
     (tmp_path / "bom").write_bytes(b"\xef\xbb\xbfa\r\nb")
     assert read_text(f"{tmp_path}/bom", "the file") == "a\r\nb"
     os.mkfifo(tmp_path / "fifo")
@@ -183,25 +189,25 @@ def test_text_is_read_without_a_byte_order_mark_and_from_a_fifo(tmp_path):
         (b"x" * (1024 * 1024 + 1), "longer than 1 MiB"),
     ],
 )
-def test_what_is_no_reasonable_text_is_refused(tmp_path, raw, said):
+def test_what_is_no_reasonable_text_is_refused(tmp_path: Path, raw: bytes, said: str) -> None:
     (tmp_path / "a").write_bytes(raw)
     with pytest.raises(InvalidValue, match=said):
         read_text(f"{tmp_path}/a", "the option file")
 
 
-def test_an_endless_file_is_refused_at_once():
+def test_an_endless_file_is_refused_at_once() -> None:
     with pytest.raises(InvalidValue, match="longer than 1 MiB"):
         read_text("/dev/zero", "the option file")
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=f"could not read the env file {tmp_path}/none"):
         read_text(f"{tmp_path}/none", "the env file")
     with pytest.raises(CesError, match="Is a directory"):
         read_text(str(tmp_path), "the env file")
 
 
-def test_a_file_that_the_user_may_not_read_is_named_with_what_to_do():
+def test_a_file_that_the_user_may_not_read_is_named_with_what_to_do() -> None:
     def work(place: Path) -> None:
         (place / "a").write_text("x")
         (place / "a").chmod(0)
@@ -211,7 +217,7 @@ def test_a_file_that_the_user_may_not_read_is_named_with_what_to_do():
     as_ordinary_user(work)
 
 
-def test_json_is_read_or_its_mistake_is_shown_with_line_and_column(tmp_path):
+def test_json_is_read_or_its_mistake_is_shown_with_line_and_column(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"a": [1]}))
     assert read_json(str(path), "the policy") == {"a": [1]}
@@ -227,7 +233,7 @@ def test_json_is_read_or_its_mistake_is_shown_with_line_and_column(tmp_path):
 # --- directories ---
 
 
-def test_a_directory_is_made_for_us_alone_whatever_was_there(tmp_path, umask):
+def test_a_directory_is_made_for_us_alone_whatever_was_there(tmp_path: Path, umask: None) -> None:
     path = tmp_path / "a" / "b"
     assert private_directory(str(path)) == str(path)
     assert mode_of(path) == 0o700
@@ -236,20 +242,22 @@ def test_a_directory_is_made_for_us_alone_whatever_was_there(tmp_path, umask):
     assert mode_of(path) == 0o700
 
 
-def test_a_directory_of_somebody_else_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(files.os, "geteuid", lambda: os.stat(tmp_path).st_uid + 1)
+def test_a_directory_of_somebody_else_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(tmp_path).st_uid + 1)
     with pytest.raises(CesError, match="it belongs to uid"):
         private_directory(str(tmp_path))
 
 
-def test_a_file_where_the_directory_should_be_is_an_error(tmp_path):
+def test_a_file_where_the_directory_should_be_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     for path in ("a", "a/b"):
         with pytest.raises(CesError, match="could not make the directory"):
             private_directory(f"{tmp_path}/{path}")
 
 
-def test_a_tree_is_removed_also_where_its_owner_made_it_unwritable():
+def test_a_tree_is_removed_also_where_its_owner_made_it_unwritable() -> None:
     def work(place: Path) -> None:
         tree = place / "tree"
         (tree / "a" / "b").mkdir(parents=True)
@@ -263,7 +271,7 @@ def test_a_tree_is_removed_also_where_its_owner_made_it_unwritable():
     as_ordinary_user(work)
 
 
-def test_removing_an_unwritable_tree_changes_nothing_that_its_links_lead_to():
+def test_removing_an_unwritable_tree_changes_nothing_that_its_links_lead_to() -> None:
     def work(place: Path) -> None:
         (place / "kept").touch(mode=0o400)
         (place / "kept-too").mkdir(mode=0o500)
@@ -279,7 +287,7 @@ def test_removing_an_unwritable_tree_changes_nothing_that_its_links_lead_to():
     as_ordinary_user(work)
 
 
-def test_removing_a_tree_follows_no_link(tmp_path):
+def test_removing_a_tree_follows_no_link(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir(mode=0o500)
     (tmp_path / "kept-file").touch(mode=0o400)
@@ -294,16 +302,23 @@ def test_removing_a_tree_follows_no_link(tmp_path):
     assert (mode_of(kept), mode_of(tmp_path / "kept-file")) == (0o500, 0o400)
 
 
-def test_what_others_own_is_left_to_who_can_remove_it(tmp_path, monkeypatch):
+def test_what_others_own_is_left_to_who_can_remove_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "theirs").touch()
     monkeypatch.setattr(trees, "remove", lambda _path: None)
-    asked = []
+    asked: list[str] = []
     with pytest.raises(CesError, match=f"could not remove {tree}"):
         remove_tree(str(tree), asked.append)
     assert asked == [str(tree)]
-    remove_tree(str(tree), lambda path: [(tree / "theirs").unlink(), os.rmdir(path)])
+
+    def remove(path: str) -> None:
+        (tree / "theirs").unlink()
+        os.rmdir(path)
+
+    remove_tree(str(tree), remove)
     assert not tree.exists()
 
 
@@ -319,21 +334,23 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def holder(tmp_path):
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that holds the lock until its standard input ends or it is killed."""
     argv = [sys.executable, "-IS", "-c", HOLDER, f"{tmp_path}/lock"]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        assert child.stdout.readline() == b"held\n"
+        assert child.stdout and child.stdout.readline() == b"held\n"
         yield child
         child.kill()
 
 
-def test_a_lock_that_another_process_holds_is_waited_for(tmp_path, holder):
-    waiting = []
+def test_a_lock_that_another_process_holds_is_waited_for(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
+    waiting: list[str] = []
 
-    def release():
+    def release() -> None:
         eventually(lambda: waiting)
-        holder.stdin.close()
+        there(holder.stdin).close()
 
     releasing = threading.Thread(target=release)
     releasing.start()
@@ -342,20 +359,24 @@ def test_a_lock_that_another_process_holds_is_waited_for(tmp_path, holder):
     releasing.join()
 
 
-def test_a_lock_that_stays_held_is_an_error_after_the_timeout(tmp_path, holder):
+def test_a_lock_that_stays_held_is_an_error_after_the_timeout(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
     said = rf"\(process {holder.pid}\) held it for 0\.1 s"
     with pytest.raises(Busy, match=said), locked(f"{tmp_path}/lock", timeout=0.1):
         pass
 
 
-def test_the_lock_of_a_killed_process_is_free(tmp_path, holder):
+def test_the_lock_of_a_killed_process_is_free(
+    tmp_path: Path, holder: subprocess.Popen[bytes]
+) -> None:
     holder.kill()
     holder.wait()
     with locked(f"{tmp_path}/lock", timeout=1):
         pass
 
 
-def test_a_lock_is_ours_alone_in_the_block_and_free_after_it(tmp_path):
+def test_a_lock_is_ours_alone_in_the_block_and_free_after_it(tmp_path: Path) -> None:
     path = f"{tmp_path}/lock"
     other = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -371,19 +392,21 @@ def test_a_lock_is_ours_alone_in_the_block_and_free_after_it(tmp_path):
         os.close(other)
 
 
-def test_a_lock_that_several_users_share_is_theirs_to_write_whatever_the_umask(tmp_path, umask):
+def test_a_lock_that_several_users_share_is_theirs_to_write_whatever_the_umask(
+    tmp_path: Path, umask: None
+) -> None:
     with locked(f"{tmp_path}/lock", mode=0o666):
         assert mode_of(tmp_path / "lock") == 0o666
 
 
-def test_a_file_that_is_where_a_lock_should_be_keeps_its_mode(tmp_path):
+def test_a_file_that_is_where_a_lock_should_be_keeps_its_mode(tmp_path: Path) -> None:
     """A member of a store's group may have moved a private file of ours there."""
     (tmp_path / "lock").touch(mode=0o600)
     with locked(f"{tmp_path}/lock", mode=0o660):
         assert mode_of(tmp_path / "lock") == 0o600
 
 
-def test_a_lock_that_is_a_link_is_refused(tmp_path):
+def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CesError, match="could not lock"), locked(f"{tmp_path}/lock"):
         pass

@@ -6,12 +6,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from recording import BackEnd, make_backend
 from support import as_ordinary_user
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.runner import Runner
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
@@ -20,6 +22,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import cdi
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.allocation import Allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.gpu import gpus_for
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.gpus import Gpus
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "gpu"
 RUNNERS = known_runners()
@@ -50,7 +53,13 @@ def spec(*names: str, kind: str = "nvidia.com/gpu", **edits: object) -> str:
     return json.dumps({"cdiVersion": "0.5.0", "kind": kind, "devices": devices})
 
 
-def found(backend: BackEnd, count=None, runner=PODMAN, job=None, **variables: str):
+def found(
+    backend: BackEnd,
+    count: int | None = None,
+    runner: Runner = PODMAN,
+    job: str | None = None,
+    **variables: str,
+) -> Gpus:
     account = backend.system.account
     environ = {**account.environ, **variables}
     allocation = Allocation(job, job) if job else None
@@ -60,7 +69,7 @@ def found(backend: BackEnd, count=None, runner=PODMAN, job=None, **variables: st
     return gpus_for(count, system, runner, str(backend.place))
 
 
-def test_the_later_directory_counts(backend):
+def test_the_later_directory_counts(backend: BackEnd) -> None:
     write(backend, "etc/cdi/nvidia.json", spec("0", "9"))
     later = write(backend, "var/run/cdi/nvidia.json", spec("0", "1"))
     here = cdi.installed(backend.system.account, str(backend.place))
@@ -70,7 +79,9 @@ def test_the_later_directory_counts(backend):
     ]
 
 
-def test_two_of_one_name_in_one_directory_are_refused_as_engines_refuse_them(backend):
+def test_two_of_one_name_in_one_directory_are_refused_as_engines_refuse_them(
+    backend: BackEnd,
+) -> None:
     write(backend, "etc/cdi/a.json", spec("0"))
     write(backend, "etc/cdi/b.json", spec("0", "1"))
     with pytest.raises(CesError, match=r"both .*/a\.json and .*/b\.json have it"):
@@ -80,7 +91,7 @@ def test_two_of_one_name_in_one_directory_are_refused_as_engines_refuse_them(bac
 @pytest.mark.parametrize(
     "where", ["etc/containers/containers.conf", "etc/containers/containers.conf.d/9.conf"]
 )
-def test_the_directories_are_those_that_podman_is_told(backend, where):
+def test_the_directories_are_those_that_podman_is_told(backend: BackEnd, where: str) -> None:
     write(
         backend, where, '[engine]\n# cdi_spec_dirs = ["/no"]\ncdi_spec_dirs = [\n "/opt/cdi",\n]\n'
     )
@@ -89,13 +100,15 @@ def test_the_directories_are_those_that_podman_is_told(backend, where):
     assert found(backend).devices == ("nvidia.com/gpu=5",)
 
 
-def test_the_users_own_containers_conf_wins(backend):
+def test_the_users_own_containers_conf_wins(backend: BackEnd) -> None:
     write(backend, "etc/containers/containers.conf", '[engine]\ncdi_spec_dirs = ["/a"]\n')
     write(backend, "home/.config/containers/containers.conf", '[engine]\ncdi_spec_dirs = ["/b"]\n')
     assert cdi.cdi_directories(backend.system.account, str(backend.place)) == ["/b"]
 
 
-def test_a_specification_that_others_than_root_may_write_is_refused(backend, monkeypatch):
+def test_a_specification_that_others_than_root_may_write_is_refused(
+    backend: BackEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write(backend, "opt/cdi/nvidia.json", spec("0"))
     write(
         backend,
@@ -112,7 +125,7 @@ def test_a_specification_that_others_than_root_may_write_is_refused(backend, mon
         found(backend)
 
 
-def test_yaml_as_the_toolkit_writes_it_is_read(backend):
+def test_yaml_as_the_toolkit_writes_it_is_read(backend: BackEnd) -> None:
     text = (SAMPLES / "two-gpus.yaml.txt").read_text()
     write(
         backend, "etc/cdi/nvidia.yaml", text.replace("path: /dev/", f"path: {backend.place}/dev/")
@@ -123,7 +136,9 @@ def test_yaml_as_the_toolkit_writes_it_is_read(backend):
     assert "GPU-8f6e1c1e-2a3b-4c5d-9e7f-0a1b2c3d4e5f" in here.specs[0].devices
 
 
-def test_a_job_gets_its_own_and_a_user_outside_those_of_the_variable_or_all(backend):
+def test_a_job_gets_its_own_and_a_user_outside_those_of_the_variable_or_all(
+    backend: BackEnd,
+) -> None:
     write(backend, "etc/cdi/nvidia.json", spec("0", "1", "all"))
     assert found(backend).names == ("all",)
     assert found(backend, count=1).names == ("0",)
@@ -135,7 +150,7 @@ def test_a_job_gets_its_own_and_a_user_outside_those_of_the_variable_or_all(back
         found(backend, CUDA_VISIBLE_DEVICES="")
 
 
-def test_uuids_that_no_specification_has_are_asked_of_the_driver(backend):
+def test_uuids_that_no_specification_has_are_asked_of_the_driver(backend: BackEnd) -> None:
     write(backend, "bin/nvidia-smi")
     (backend.place / "bin/nvidia-smi").chmod(0o755)
     backend.process.answer("nvidia-smi -L", stdout=(SAMPLES / "list.txt").read_text())
@@ -146,7 +161,7 @@ def test_uuids_that_no_specification_has_are_asked_of_the_driver(backend):
     assert len(backend.process.told("nvidia-smi")) == 1
 
 
-def test_without_a_specification_podman_cannot_and_apptainer_looks_itself(backend):
+def test_without_a_specification_podman_cannot_and_apptainer_looks_itself(backend: BackEnd) -> None:
     with pytest.raises(CesError, match="no CDI specification of a GPU in /etc/cdi, /var/run/cdi"):
         found(backend)
     with pytest.raises(CesError, match="neither /dev/nvidiactl nor /dev/kfd"):
@@ -156,18 +171,18 @@ def test_without_a_specification_podman_cannot_and_apptainer_looks_itself(backen
     write(backend, "dev/nvidiactl")
     answer = found(backend, runner=APPTAINER, job="7", SLURM_JOB_GPUS="1")
     assert (answer.kind, answer.names, answer.edits) == ("nvidia.com/gpu", ("1",), None)
-    job = {"SLURM_JOB_GPUS": "1", "CUDA_VISIBLE_DEVICES": "0"}
+    job: dict[str, Any] = {"SLURM_JOB_GPUS": "1", "CUDA_VISIBLE_DEVICES": "0"}
     assert found(backend, runner=APPTAINER, job="7", **job).names == ("0",)
 
 
-def test_of_two_kinds_the_variables_say_which(backend):
+def test_of_two_kinds_the_variables_say_which(backend: BackEnd) -> None:
     write(backend, "etc/cdi/nvidia.json", spec("0"))
     write(backend, "etc/cdi/amd.json", spec("0", kind="amd.com/gpu"))
     assert found(backend).devices == ("nvidia.com/gpu=0",)
     assert found(backend, ROCR_VISIBLE_DEVICES="0").devices == ("amd.com/gpu=0",)
 
 
-def test_libraries_have_all_their_names_for_engines_that_run_no_hooks(backend):
+def test_libraries_have_all_their_names_for_engines_that_run_no_hooks(backend: BackEnd) -> None:
     library = write(backend, "usr/lib/libcuda.so.550.54.14")
     for link in ("libcuda.so.1", "libcuda.so"):
         (backend.place / "usr/lib" / link).symlink_to("libcuda.so.550.54.14")
@@ -183,7 +198,7 @@ def test_libraries_have_all_their_names_for_engines_that_run_no_hooks(backend):
             found(backend, runner=runner)
 
 
-def test_files_that_a_user_may_not_read_or_use_are_named():
+def test_files_that_a_user_may_not_read_or_use_are_named() -> None:
     as_ordinary_user(_closed_files)
 
 

@@ -11,9 +11,12 @@ import signal
 import sqlite3
 import struct
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import (
     as_user,
@@ -39,7 +42,7 @@ TABLE = """\
 
 
 @pytest.fixture
-def table(tmp_path):
+def table(tmp_path: Path) -> str:
     file = tmp_path / "mountinfo"
     file.write_text(TABLE)
     return str(file)
@@ -55,21 +58,23 @@ def table(tmp_path):
         ("/with space/x", "/with space", "ext4"),
     ],
 )
-def test_a_path_lies_on_the_file_system_that_is_mounted_last_above_it(table, path, point, kind):
+def test_a_path_lies_on_the_file_system_that_is_mounted_last_above_it(
+    table: str, path: str, point: str, kind: str
+) -> None:
     mount = mounts.mount_of(path, table)
     assert (mount.point, mount.kind) == (point, kind)
 
 
-def test_options_of_a_mount(table):
+def test_options_of_a_mount(table: str) -> None:
     assert mounts.mount_of("/data/x", table).options == ("rw", "noexec")
 
 
-def test_the_nearest_directory(tmp_path):
+def test_the_nearest_directory(tmp_path: Path) -> None:
     assert mounts.nearest_directory(f"{tmp_path}/a/b/c") == str(tmp_path)
     assert mounts.nearest_directory("no/directory/of-this-name") == ""
 
 
-def test_settings_of_the_kernel_and_the_files_that_make_them(tmp_path):
+def test_settings_of_the_kernel_and_the_files_that_make_them(tmp_path: Path) -> None:
     (tmp_path / "proc/sys/user").mkdir(parents=True)
     (tmp_path / "proc/sys/user/max_net_namespaces").write_text("0\n")
     (tmp_path / "etc/sysctl.d").mkdir(parents=True)
@@ -89,14 +94,16 @@ def test_settings_of_the_kernel_and_the_files_that_make_them(tmp_path):
         ({"memory/x": ""}, "v1", []),
     ],
 )
-def test_versions_of_cgroups(tmp_path, files, version, controllers):
+def test_versions_of_cgroups(
+    tmp_path: Path, files: dict[str, str], version: str, controllers: list[str]
+) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert kernel.cgroups(str(tmp_path)) == {"version": version, "controllers": controllers}
 
 
-def test_programs_that_map_ids_and_are_not_there(tmp_path):
+def test_programs_that_map_ids_and_are_not_there(tmp_path: Path) -> None:
     assert namespaces.id_mapper_faults(str(tmp_path)) == [
         f"{tmp_path}/newuidmap is missing",
         f"{tmp_path}/newgidmap is missing",
@@ -104,7 +111,7 @@ def test_programs_that_map_ids_and_are_not_there(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the programs belong to root")
-def test_programs_that_map_ids_need_their_bit(tmp_path):
+def test_programs_that_map_ids_need_their_bit(tmp_path: Path) -> None:
     for name, mode in (("newuidmap", 0o4755), ("newgidmap", 0o755)):
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(mode)
@@ -113,14 +120,14 @@ def test_programs_that_map_ids_need_their_bit(tmp_path):
     ]
 
 
-def test_the_device_of_fuse(tmp_path):
+def test_the_device_of_fuse(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert namespaces.fuse_said(f"{tmp_path}/none") == f"{tmp_path}/none is missing"
     assert namespaces.fuse_said(f"{tmp_path}/file") == f"{tmp_path}/file is not a device"
     assert namespaces.fuse_said("/dev/null") == ""
 
 
-def test_a_directory_is_private_or_not(tmp_path):
+def test_a_directory_is_private_or_not(tmp_path: Path) -> None:
     own = tmp_path / str(ME.pw_uid)
     pattern = f"{tmp_path}/{{uid}}"
     assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
@@ -134,21 +141,21 @@ def test_a_directory_is_private_or_not(tmp_path):
     assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
 
 
-def test_an_account_that_is_none():
+def test_an_account_that_is_none() -> None:
     assert people.account("no-such-user") is None
 
 
-def test_the_age_of_package_lists(tmp_path):
+def test_the_age_of_package_lists(tmp_path: Path) -> None:
     lists = tmp_path / "var/lib/apt/lists"
     lists.mkdir(parents=True)
     assert packages.lists_age(str(tmp_path)) is None
     (lists / "mirror_dists_stable_main_binary-amd64_Packages").write_text("")
     then = time.time() - 5000
     os.utime(lists, (then, then))
-    assert 5000 <= packages.lists_age(str(tmp_path)) < 5100
+    assert 5000 <= there(packages.lists_age(str(tmp_path))) < 5100
 
 
-def test_packages_that_are_missing_are_those_that_were_named():
+def test_packages_that_are_missing_are_those_that_were_named() -> None:
     wanted = ["no-such-package-1", "dpkg", "rpm-that-is-not-there"]
     missing = packages.missing(SystemProcess(), wanted)
     assert missing[0] == "no-such-package-1"
@@ -156,7 +163,7 @@ def test_packages_that_are_missing_are_those_that_were_named():
     assert packages.missing(SystemProcess(), []) == []
 
 
-def database(path, **columns):
+def database(path: Path, **columns: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(path) as connection:
         names = ", ".join(columns)
@@ -167,7 +174,7 @@ def database(path, **columns):
     connection.close()
 
 
-def recorded(root, **others):
+def recorded(root: Path, **others: str) -> dict[str, str]:
     return {
         "StaticDir": f"{root}/libpod",
         "GraphRoot": str(root),
@@ -178,30 +185,30 @@ def recorded(root, **others):
     }
 
 
-def test_a_database_that_says_the_same(tmp_path):
+def test_a_database_that_says_the_same(tmp_path: Path) -> None:
     database(tmp_path / "db.sql", **recorded(tmp_path))
     assert list(podman_databases.contradictions(str(tmp_path), ME.pw_uid)) == []
 
 
-def test_a_database_that_says_otherwise(tmp_path):
+def test_a_database_that_says_otherwise(tmp_path: Path) -> None:
     database(tmp_path / "db.sql", **recorded(tmp_path, GraphDriver="vfs"))
     (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
     assert sentence == f"{tmp_path}/db.sql records GraphDriver vfs, the configuration says overlay"
 
 
 @pytest.mark.parametrize("name", ["db.sql", "libpod/bolt_state.db"])
-def test_a_database_that_is_none(tmp_path, name):
+def test_a_database_that_is_none(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"x" * 9000)
     (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
     assert f"{tmp_path}/{name} cannot be read" in sentence
 
 
-def person_at(home):
+def person_at(home: Path) -> pwd.struct_passwd:
     return pwd.struct_passwd((ME.pw_name, "x", ME.pw_uid, ME.pw_gid, "", str(home), "/bin/sh"))
 
 
-def test_files_of_a_user_that_contradict_the_site(tmp_path):
+def test_files_of_a_user_that_contradict_the_site(tmp_path: Path) -> None:
     own = tmp_path / "home/.config/containers/storage.conf"
     left = tmp_path / "home/.local/share/containers/storage"
     own.parent.mkdir(parents=True)
@@ -220,7 +227,7 @@ ENDLESS = """CREATE VIEW DBConfig AS
 WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c WHERE x < 0"""
 
 
-def endless_view(root, uid):
+def endless_view(root: str, uid: int) -> Iterator[str]:
     os.makedirs(root)
     with sqlite3.connect(f"{root}/db.sql") as database:
         database.execute(ENDLESS)
@@ -228,21 +235,21 @@ def endless_view(root, uid):
     return podman_databases.contradictions(root, uid)
 
 
-def bolt_page(number, below):
+def bolt_page(number: int, below: int) -> bytes:
     """A page of branches, each of which is the page ``below``."""
     page = struct.pack("<QHHI", number, 1, 200, 0)
     page += struct.pack("<IIQ", 0, 0, below) * 200
     return page.ljust(4096, b"\0")
 
 
-def bolt(root, *pages):
+def bolt(root: Path | str, *pages: bytes) -> None:
     meta = bytearray(4096)
     meta[16:20], meta[32:40] = podman_databases._BOLT_MAGIC, (2).to_bytes(8, "little")
     (Path(root) / "libpod").mkdir(parents=True)
     (Path(root) / "libpod/bolt_state.db").write_bytes(bytes(meta) * 2 + b"".join(pages))
 
 
-def pages_in_a_circle(root, uid):
+def pages_in_a_circle(root: str, uid: int) -> Iterator[str]:
     bolt(root, *(bolt_page(number, number + 1) for number in range(2, 12)), bytes(4096))
     return podman_databases.contradictions(root, uid)
 
@@ -257,7 +264,9 @@ def pages_in_a_circle(root, uid):
     ],
     ids=["asleep", "stopped", "a view", "pages"],
 )
-def test_files_that_never_answer_are_told(tmp_path, monkeypatch, never):
+def test_files_that_never_answer_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Callable[..., Any]
+) -> None:
     monkeypatch.setattr(as_user, "SECONDS", 0.5)
     # a worker of pytest may have more address space already
     monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
@@ -266,10 +275,12 @@ def test_files_that_never_answer_are_told(tmp_path, monkeypatch, never):
     assert found["unreadable"] == "their files did not answer within 0.5 s"
 
 
-def test_what_reads_a_users_files_fills_no_disk(tmp_path, monkeypatch):
+def test_what_reads_a_users_files_fills_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
 
-    def fills(_root, _uid):
+    def fills(_root: str, _uid: int) -> None:
         (tmp_path / "file").write_bytes(b"x" * 2 * as_user._FILE_MAX)
 
     monkeypatch.setattr(storage, "contradictions", fills)
@@ -277,15 +288,15 @@ def test_what_reads_a_users_files_fills_no_disk(tmp_path, monkeypatch):
     assert "File too large" in found["unreadable"]
 
 
-def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch):
+def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that waits for a file system of the user's own, which never answers."""
     killed = []
     monkeypatch.setattr(as_user, "SECONDS", 0.1)
     monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
-    monkeypatch.setattr(as_user.os, "kill", lambda *words: killed.append(words))
+    monkeypatch.setattr(os, "kill", lambda *words: killed.append(words))
     reader, writer = os.pipe()
 
-    def never():
+    def never() -> dict[str, Any]:
         os.close(writer)
         select.select([reader], [], [], 20)
         return {}
@@ -304,20 +315,22 @@ def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch):
     os.waitpid(child, 0)
 
 
-def test_pages_that_lead_to_each_other_are_a_database_that_cannot_be_read(tmp_path):
+def test_pages_that_lead_to_each_other_are_a_database_that_cannot_be_read(tmp_path: Path) -> None:
     bolt(tmp_path, bolt_page(2, 3), bolt_page(3, 2))
     (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
     assert "cannot be read (maximum recursion depth exceeded" in sentence
 
 
-def test_what_a_user_made_the_process_answer_is_looked_at(tmp_path, monkeypatch):
+def test_what_a_user_made_the_process_answer_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made_up = {"contradictions": "none", "left_behind": ["x"], "more": 1}
     monkeypatch.setattr(storage, "look_as", lambda _user, _look: made_up)
     found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
     assert found == storage._NOTHING
 
 
-def test_what_a_site_wrote_into_storage_conf_is_read(tmp_path):
+def test_what_a_site_wrote_into_storage_conf_is_read(tmp_path: Path) -> None:
     file = tmp_path / "storage.conf"
     file.write_text(
         '[storage]\ndriver = "overlay"\ngraphroot = "/srv/containers" # a large disk\n'
@@ -346,14 +359,16 @@ def test_what_a_site_wrote_into_storage_conf_is_read(tmp_path):
         ),
     ],
 )
-def test_signatures_that_a_policy_demands_are_named(tmp_path, policy, demanded):
+def test_signatures_that_a_policy_demands_are_named(
+    tmp_path: Path, policy: str, demanded: list[str]
+) -> None:
     file = tmp_path / "policy.json"
     file.write_text(policy)
     assert site_files.demanded_signatures(str(file)) == demanded
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"transports": {"docker": []}}', '{"default": [1]}'])
-def test_a_policy_that_cannot_be_read_is_not_written_over_unseen(tmp_path, text):
+def test_a_policy_that_cannot_be_read_is_not_written_over_unseen(tmp_path: Path, text: str) -> None:
     file = tmp_path / "policy.json"
     file.write_text(text)
     (demanded,) = site_files.demanded_signatures(str(file))

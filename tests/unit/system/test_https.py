@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import _thread
 import base64
 import os
 import select
@@ -12,29 +13,29 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from told_server import Handler, Whole
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, Interrupted
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import certificates, https
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.https import Https
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.https import Answer, Https
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.proxy import proxy_for
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 
 
-def ask(host, environ=None, signals=None):
+def ask(
+    host: SimpleNamespace, environ: dict[str, str] | None = None, signals: StopSignals | None = None
+) -> Answer:
     return Https("ask the registry", environ or {}, (), signals).ask(host.name, "GET", "/v2/", {})
 
 
-def whole(work):
-    """Mark an answer that does all by itself."""
-    work.takes_all = True
-    return work
-
-
-def _repeat(handler, text):
+def _repeat(handler: Handler, text: bytes) -> None:
     """Go on until the test is over, also where nothing is written, which never fails."""
     with suppress(OSError):  # whoever asked has gone
         handler.wfile.write(text)
@@ -43,20 +44,20 @@ def _repeat(handler, text):
     handler.close_connection = True
 
 
-def drip(handler):
+def drip(handler: Handler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
     _repeat(handler, b"a")
 
 
-def continue_for_ever(handler):
+def continue_for_ever(handler: Handler) -> None:
     _repeat(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def say_nothing(handler):
+def say_nothing(handler: Handler) -> None:
     _repeat(handler, b"")
 
 
-def trailers(handler):
+def trailers(handler: Handler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
     _repeat(handler, b"X: y\r\n")
 
@@ -65,31 +66,32 @@ ENDLESS = [drip, continue_for_ever, say_nothing, trailers]
 
 
 @pytest.fixture
-def endless(trusted, request):
+def endless(trusted: SimpleNamespace, request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
     """A server whose answer has no end."""
     work = request.param
 
-    def answer(handler):
-        handler.server.heard = trusted.heard
+    def answer(handler: Handler) -> None:
         trusted.began.set()
         work(handler)
 
-    trusted.heard, trusted.began = threading.Event(), threading.Event()
-    trusted.answers["GET", "/v2/"] = whole(answer)
+    trusted.began = threading.Event()
+    trusted.answers["GET", "/v2/"] = Whole(answer)
     yield trusted
     trusted.heard.set()
 
 
 @pytest.mark.parametrize("endless", ENDLESS, indirect=True)
-def test_one_clock_over_the_whole_answer(endless, monkeypatch):
+def test_one_clock_over_the_whole_answer(
+    endless: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(https, "PATIENCE", 0.3)
     with pytest.raises(CesError, match=r"localhost:\d+ does not answer within 0\.3 s"):
         ask(endless)
 
 
 @pytest.mark.parametrize("endless", ENDLESS, indirect=True)
-def test_a_signal_ends_a_question(endless):
-    def send():
+def test_a_signal_ends_a_question(endless: SimpleNamespace) -> None:
+    def send() -> None:
         assert endless.began.wait(50)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -103,11 +105,13 @@ def test_a_signal_ends_a_question(endless):
 
 
 @pytest.mark.parametrize("endless", [say_nothing], indirect=True)
-def test_a_signal_of_which_another_waiter_emptied_the_pipe_ends_a_question(endless):
+def test_a_signal_of_which_another_waiter_emptied_the_pipe_ends_a_question(
+    endless: SimpleNamespace,
+) -> None:
     """As beside an engine that is asked meanwhile: both wait for the same pipe."""
     silent, writer = os.pipe()
 
-    def send():
+    def send() -> None:
         assert endless.began.wait(50)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -127,14 +131,14 @@ def test_a_signal_of_which_another_waiter_emptied_the_pipe_ends_a_question(endle
     sender.join()
 
 
-def test_a_signal_ends_a_pause():
+def test_a_signal_ends_a_pause() -> None:
     with StopSignals() as signals:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(Interrupted):
             Https("ask", {}, (), signals).pause(60)
 
 
-def test_a_clock_runs_over_all_questions_together(trusted):
+def test_a_clock_runs_over_all_questions_together(trusted: SimpleNamespace) -> None:
     trusted.answers["GET", "/v2/"] = (200, {}, b"")
     conversation = Https("ask", {})
     conversation.ask(trusted.name, "GET", "/v2/", {})
@@ -157,12 +161,12 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("text", NONSENSE)
-def test_nonsense_is_an_error_of_ours_and_printable(trusted, text):
-    def answer(handler):
+def test_nonsense_is_an_error_of_ours_and_printable(trusted: SimpleNamespace, text: bytes) -> None:
+    def answer(handler: Handler) -> None:
         handler.wfile.write(text)
         handler.close_connection = True
 
-    trusted.answers["GET", "/v2/"] = whole(answer)
+    trusted.answers["GET", "/v2/"] = Whole(answer)
     with pytest.raises(CesError, match="could not ask the registry") as caught:
         ask(trusted)
     assert str(caught.value).isprintable()
@@ -172,18 +176,18 @@ def test_nonsense_is_an_error_of_ours_and_printable(trusted, text):
 # --- proxies ---
 
 
-def ask_by_proxy(trusted, environ):
+def ask_by_proxy(trusted: SimpleNamespace, environ: dict[str, str]) -> Answer:
     """A host that is not called localhost: no proxy is asked for that."""
     name = f"auth.localhost:{trusted.port}"
     return Https("ask the registry", environ, (trusted.name,)).ask(name, "GET", "/v2/", {})
 
 
 @pytest.fixture
-def proxy():
+def proxy() -> Iterator[SimpleNamespace]:
     """A proxy that notes what it is asked, and answers ``answer`` instead of passing it on."""
     found = SimpleNamespace(answer=b"", asked=[])
 
-    def serve():
+    def serve() -> None:
         while True:
             try:
                 connection, _address = listener.accept()
@@ -211,7 +215,7 @@ def proxy():
     serving.join()
 
 
-def _pass_on(one, request):
+def _pass_on(one: socket.socket, request: bytes) -> None:
     port = request.split()[1].decode().rpartition(":")[2]
     with socket.create_connection(("127.0.0.1", int(port))) as other:
         ends = {one: other, other: one}
@@ -223,7 +227,9 @@ def _pass_on(one, request):
                 ends[end].sendall(chunk)
 
 
-def test_a_proxy_gets_the_user_and_password_of_its_address(trusted, proxy):
+def test_a_proxy_gets_the_user_and_password_of_its_address(
+    trusted: SimpleNamespace, proxy: SimpleNamespace
+) -> None:
     trusted.answers["GET", "/v2/"] = (200, {}, b"")
     proxy.answer = b"HTTP/1.1 200 Connected\r\n\r\n"
     environ = {"https_proxy": f"http://us%65r:p%40ss%3A@127.0.0.1:{proxy.port}"}
@@ -244,7 +250,9 @@ def test_a_proxy_gets_the_user_and_password_of_its_address(trusted, proxy):
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "tell the administrator of the proxy"),
     ],
 )
-def test_a_proxy_that_refuses_is_not_taken_for_the_registry(trusted, proxy, answer, said):
+def test_a_proxy_that_refuses_is_not_taken_for_the_registry(
+    trusted: SimpleNamespace, proxy: SimpleNamespace, answer: bytes, said: str
+) -> None:
     proxy.answer = answer
     environ = {"https_proxy": f"http://u:s3cret@127.0.0.1:{proxy.port}"}
     with pytest.raises(CesError) as caught:
@@ -256,7 +264,7 @@ def test_a_proxy_that_refuses_is_not_taken_for_the_registry(trusted, proxy, answ
     assert trusted.asked == []
 
 
-def test_a_proxy_that_is_down_is_named(trusted):
+def test_a_proxy_that_is_down_is_named(trusted: SimpleNamespace) -> None:
     with pytest.raises(CesError, match=r"does not answer by the proxy localhost:1 \("):
         ask_by_proxy(trusted, {"https_proxy": "http://localhost:1"})
 
@@ -276,7 +284,7 @@ def test_a_proxy_that_is_down_is_named(trusted):
         ({"https_proxy": "http://proxy:1", "no_proxy": "*", "NO_PROXY": "other.org"}, "proxy:1"),
     ],
 )
-def test_the_proxy_of_the_users_environment_is_used(environ, proxy):
+def test_the_proxy_of_the_users_environment_is_used(environ: dict[str, str], proxy: str) -> None:
     found = proxy_for("registry.example.org:5000", environ)
     assert str(found) == proxy
     assert "s3cret" not in repr(found)
@@ -317,8 +325,8 @@ def test_the_proxy_of_the_users_environment_is_used(environ, proxy):
     ],
 )
 def test_which_hosts_are_reached_without_the_proxy_is_read_as_engines_read_it(
-    excluded, host, straight
-):
+    excluded: str, host: str, straight: bool
+) -> None:
     found = proxy_for(host, {"https_proxy": "http://proxy:3128", "NO_PROXY": excluded})
     assert (found is None) == straight
 
@@ -336,7 +344,7 @@ def test_which_hosts_are_reached_without_the_proxy_is_read_as_engines_read_it(
         ("http://u:s3cret@", "it names no host"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_told_without_its_password(address, said):
+def test_a_proxy_that_cannot_be_used_is_told_without_its_password(address: str, said: str) -> None:
     with pytest.raises(CesError, match=said) as caught:
         proxy_for("registry.example.org", {"HTTPS_PROXY": address})
     assert "HTTPS_PROXY" in str(caught.value)
@@ -346,7 +354,7 @@ def test_a_proxy_that_cannot_be_used_is_told_without_its_password(address, said)
 # --- authorities ---
 
 
-def _signed(place, *, with_key_usage):
+def _signed(place: Path, *, with_key_usage: bool) -> None:
     """An authority, and a certificate of it, as somebody makes them who looks it up."""
     usage = "keyUsage=critical,keyCertSign" if with_key_usage else "nsComment=made by hand"
     commands = [
@@ -362,7 +370,9 @@ def _signed(place, *, with_key_usage):
         subprocess.run(["openssl", *command.split()], check=True, capture_output=True, cwd=place)
 
 
-def test_an_authority_without_key_usage_is_trusted_as_engines_do(tmp_path, monkeypatch):
+def test_an_authority_without_key_usage_is_trusted_as_engines_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Python 3.13 refuses it unless told otherwise; ``openssl req -x509`` makes such."""
     _signed(tmp_path, with_key_usage=False)
     monkeypatch.setattr(certificates, "_DIRECTORIES", (str(tmp_path / "certs.d"),))
@@ -372,7 +382,7 @@ def test_an_authority_without_key_usage_is_trusted_as_engines_do(tmp_path, monke
     # what Python 3.13 does, on every Python
     usual = ssl.create_default_context
 
-    def strict(**named):
+    def strict(**named: Any) -> ssl.SSLContext:
         context = usual(**named)
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         return context
@@ -385,7 +395,7 @@ def test_an_authority_without_key_usage_is_trusted_as_engines_do(tmp_path, monke
     assert "certificate" in _agree(context, server), "or this test shows nothing"
 
 
-def _agree(client_context, server_context):
+def _agree(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> str:
     """What the client says against the server; nothing when they shake hands."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context.wrap_bio(to_client, to_server, server_hostname="localhost")
@@ -401,8 +411,8 @@ def _agree(client_context, server_context):
 
 
 def test_a_registry_that_wants_a_client_certificate_gets_the_one_of_its_directory(
-    trusted, tmp_path, certificate
-):
+    trusted: SimpleNamespace, tmp_path: Path, certificate: Path
+) -> None:
     place = tmp_path / "certs.d" / trusted.name
     for name in ("cert", "key"):
         (place / f"client.{name}").write_bytes((certificate / f"{name}.pem").read_bytes())
@@ -413,13 +423,15 @@ def test_a_registry_that_wants_a_client_certificate_gets_the_one_of_its_director
         ask(trusted)
 
 
-def test_a_certificate_file_that_is_none_is_named(trusted, tmp_path):
+def test_a_certificate_file_that_is_none_is_named(trusted: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "certs.d" / trusted.name / "ca.crt").write_text("nonsense")
     with pytest.raises(CesError, match=r"could not use the certificate .*ca\.crt"):
         ask(trusted)
 
 
-def test_a_registrys_authorities_count_for_its_token_service(trusted, certificate):
+def test_a_registrys_authorities_count_for_its_token_service(
+    trusted: SimpleNamespace, certificate: Path
+) -> None:
     trusted.answers["GET", "/v2/"] = (200, {}, b"")
     service = f"127.0.0.1:{trusted.port}"
     assert Https("ask", {}, (trusted.name,)).ask(service, "GET", "/v2/", {}).status == 200
@@ -427,16 +439,18 @@ def test_a_registrys_authorities_count_for_its_token_service(trusted, certificat
         Https("ask", {}).ask(service, "GET", "/v2/", {})
 
 
-def test_who_may_have_no_more_threads_is_told(trusted, monkeypatch):
-    def refused(*_args):
+def test_who_may_have_no_more_threads_is_told(
+    trusted: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_args: Callable[..., Any] | tuple[str, str, dict[str, str], None]) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(https._thread, "start_new_thread", refused)
+    monkeypatch.setattr(_thread, "start_new_thread", refused)
     with pytest.raises(CesError, match="can't start new thread"):
         ask(trusted)
 
 
-def test_a_good_answer_is_not_waited_for(trusted):
+def test_a_good_answer_is_not_waited_for(trusted: SimpleNamespace) -> None:
     trusted.answers["GET", "/v2/"] = (200, {"X-One": "1"}, b"body")
     begin = time.monotonic()
     answer = ask(trusted)

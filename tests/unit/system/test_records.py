@@ -9,11 +9,14 @@ import stat
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import Records
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.records import ActiveRun, Records
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import RunRecord
 
 OPENING = """
@@ -29,7 +32,7 @@ sys.stdin.read()
 """
 
 
-def another_process(state, count):
+def another_process(state: Path, count: int) -> subprocess.Popen[str]:
     """A process that opens that many runs and answers for them until its standard input ends."""
     return subprocess.Popen(
         [sys.executable, "-c", OPENING, str(state), str(count)],
@@ -41,23 +44,25 @@ def another_process(state, count):
 
 
 @pytest.fixture
-def state(tmp_path):
+def state(tmp_path: Path) -> Path:
     return tmp_path / "state" / "ces"
 
 
 @pytest.fixture
-def records(state):
+def records(state: Path) -> Records:
     return Records(str(state))
 
 
-def _saved(records, **more):
+def _saved(records: Records, **more: Any) -> ActiveRun:
     run = records.open()
     run.save(RunRecord(run.run_id, **more))
     return run
 
 
 @pytest.mark.parametrize("name", ["counter", "runs/1/run.json", "runs/1/reserve", "active/1"])
-def test_a_fifo_among_the_records_keeps_nobody_waiting(records, state, name):
+def test_a_fifo_among_the_records_keeps_nobody_waiting(
+    records: Records, state: Path, name: str
+) -> None:
     """Opened as usual it would wait for ever, and no signal would end that."""
     run = _saved(records, state="RUNNING", host="here")
     run.release()
@@ -74,7 +79,9 @@ def test_a_fifo_among_the_records_keeps_nobody_waiting(records, state, name):
             look()
 
 
-def test_numbers_count_up_from_one_and_their_places_are_private(records, state):
+def test_numbers_count_up_from_one_and_their_places_are_private(
+    records: Records, state: Path
+) -> None:
     assert records.expected_number() == 1
     assert [records.open().run_id for _count in range(3)] == [1, 2, 3]
     assert records.expected_number() == 4
@@ -82,19 +89,21 @@ def test_numbers_count_up_from_one_and_their_places_are_private(records, state):
         assert stat.S_IMODE(place.stat().st_mode) == 0o700
 
 
-def test_asking_for_the_next_number_changes_nothing(records, state):
+def test_asking_for_the_next_number_changes_nothing(records: Records, state: Path) -> None:
     assert records.expected_number() == 1
     assert (list(records.newest()), records.active()) == ([], [])
     assert not state.exists()
 
 
-def test_a_number_that_is_not_usable_is_passed_over(records):
+def test_a_number_that_is_not_usable_is_passed_over(records: Records) -> None:
     assert records.open(lambda number: number > 4).run_id == 5
     assert records.open().run_id == 6
 
 
 @pytest.mark.parametrize("counter", [None, "", "x", "-", "\u0663", "2\0"])
-def test_a_lost_or_damaged_counter_reuses_no_number(records, state, counter):
+def test_a_lost_or_damaged_counter_reuses_no_number(
+    records: Records, state: Path, counter: str | None
+) -> None:
     for _count in range(3):
         records.open()
     (state / "counter").unlink()
@@ -103,14 +112,14 @@ def test_a_lost_or_damaged_counter_reuses_no_number(records, state, counter):
     assert records.open().run_id == 4
 
 
-def test_a_counter_that_went_back_reuses_no_number(records, state):
+def test_a_counter_that_went_back_reuses_no_number(records: Records, state: Path) -> None:
     for _count in range(3):
         records.open()
     (state / "counter").write_text("1\n")
     assert records.open().run_id == 4
 
 
-def test_a_removed_record_does_not_free_its_number(records, state):
+def test_a_removed_record_does_not_free_its_number(records: Records, state: Path) -> None:
     records.open()
     last = records.open()
     last.finish()
@@ -118,7 +127,7 @@ def test_a_removed_record_does_not_free_its_number(records, state):
     assert records.open().run_id == 3
 
 
-def test_processes_that_start_at_once_get_different_numbers(state, records):
+def test_processes_that_start_at_once_get_different_numbers(state: Path, records: Records) -> None:
     children = [another_process(state, 5) for _count in range(6)]
     numbers = [int(word) for child in children for word in child.communicate("")[0].split()]
     assert sorted(numbers) == list(range(1, 31))
@@ -128,7 +137,7 @@ def test_processes_that_start_at_once_get_different_numbers(state, records):
 # --- records ---
 
 
-def test_a_record_is_saved_in_one_step_and_read_back(records, state):
+def test_a_record_is_saved_in_one_step_and_read_back(records: Records, state: Path) -> None:
     run = records.open()
     record = RunRecord(run.run_id, state="RUNNING", command=["a", "b"], warnings=["w"], mounts=[])
     run.save(record)
@@ -139,12 +148,12 @@ def test_a_record_is_saved_in_one_step_and_read_back(records, state):
     assert stat.S_IMODE((state / "runs" / "1" / "run.json").stat().st_mode) == 0o600
 
 
-def test_a_run_that_is_not_there_is_not_found(records):
+def test_a_run_that_is_not_there_is_not_found(records: Records) -> None:
     with pytest.raises(NotFound, match=r"could not find run 7: there is no record of it"):
         records.load(7)
 
 
-def test_the_newest_come_first_and_those_without_a_record_not_at_all(records):
+def test_the_newest_come_first_and_those_without_a_record_not_at_all(records: Records) -> None:
     for _count in range(3):
         _saved(records)
     records.open()
@@ -157,7 +166,9 @@ DAMAGED = ["", "{", "[]", "null", "{}", '{"run_id": "x"}', '{"state": "RUNNING"}
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_record_is_an_error_for_that_run_alone(records, state, text):
+def test_a_damaged_record_is_an_error_for_that_run_alone(
+    records: Records, state: Path, text: str
+) -> None:
     for _count in range(3):
         _saved(records, state="COMPLETED")
     (state / "runs" / "2" / "run.json").write_text(text)
@@ -172,7 +183,7 @@ def test_a_damaged_record_is_an_error_for_that_run_alone(records, state, text):
 # --- alive and dead ---
 
 
-def test_a_run_is_alive_until_it_is_finished(records):
+def test_a_run_is_alive_until_it_is_finished(records: Records) -> None:
     run = _saved(records)
     assert records.active() == [1]
     assert list(records.take_over_dead(lambda record: True)) == []
@@ -182,9 +193,11 @@ def test_a_run_is_alive_until_it_is_finished(records):
     run.finish()
 
 
-def test_the_runs_of_a_killed_process_are_taken_over_by_one_and_only_once(state, records):
+def test_the_runs_of_a_killed_process_are_taken_over_by_one_and_only_once(
+    state: Path, records: Records
+) -> None:
     with another_process(state, 2) as child:
-        assert [child.stdout.readline() for _count in range(2)] == ["1\n", "2\n"]
+        assert [there(child.stdout).readline() for _count in range(2)] == ["1\n", "2\n"]
         assert records.is_alive(1)
         assert list(records.take_over_dead(lambda record: True)) == []
         child.send_signal(signal.SIGKILL)
@@ -201,19 +214,19 @@ def test_the_runs_of_a_killed_process_are_taken_over_by_one_and_only_once(state,
     assert records.active() == [2]
 
 
-def test_a_dead_run_of_another_host_is_left_alone(records):
+def test_a_dead_run_of_another_host_is_left_alone(records: Records) -> None:
     _saved(records, state="RUNNING", host="there").release()
     assert list(records.take_over_dead(lambda record: record.host == "here")) == []
     assert records.active() == [1]
 
 
-def test_a_run_that_died_before_its_first_record_is_forgotten(records):
+def test_a_run_that_died_before_its_first_record_is_forgotten(records: Records) -> None:
     records.open().release()
     assert list(records.take_over_dead(lambda record: True)) == []
     assert records.active() == []
 
 
-def test_what_writers_that_were_killed_left_is_removed(records, state):
+def test_what_writers_that_were_killed_left_is_removed(records: Records, state: Path) -> None:
     saved, unsaved = _saved(records), records.open()
     for run in (saved, unsaved):
         (state / f"runs/{run.run_id}/run.json.77.1.tmp").write_text("{")
@@ -227,7 +240,9 @@ def test_what_writers_that_were_killed_left_is_removed(records, state):
 
 
 @pytest.mark.parametrize("text", DAMAGED)
-def test_a_damaged_record_of_a_dead_run_does_not_stop_others_from_being_swept(records, state, text):
+def test_a_damaged_record_of_a_dead_run_does_not_stop_others_from_being_swept(
+    records: Records, state: Path, text: str
+) -> None:
     _saved(records).release()
     _saved(records).release()
     (state / "runs" / "1" / "run.json").write_text(text)
@@ -235,7 +250,7 @@ def test_a_damaged_record_of_a_dead_run_does_not_stop_others_from_being_swept(re
     assert found == [2]
 
 
-def test_what_is_no_number_in_the_state_is_passed_over(records, state):
+def test_what_is_no_number_in_the_state_is_passed_over(records: Records, state: Path) -> None:
     _saved(records)
     for name in ("x", "1.tmp", "\u0663", "-1"):
         (state / "runs" / name).mkdir()
@@ -247,7 +262,7 @@ def test_what_is_no_number_in_the_state_is_passed_over(records, state):
 # --- runs that are handed over ---
 
 
-def test_a_run_that_is_handed_over_is_claimed_once(records, state):
+def test_a_run_that_is_handed_over_is_claimed_once(records: Records, state: Path) -> None:
     run = records.open()
     assert records.claim(1) is None
     run.hand_over(RunRecord(1, scheduler="slurm"))
@@ -256,11 +271,11 @@ def test_a_run_that_is_handed_over_is_claimed_once(records, state):
     claimed = records.claim(1)
     assert records.is_alive(1)
     assert records.claim(1) is None
-    claimed.finish()
+    there(claimed).finish()
     assert sorted(path.name for path in (state / "runs" / "1").iterdir()) == ["run.json"]
 
 
-def test_a_run_that_is_not_here_is_not_claimed(records, state):
+def test_a_run_that_is_not_here_is_not_claimed(records: Records, state: Path) -> None:
     records.open()
     with pytest.raises(NotFound, match=r"there is no .*/runs/7 on this host"):
         records.claim(7)

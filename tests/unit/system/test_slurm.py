@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from recording import RecordingProcess
 
@@ -29,20 +31,20 @@ GONE = "slurm_load_jobs error: Invalid job id specified\n"
 
 
 @pytest.fixture
-def process():
+def process() -> RecordingProcess:
     return RecordingProcess()
 
 
 @pytest.fixture
-def slurm(process):
+def slurm(process: RecordingProcess) -> Slurm:
     return Slurm(process)
 
 
-def request(**options):
+def request(**options: Any) -> Request:
     return Request(JobSpec(**options), "app:1", "/home/ada", "/home/ada/runs/7/slurm.log")
 
 
-def test_a_job_is_submitted_with_its_number_alone(process, slurm):
+def test_a_job_is_submitted_with_its_number_alone(process: RecordingProcess, slurm: Slurm) -> None:
     process.answer("sbatch", stdout="4711\n")
     asked = Request(
         JobSpec(
@@ -76,7 +78,9 @@ def test_a_job_is_submitted_with_its_number_alone(process, slurm):
     assert command.env == {}
 
 
-def test_the_name_of_the_cluster_behind_the_number_is_left_off(process, slurm):
+def test_the_name_of_the_cluster_behind_the_number_is_left_off(
+    process: RecordingProcess, slurm: Slurm
+) -> None:
     process.answer("sbatch", stdout="4711;cluster\n")
     assert slurm.submit(request(), 7) == "4711"
 
@@ -94,7 +98,9 @@ def test_the_name_of_the_cluster_behind_the_number_is_left_off(process, slurm):
         ("Something that nobody has heard of", "nobody has heard of", ""),
     ],
 )
-def test_why_slurm_refuses_and_what_to_do(process, slurm, answer, said, hint):
+def test_why_slurm_refuses_and_what_to_do(
+    process: RecordingProcess, slurm: Slurm, answer: str, said: str, hint: str
+) -> None:
     process.answer("sbatch", 1, stderr=f"sbatch: note\n{FAILED}{answer}\n")
     with pytest.raises(CesError, match=r"could not submit app:1: ") as caught:
         slurm.submit(request(), 7)
@@ -115,7 +121,9 @@ def test_why_slurm_refuses_and_what_to_do(process, slurm, answer, said, hint):
         ({}, "is not available"),
     ],
 )
-def test_what_no_node_has_is_named(process, slurm, amounts, named):
+def test_what_no_node_has_is_named(
+    process: RecordingProcess, slurm: Slurm, amounts: dict[str, Any], named: str
+) -> None:
     said = "Requested node configuration is not available"
     process.answer("sbatch", 1, stderr=f"{FAILED}{said}\n")
     with pytest.raises(CesError) as caught:
@@ -124,7 +132,9 @@ def test_what_no_node_has_is_named(process, slurm, amounts, named):
     assert caught.value.said.endswith(named)
 
 
-def test_who_names_a_partition_that_is_not_there_is_told_which_are(process, slurm):
+def test_who_names_a_partition_that_is_not_there_is_told_which_are(
+    process: RecordingProcess, slurm: Slurm
+) -> None:
     process.answer("sbatch", 1, stderr=f"{FAILED}Invalid partition name specified\n")
     process.answer("sinfo", stdout="batch 1:00:00\nshort 1:00\n")
     with pytest.raises(CesError, match=r"to partition x: Invalid partition name") as caught:
@@ -132,13 +142,15 @@ def test_who_names_a_partition_that_is_not_there_is_told_which_are(process, slur
     assert caught.value.hint == "partitions here: batch (up to 1:00:00), short (up to 1:00)"
 
 
-def test_an_answer_that_is_no_number_is_an_error(process, slurm):
+def test_an_answer_that_is_no_number_is_an_error(process: RecordingProcess, slurm: Slurm) -> None:
     process.answer("sbatch", stdout="Submitted batch job\n")
     with pytest.raises(CesError, match=r"could not submit the job"):
         slurm.submit(request(), 7)
 
 
-def test_when_a_job_could_start_is_asked_without_submitting_it(process, slurm):
+def test_when_a_job_could_start_is_asked_without_submitting_it(
+    process: RecordingProcess, slurm: Slurm
+) -> None:
     said = "sbatch: Job 45 to start at 2026-11-24T00:13:00 using 1 processors on nodes node1\n"
     process.answer("sbatch --parsable --test-only", stderr=said)
     argv, start = slurm.test(request(), 7)
@@ -146,7 +158,7 @@ def test_when_a_job_could_start_is_asked_without_submitting_it(process, slurm):
     assert start == "2026-11-24T00:13:00"
 
 
-def test_the_queue_is_read_task_by_task(process, slurm):
+def test_the_queue_is_read_task_by_task(process: RecordingProcess, slurm: Slurm) -> None:
     rows = "10_0|RUNNING|None|node1\n10_1|PENDING|Resources|\n12|COMPLETED|None|node2\n"
     process.answer("squeue", stdout=rows)
     assert slurm.queue(["10_0", "10_1", "12"]) == {
@@ -157,20 +169,26 @@ def test_the_queue_is_read_task_by_task(process, slurm):
     assert "--jobs=10,12" in process.commands[0].argv
 
 
-def test_a_job_that_slurm_has_forgotten_is_no_silence(process, slurm):
+def test_a_job_that_slurm_has_forgotten_is_no_silence(
+    process: RecordingProcess, slurm: Slurm
+) -> None:
     for program in ("squeue", "scontrol"):
         process.answer(program, 1, stderr=GONE)
     assert slurm.queue(["12"]) == {}
     assert slurm.show("12") is None
 
 
-def test_a_task_that_was_cancelled_while_it_was_pending_is_not_found(process, slurm):
+def test_a_task_that_was_cancelled_while_it_was_pending_is_not_found(
+    process: RecordingProcess, slurm: Slurm
+) -> None:
     process.answer("scontrol", 1, stdout="Job 12_1 not found\n")
     assert slurm.show("12_1") is None
 
 
 @pytest.mark.parametrize("stderr", [DOWN, "", "squeue: error: something else\n"])
-def test_a_controller_that_does_not_answer_says_nothing_about_the_job(process, slurm, stderr):
+def test_a_controller_that_does_not_answer_says_nothing_about_the_job(
+    process: RecordingProcess, slurm: Slurm, stderr: str
+) -> None:
     for program in ("squeue", "scontrol"):
         process.answer(program, 1, stderr=stderr)
     with pytest.raises(NoAnswer):
@@ -179,14 +197,14 @@ def test_a_controller_that_does_not_answer_says_nothing_about_the_job(process, s
         slurm.show("12")
 
 
-def test_what_slurm_shows_is_read_from_the_front(process, slurm):
+def test_what_slurm_shows_is_read_from_the_front(process: RecordingProcess, slurm: Slurm) -> None:
     process.answer("scontrol --oneliner show job 21", stdout=SHOWN)
     expected = Job("21", "TIMEOUT", "TimeLimit", "node1", "0:15", "00:01:27")
     assert slurm.show("21") == expected
     assert expected.over
 
 
-def test_accounting_knows_the_largest_memory(process, slurm):
+def test_accounting_knows_the_largest_memory(process: RecordingProcess, slurm: Slurm) -> None:
     rows = (
         "21|CANCELLED by 2001|0:15|node1|00:01:27|\n"
         "21.batch|CANCELLED|0:15|node1|00:01:27|105200K\n21.0|FAILED|1:0|node1|00:00:01|1.5M\n"
@@ -197,12 +215,12 @@ def test_accounting_knows_the_largest_memory(process, slurm):
     assert memory == "105200K"
 
 
-def test_without_accounting_there_is_nothing(process, slurm):
+def test_without_accounting_there_is_nothing(process: RecordingProcess, slurm: Slurm) -> None:
     process.answer("sacct", 1, stderr="Slurm accounting storage is disabled\n")
     assert slurm.accounted("21") == (None, "")
 
 
-def test_a_job_that_is_gone_is_cancelled_already(process, slurm):
+def test_a_job_that_is_gone_is_cancelled_already(process: RecordingProcess, slurm: Slurm) -> None:
     process.answer("scancel", 1, stderr="scancel: error: Kill job error: Invalid job id specified")
     slurm.cancel("21")
     process.answer("scancel", 1, stderr="scancel: error: Access/permission denied")
@@ -214,14 +232,16 @@ def test_a_job_that_is_gone_is_cancelled_already(process, slurm):
     ("text", "seconds"),
     [("1-02:03:04", 93784), ("1:00:00", 3600), ("1:00", 60), ("infinite", None), ("n/a", None)],
 )
-def test_how_long_a_partition_lets_jobs_run(process, slurm, text, seconds):
+def test_how_long_a_partition_lets_jobs_run(
+    process: RecordingProcess, slurm: Slurm, text: str, seconds: int | None
+) -> None:
     process.answer("sinfo", stdout=f"short 0:30\nbatch* {text}\n")
     assert slurm.longest(None) == ("batch", seconds)
     assert slurm.longest("short") == ("short", 30)
     assert slurm.longest("other") == ("", None)
 
 
-def test_how_long_a_job_has_left(process, slurm):
+def test_how_long_a_job_has_left(process: RecordingProcess, slurm: Slurm) -> None:
     process.answer("squeue", stdout="0:00\n")
     assert slurm.time_left("21") == 0
     process.answer("squeue", stdout="UNLIMITED\n")

@@ -23,7 +23,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.squashfs import
 TREE = (Path(__file__).parents[1] / "samples/sif/tree.squashfs").read_bytes()
 
 
-def files(content=TREE, start=0):
+def files(content: bytes = TREE, start: int = 0) -> Squashfs:
     return Squashfs(io.BytesIO(b"x" * start + content), start)
 
 
@@ -45,7 +45,7 @@ def files(content=TREE, start=0):
         *(f"/many/{number:03}-{'n' * 200}" for number in (0, 1, 170, 339)),
     ],
 )
-def test_what_is_there_is_found_by_way_of_links_as_they_lead_in_a_container(path):
+def test_what_is_there_is_found_by_way_of_links_as_they_lead_in_a_container(path: str) -> None:
     assert files().has(path)
     assert files(start=4096).has(path)
 
@@ -53,17 +53,17 @@ def test_what_is_there_is_found_by_way_of_links_as_they_lead_in_a_container(path
 @pytest.mark.parametrize(
     "path", ["/b", "/file/x", "/loop", "/loop/x", "/a/b/c", "/many/340", "/a/r"]
 )
-def test_what_is_not_there_is_not_found(path):
+def test_what_is_not_there_is_not_found(path: str) -> None:
     assert not files().has(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"hsqs", b"x" * 96, TREE[:20] + b"\6" + TREE[21:]])
-def test_what_cannot_be_read_is_of_an_unknown_form(content):
+def test_what_cannot_be_read_is_of_an_unknown_form(content: bytes) -> None:
     with pytest.raises(UnknownForm):
         files(content)
 
 
-def test_a_path_that_leads_through_a_full_directory_again_and_again_is_left_alone():
+def test_a_path_that_leads_through_a_full_directory_again_and_again_is_left_alone() -> None:
     found = files()
     begin = time.process_time()
     with pytest.raises(UnknownForm):
@@ -72,7 +72,9 @@ def test_a_path_that_leads_through_a_full_directory_again_and_again_is_left_alon
 
 
 @given(place=st.integers(0, len(TREE) - 1), value=st.integers(0, 255))
-def test_a_damaged_file_system_ends_in_an_answer_or_in_an_unknown_form(place, value):
+def test_a_damaged_file_system_ends_in_an_answer_or_in_an_unknown_form(
+    place: int, value: int
+) -> None:
     try:
         found = files(TREE[:place] + bytes([value]) + TREE[place + 1 :])
         assert found.has(f"/far/../{339:03}-{'n' * 200}") in (True, False)

@@ -28,7 +28,7 @@ def nest(top: Path, levels: int) -> None:
     os.close(here)
 
 
-def test_a_tree_is_removed_however_deep_it_is(tmp_path):
+def test_a_tree_is_removed_however_deep_it_is(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     nest(tree, 2100)
@@ -36,7 +36,7 @@ def test_a_tree_is_removed_however_deep_it_is(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_deep_image_is_settled(tmp_path):
+def test_a_deep_image_is_settled(tmp_path: Path) -> None:
     nest(tmp_path, 1100)
     try:
         assert settle_rootfs(str(tmp_path)) >= 0
@@ -44,7 +44,7 @@ def test_a_deep_image_is_settled(tmp_path):
         trees.remove(str(tmp_path / "d"))
 
 
-def test_what_an_image_lets_everybody_write_only_its_owner_may_write(tmp_path):
+def test_what_an_image_lets_everybody_write_only_its_owner_may_write(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
     (tmp_path / "program").touch()
@@ -55,8 +55,8 @@ def test_what_an_image_lets_everybody_write_only_its_owner_may_write(tmp_path):
 
 
 def test_a_directory_that_becomes_a_link_while_its_tree_is_removed_keeps_what_it_leads_to(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept, tree = tmp_path / "kept", tmp_path / "tree"
     for directory in (kept, tree / "inside"):
         directory.mkdir(parents=True)
@@ -64,14 +64,14 @@ def test_a_directory_that_becomes_a_link_while_its_tree_is_removed_keeps_what_it
     kept.chmod(0o500)
     real = os.listdir
 
-    def swap(directory):
+    def swap(directory: Path | int) -> list[str]:
         found = real(directory)
         if "inside" in found:
             (tree / "inside").rename(tmp_path / "aside")
             (tree / "inside").symlink_to(kept)
         return found
 
-    monkeypatch.setattr(trees.os, "listdir", swap)
+    monkeypatch.setattr(os, "listdir", swap)
     trees.remove(str(tree))
     assert [path.name for path in kept.iterdir()] == ["file"]
     assert stat.S_IMODE(kept.stat().st_mode) == 0o500
@@ -79,10 +79,12 @@ def test_a_directory_that_becomes_a_link_while_its_tree_is_removed_keeps_what_it
 
 
 @pytest.mark.parametrize("trick", ["link", "other", "filled"])
-def test_a_new_directory_that_somebody_swapped_is_refused(tmp_path, monkeypatch, trick):
+def test_a_new_directory_that_somebody_swapped_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trick: str
+) -> None:
     real = os.mkdir
 
-    def swapped(name, mode=0o777, *, dir_fd=None):
+    def swapped(name: Path | str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         real(name, mode, dir_fd=dir_fd)
         place = tmp_path / "new"
         if trick == "filled":
@@ -95,7 +97,7 @@ def test_a_new_directory_that_somebody_swapped_is_refused(tmp_path, monkeypatch,
         else:
             (tmp_path / "victim").rename(place)
 
-    monkeypatch.setattr(trees.os, "mkdir", swapped)
+    monkeypatch.setattr(os, "mkdir", swapped)
     with pytest.raises((CesError, OSError)), trees.new_directory(str(tmp_path / "new")):
         pass
 
@@ -103,7 +105,7 @@ def test_a_new_directory_that_somebody_swapped_is_refused(tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("mode", "safe"), [(0o755, True), (0o700, True), (0o775, False), (0o757, False), (0o1777, True)]
 )
-def test_who_may_write_above_may_swap_what_we_make(mode, safe):
+def test_who_may_write_above_may_swap_what_we_make(mode: int, safe: bool) -> None:
     def work(place: Path) -> None:
         (place / "above/store").mkdir(parents=True)
         (place / "above").chmod(mode)

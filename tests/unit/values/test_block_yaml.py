@@ -23,13 +23,13 @@ VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("file", sorted(SAMPLES.glob("*.yaml.txt")), ids=lambda path: path.name)
-def test_specifications_as_the_toolkit_writes_them(file):
+def test_specifications_as_the_toolkit_writes_them(file: Path) -> None:
     text = file.read_text()
     assert read_block_yaml(text, "x") == yaml.safe_load(text)
 
 
 @given(VALUES)
-def test_what_is_read_is_what_was_written_or_nothing_is(value):
+def test_what_is_read_is_what_was_written_or_nothing_is(value: object) -> None:
     text = yaml.safe_dump(value, width=10_000)
     try:
         read = read_block_yaml(text, "x")
@@ -43,7 +43,7 @@ def test_what_is_read_is_what_was_written_or_nothing_is(value):
         st.text("abcK", min_size=1), st.lists(WORDS.map(lambda w: f"/x{w}")), max_size=3
     )
 )
-def test_lists_of_paths_below_keys_are_always_read(value):
+def test_lists_of_paths_below_keys_are_always_read(value: dict[str, list[str]]) -> None:
     text = yaml.safe_dump(value, width=10_000, default_style=None)
     assert read_block_yaml(text, "x") == value
 
@@ -60,6 +60,6 @@ def test_lists_of_paths_below_keys_are_always_read(value):
         ('a: "x" y', 1),
     ],
 )
-def test_what_programs_do_not_write_is_refused_with_its_line(text, line):
+def test_what_programs_do_not_write_is_refused_with_its_line(text: str, line: int) -> None:
     with pytest.raises(CesError, match=rf"could not read /x.yaml: line {line}: .*JSON"):
         read_block_yaml(text, "/x.yaml")

@@ -32,11 +32,11 @@ crun = ["/usr/bin/crun"]
 """
 
 
-def settings(text, file="/etc/containers/containers.conf"):
+def settings(text: str, file: str = "/etc/containers/containers.conf") -> list[Setting]:
     return list(read_settings(text, file))
 
 
-def test_a_file_is_taken_apart():
+def test_a_file_is_taken_apart() -> None:
     found = {setting.key: setting.value for setting in settings(SITE)}
     assert found == {
         "containers.pidns": '"host"',
@@ -51,7 +51,7 @@ def test_a_file_is_taken_apart():
 @pytest.mark.parametrize(
     "text", ["", "no equals sign", "[unclosed\n=", 'x = ["never', "a = [[[\n]"]
 )
-def test_what_is_no_toml_is_left_to_podman(text):
+def test_what_is_no_toml_is_left_to_podman(text: str) -> None:
     assert breaking(settings(text)) == ()
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_toml_is_left_to_podman(text):
         'default_capabilities = ["CHOWN", "SYS_ADMIN"]',
     ],
 )
-def test_what_breaks_the_promise_is_named_and_overridden(line):
+def test_what_breaks_the_promise_is_named_and_overridden(line: str) -> None:
     (setting,) = breaking(settings(f"[containers]\n{line}\n"))
     key, _equals, value = line.partition(" = ")
     assert str(setting) == f"/etc/containers/containers.conf sets containers.{key} = {value}"
@@ -105,7 +105,7 @@ def test_what_breaks_the_promise_is_named_and_overridden(line):
         "pids_limit = 100",
     ],
 )
-def test_what_takes_nothing_from_it_is_left_alone(line):
+def test_what_takes_nothing_from_it_is_left_alone(line: str) -> None:
     assert breaking(settings(f"[containers]\n{line}\n")) == ()
 
 
@@ -141,7 +141,7 @@ def test_what_takes_nothing_from_it_is_left_alone(line):
         ("engine", 'cgroup_manager = "cgroupfs"'),
     ],
 )
-def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(section, line):
+def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(section: str, line: str) -> None:
     (setting,) = breaking(settings(f"[{section}]\n{line}\n"))
     ours = overriding([setting])
     assert "/home/ada" not in ours
@@ -165,12 +165,12 @@ def test_no_program_and_no_file_of_a_users_comes_in_by_the_engine(section, line)
         ("engine", "remote = false"),
     ],
 )
-def test_a_sites_own_programs_stay(section, line):
+def test_a_sites_own_programs_stay(section: str, line: str) -> None:
     assert breaking(settings(f"[{section}]\n{line}\n")) == ()
 
 
 @pytest.mark.parametrize("text", ['annotations = ["x=1", {append=true}]', 'label = """x"""'])
-def test_a_job_is_known_by_its_annotation_whatever_a_user_adds(text):
+def test_a_job_is_known_by_its_annotation_whatever_a_user_adds(text: str) -> None:
     users = settings(f"[containers]\n{text}\n", "own")
     jobs = settings('[containers]\nannotations = ["io.tre-ces.slurm-job=7"]\n', "job")
     jobs += settings('[engine]\ncgroup_manager = "cgroupfs"\n', "job")
@@ -194,7 +194,7 @@ def test_a_job_is_known_by_its_annotation_whatever_a_user_adds(text):
         '[containers]\nvolumes = ["/etc:/h", {append=true}]',
     ],
 )
-def test_no_spelling_hides_a_setting(text):
+def test_no_spelling_hides_a_setting(text: str) -> None:
     broken = breaking(settings(text))
     value = "[{append=false}]" if "append" in text else "[]"
     assert overriding(broken) == f"[containers]\nvolumes = {value}\n"
@@ -212,7 +212,9 @@ def test_no_spelling_hides_a_setting(text):
     ],
     ids=["table", "other table", "escaped key", "escaped mark", "several lines", "long"],
 )
-def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_it(text):
+def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_it(
+    text: str,
+) -> None:
     broken = breaking(settings(text))
     assert "in a form that only podman reads" in str(broken[0])
     ours = {setting.key: setting.value for setting in settings(overriding(broken))}
@@ -222,25 +224,25 @@ def test_what_only_podman_reads_is_told_and_all_that_we_promise_stands_against_i
     assert len(ours) == 35
 
 
-def test_a_list_to_which_a_later_file_adds_still_counts():
+def test_a_list_to_which_a_later_file_adds_still_counts() -> None:
     first = settings('[containers]\nvolumes = ["/etc:/h"]\n', "first")
     last = settings("[containers]\nvolumes = [{append=true}]\n", "last")
     assert overriding(breaking([*first, *last])) == "[containers]\nvolumes = [{append=false}]\n"
 
 
-def test_the_last_file_counts():
+def test_the_last_file_counts() -> None:
     first = settings('[containers]\npidns = "host"\nenv = ["A=1"]\n', "first")
     last = settings('[containers]\npidns = "private"\n', "last")
     assert [setting.file for setting in breaking([*first, *last])] == ["first"]
     assert [setting.key for setting in breaking([*first, *last])] == ["containers.env"]
 
 
-def test_capabilities_that_a_site_took_away_stay_away():
+def test_capabilities_that_a_site_took_away_stay_away() -> None:
     text = overriding(breaking(settings('[containers]\ndefault_capabilities = ["KILL", "BPF"]\n')))
     assert text == '[containers]\ndefault_capabilities = ["KILL"]\n'
 
 
-def test_what_a_slurm_job_says_stands_beside_it():
+def test_what_a_slurm_job_says_stands_beside_it() -> None:
     job = settings('[containers]\ncgroups = "disabled"\n[engine]\ncgroup_manager = "cgroupfs"\n')
     broken = [Setting("site", "containers.pidns", '"host"')]
     assert overriding(broken, job) == (

@@ -144,13 +144,13 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("text", "parts"), VALID.items())
-def test_a_valid_reference_is_read_into_its_parts(text, parts):
+def test_a_valid_reference_is_read_into_its_parts(text: str, parts: tuple[str | None, ...]) -> None:
     image = ImageRef.parse(text)
     assert (image.registry, image.path, image.tag, image.digest) == parts
 
 
 @pytest.mark.parametrize(("text", "reason"), INVALID.items())
-def test_an_invalid_reference_is_refused_with_the_likeliest_reason(text, reason):
+def test_an_invalid_reference_is_refused_with_the_likeliest_reason(text: str, reason: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         ImageRef.parse(text)
     assert reason in str(caught.value)
@@ -173,8 +173,8 @@ def test_an_invalid_reference_is_refused_with_the_likeliest_reason(text, reason)
     ],
 )
 def test_a_reference_is_spelled_for_engines_registries_and_people(
-    text, spelled, name, reference, short
-):
+    text: str, spelled: str, name: str, reference: str, short: str
+) -> None:
     image = ImageRef.parse(text)
     assert str(image) == spelled
     assert (image.name, image.reference, image.short_name) == (name, reference, short)
@@ -196,7 +196,7 @@ def test_a_reference_is_spelled_for_engines_registries_and_people(
         ("", False),
     ],
 )
-def test_only_what_engines_and_registries_agree_on_is_a_digest(text, good):
+def test_only_what_engines_and_registries_agree_on_is_a_digest(text: str, good: bool) -> None:
     assert is_digest(text) is good
 
 
@@ -222,8 +222,8 @@ digest = st.text("0123456789abcdef", min_size=64, max_size=64).map("sha256:{}".f
 
 @given(registry, path, st.none() | tag, st.none() | digest)
 def test_whatever_the_grammar_makes_is_read_and_means_the_same_when_read_again(
-    registry, path, tag, digest
-):
+    registry: str, path: str, tag: str | None, digest: str | None
+) -> None:
     text = f"{registry}/{path}"
     assume(len(text) <= 255)
     text += f":{tag}" if tag is not None else ""
@@ -238,7 +238,7 @@ def test_whatever_the_grammar_makes_is_read_and_means_the_same_when_read_again(
 
 
 @given(st.text() | st.text("ab.:/@-_[]0 \n%$", max_size=30))
-def test_any_text_is_either_refused_or_safe_to_hand_to_an_engine(text):
+def test_any_text_is_either_refused_or_safe_to_hand_to_an_engine(text: str) -> None:
     try:
         image = ImageRef.parse(text)
     except InvalidValue:
@@ -253,8 +253,8 @@ def test_any_text_is_either_refused_or_safe_to_hand_to_an_engine(text):
 
 @given(registry, path, tag, st.integers(0, 400), st.characters(exclude_categories=["Cs"]))
 def test_one_character_put_anywhere_never_moves_the_image_to_a_registry_that_is_not_written(
-    registry, path, tag, position, character
-):
+    registry: str, path: str, tag: str, position: int, character: str
+) -> None:
     text = f"{registry}/{path}:{tag}"
     position %= len(text) + 1
     mutated = text[:position] + character + text[position:]
@@ -284,7 +284,7 @@ GRAMMAR = re.compile(
         st.sampled_from(sorted(VALID)), st.integers(0, 90), st.sampled_from("aZ0._-:/@[]\n\u0660 ")
     ).map(lambda made: made[0][: made[1]] + made[2] + made[0][made[1] :])
 )
-def test_what_is_a_reference_is_what_the_grammar_says(text):
+def test_what_is_a_reference_is_what_the_grammar_says(text: str) -> None:
     match = GRAMMAR.fullmatch(text)
     host = match["registry"] if match else ""
     named = any(mark in host for mark in ".:[") or host == "localhost"

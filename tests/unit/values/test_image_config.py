@@ -24,7 +24,7 @@ PEOPLE = (
 @pytest.mark.parametrize(
     "user", ["\u00b2", "\u0661", "9" * 5000, "4294967295", "odd", "big", "0:\u00b2", "-1"]
 )
-def test_a_number_that_is_no_users_is_none(user):
+def test_a_number_that_is_no_users_is_none(user: str) -> None:
     assert user_in(user, PEOPLE, "") is None
 
 
@@ -49,14 +49,16 @@ def test_a_user_is_read_as_podman_reads_it(user):
         ("StopSignal", 9),
     ],
 )
-def test_a_field_of_another_kind_is_named(field, value):
+def test_a_field_of_another_kind_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"config\.{field} is ") as caught:
         check_image({"config": {field: value}})
     assert len(str(caught.value)) < 200
 
 
-def test_what_a_configuration_usually_says_is_taken():
-    said = {"config": {"Cmd": None, "Entrypoint": "sh", "Env": [], "Volumes": {"/a": {}}}}
+def test_what_a_configuration_usually_says_is_taken() -> None:
+    said: dict[str, Any] = {
+        "config": {"Cmd": None, "Entrypoint": "sh", "Env": [], "Volumes": {"/a": {}}}
+    }
     assert check_image(said) == said
     assert check_image({"config": None}) == {"config": None}
 
@@ -71,7 +73,7 @@ def test_what_a_configuration_usually_says_is_taken():
         ("WorkingDir", "/a/.." * 100_000),
     ],
 )
-def test_what_engines_read_however_long_is_read(field, value):
+def test_what_engines_read_however_long_is_read(field: str, value: object) -> None:
     """Whether it can be run is another question, which is asked when it is run."""
     said = {"config": {field: value}, "architecture": "z" * 5000}
     assert check_image(said) == said
@@ -80,7 +82,7 @@ def test_what_engines_read_however_long_is_read(field, value):
     assert stop_signal(config.stop_signal) == signal.SIGTERM
 
 
-def test_what_is_kept_of_an_image_is_of_its_kind_or_refused():
+def test_what_is_kept_of_an_image_is_of_its_kind_or_refused() -> None:
     good = ImageConfig(cmd=("a",)).as_dict()
     assert ImageConfig.from_dict(json.loads(json.dumps(good)), "it").cmd == ("a",)
     for change in (
@@ -114,7 +116,7 @@ def configurations(count: int) -> Iterator[dict[str, Any]]:
         yield {"architecture": anything(chance), "os": "linux", "config": config}
 
 
-def test_no_configuration_is_too_odd():
+def test_no_configuration_is_too_odd() -> None:
     """It is refused with the name of the field, or each value of ours has its kind."""
     taken = 0
     for raw in configurations(20_000):

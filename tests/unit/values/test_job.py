@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ IMAGE = ImageRef.parse("registry.example.org/app:1")
         ("5,1-2,1%2", [1, 2, 5]),
     ],
 )
-def test_an_arrays_tasks(array, tasks):
+def test_an_arrays_tasks(array: str | None, tasks: list[int]) -> None:
     assert JobSpec(array=array).tasks() == tasks
 
 
@@ -53,7 +54,7 @@ def test_an_arrays_tasks(array, tasks):
         {"dependency": "afterok:1 --wrap=id"},
     ],
 )
-def test_what_is_not_of_its_form_is_refused(wrong):
+def test_what_is_not_of_its_form_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidValue):
         JobSpec(**wrong)
 
@@ -67,20 +68,22 @@ def test_what_is_not_of_its_form_is_refused(wrong):
         *("-p", "script.sh", "--", "", "-", "--x\n", "--licenses=a\nb", "--Licenses=a"),
     ],
 )
-def test_options_of_sbatch_that_would_change_the_run_are_refused(word):
+def test_options_of_sbatch_that_would_change_the_run_are_refused(word: str) -> None:
     with pytest.raises(InvalidValue):
         JobSpec(extra=(word,))
 
 
 @pytest.mark.parametrize("word", ["--hold", "--reservation=course", "--licenses=a:2,b", "--nice"])
-def test_other_options_of_sbatch_are_taken(word):
+def test_other_options_of_sbatch_are_taken(word: str) -> None:
     assert JobSpec(extra=(word,)).extra == (word,)
 
 
 @pytest.mark.parametrize(
     ("limit", "minutes"), [(None, None), (1, 1), ("60", 1), ("61s", 2), ("1h30m", 90)]
 )
-def test_a_time_limit_is_whole_minutes_and_never_shorter(limit, minutes):
+def test_a_time_limit_is_whole_minutes_and_never_shorter(
+    limit: int | str | None, minutes: int | None
+) -> None:
     assert JobSpec(time_limit=limit).time_limit_minutes == minutes
 
 
@@ -97,7 +100,9 @@ TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["C
     password=TEXT,
     identity=st.booleans(),
 )
-def test_a_run_that_travels_arrives_as_it_was(args, env, password, identity):
+def test_a_run_that_travels_arrives_as_it_was(
+    args: list[str], env: dict[str, str], password: str, identity: bool
+) -> None:
     login = {"identity_token" if identity else "password": password}
     spec = RunSpec(
         IMAGE,
@@ -114,6 +119,6 @@ def test_a_run_that_travels_arrives_as_it_was(args, env, password, identity):
 
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"image": "x"}, "x"])
-def test_what_is_no_run_is_said_to_be_none(raw):
+def test_what_is_no_run_is_said_to_be_none(raw: object) -> None:
     with pytest.raises(CesError, match=r"could not read the run in here: it is none"):
         read(raw, "here")

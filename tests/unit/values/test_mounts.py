@@ -110,29 +110,31 @@ NO_MOUNTS = [
 ]
 
 
-def _parts(mount):
+def _parts(mount: Mount) -> tuple[str, ...]:
     return mount.source, mount.target, mount.access
 
 
 @pytest.mark.parametrize(("text", "parts"), VOLUMES.items())
-def test_a_volume_is_read(text, parts):
+def test_a_volume_is_read(text: str, parts: tuple[str, ...]) -> None:
     assert _parts(parse_volume(text)) == parts
 
 
 @pytest.mark.parametrize(("text", "reason"), NO_VOLUMES.items())
-def test_what_is_no_volume_or_takes_a_place_that_is_taken_is_refused(text, reason):
+def test_what_is_no_volume_or_takes_a_place_that_is_taken_is_refused(
+    text: str, reason: str
+) -> None:
     with pytest.raises(InvalidValue) as caught:
         parse_volume(text)
     assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize(("text", "parts"), MOUNTS.items())
-def test_a_bind_mount_is_read(text, parts):
+def test_a_bind_mount_is_read(text: str, parts: tuple[str, ...]) -> None:
     assert _parts(parse_mount(text)) == parts
 
 
 @pytest.mark.parametrize("text", NO_MOUNTS)
-def test_any_other_mount_is_refused(text):
+def test_any_other_mount_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue):
         parse_mount(text)
 
@@ -150,17 +152,19 @@ def test_any_other_mount_is_refused(text):
         ("/a/..", "/b", "rw"),
     ],
 )
-def test_a_mount_that_no_engine_could_be_told_cannot_be_made(parts):
+def test_a_mount_that_no_engine_could_be_told_cannot_be_made(parts: tuple[str, ...]) -> None:
     with pytest.raises(InvalidValue):
         Mount(*parts)
 
 
-def test_a_mount_is_recorded_as_it_is():
+def test_a_mount_is_recorded_as_it_is() -> None:
     assert Mount("/a", "/b", "ro").as_dict() == {"source": "/a", "target": "/b", "access": "ro"}
 
 
 @given(st.text("/.:,=abrow", max_size=20) | st.text(max_size=10), st.booleans())
-def test_no_volume_lies_over_a_directory_of_the_contract_or_of_the_kernel(text, prefixed):
+def test_no_volume_lies_over_a_directory_of_the_contract_or_of_the_kernel(
+    text: str, prefixed: bool
+) -> None:
     try:
         mount = parse_volume(f"/a:{text}" if prefixed else text)
     except InvalidValue:

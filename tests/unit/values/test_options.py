@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer import (
@@ -63,7 +65,9 @@ RUNNERS = known_runners()
         (["-e", "A=b=c", "--env=D="], Given(env=(("A", "b=c"), ("D", "")))),
     ],
 )
-def test_every_form_of_an_allowed_option_is_read_and_spelled_anew(words, given_):
+def test_every_form_of_an_allowed_option_is_read_and_spelled_anew(
+    words: list[str], given_: Given
+) -> None:
     assert read_options(words, ALLOWED, "podman") == given_
 
 
@@ -89,7 +93,9 @@ def test_every_form_of_an_allowed_option_is_read_and_spelled_anew(words, given_)
         (["--rm", "--name=x"], "--name"),
     ],
 )
-def test_an_option_that_is_not_in_the_list_is_refused_by_its_name(words, named):
+def test_an_option_that_is_not_in_the_list_is_refused_by_its_name(
+    words: list[str], named: str
+) -> None:
     with pytest.raises(RefusedByPolicy) as caught:
         read_options(words, ALLOWED, "podman")
     assert f"pass {named}" in str(caught.value)
@@ -113,13 +119,13 @@ def test_an_option_that_is_not_in_the_list_is_refused_by_its_name(words, named):
         (["-v", "/a"], "not SOURCE:TARGET"),
     ],
 )
-def test_a_malformed_option_is_refused(words, said):
+def test_a_malformed_option_is_refused(words: list[str], said: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         read_options(words, ALLOWED, "podman")
     assert said in str(caught.value)
 
 
-def test_a_variable_that_is_refused_does_not_show_its_value():
+def test_a_variable_that_is_refused_does_not_show_its_value() -> None:
     for words in (["-e", "A=secret\nB=1"], ["-eA B=secret"], ["--env==secret"]):
         with pytest.raises(InvalidValue) as caught:
             read_options(words, ALLOWED, "podman")
@@ -128,17 +134,19 @@ def test_a_variable_that_is_refused_does_not_show_its_value():
 
 @pytest.mark.parametrize("denied", ["--user", "-u"])
 @pytest.mark.parametrize("words", [["--user=1"], ["--user", "1"], ["-u", "1"], ["-u1"]])
-def test_a_site_denies_an_option_by_either_name_in_every_form(denied, words):
+def test_a_site_denies_an_option_by_either_name_in_every_form(
+    denied: str, words: list[str]
+) -> None:
     allowed = allowed_options(TABLE, (), (denied,))
     with pytest.raises(RefusedByPolicy):
         read_options(words, allowed, "podman")
 
 
-def test_a_site_denies_what_it_also_allows():
+def test_a_site_denies_what_it_also_allows() -> None:
     assert "--gpus" not in allowed_options(TABLE, ("--gpus",), ("--gpus",))
 
 
-def test_a_site_opens_an_option_with_a_value_or_as_a_flag():
+def test_a_site_opens_an_option_with_a_value_or_as_a_flag() -> None:
     allowed = allowed_options(TABLE, ("--annotation", "--privileged!"), ())
     words = ["--annotation", "a=b", "--privileged", "--user=1"]
     assert read_options(words, allowed, "podman").words == (
@@ -148,7 +156,7 @@ def test_a_site_opens_an_option_with_a_value_or_as_a_flag():
     )
 
 
-def test_allowing_a_built_in_option_leaves_its_rules_in_force():
+def test_allowing_a_built_in_option_leaves_its_rules_in_force() -> None:
     allowed = allowed_options(TABLE, ("--volume", "--mode"), ())
     with pytest.raises(InvalidValue):
         read_options(["--volume=/a"], allowed, "podman")
@@ -156,7 +164,7 @@ def test_allowing_a_built_in_option_leaves_its_rules_in_force():
         read_options(["--mode=c"], allowed, "podman")
 
 
-def _podman(*words):
+def _podman(*words: str) -> Given:
     return read_options(words, allowed_options(podman.OPTIONS, (), ()), "podman")
 
 
@@ -178,12 +186,14 @@ def _podman(*words):
         (["--device=nvidia.com/gpu=all"], {"gpu": True}),
     ],
 )
-def test_what_a_run_has_a_word_of_its_own_for_is_taken_as_that_word(words, own):
+def test_what_a_run_has_a_word_of_its_own_for_is_taken_as_that_word(
+    words: list[str], own: dict[str, Any]
+) -> None:
     assert _podman(*words) == Given(own=tuple(own.items()))
 
 
 @pytest.mark.parametrize("word", ["--nv", "--rocm", "--nv=true"])
-def test_apptainers_switches_for_gpus_are_the_runs_own_word(word):
+def test_apptainers_switches_for_gpus_are_the_runs_own_word(word: str) -> None:
     allowed = allowed_options(apptainer.OPTIONS, (), ())
     assert read_options([word], allowed, "apptainer") == Given(own=(("gpu", True),))
     with pytest.raises(InvalidValue, match="cannot be turned off"):
@@ -203,7 +213,7 @@ def test_apptainers_switches_for_gpus_are_the_runs_own_word(word):
         ("--env-file=x", "write --env-file on the run"),
     ],
 )
-def test_what_is_refused_is_said_with_what_to_write_instead(word, instead):
+def test_what_is_refused_is_said_with_what_to_write_instead(word: str, instead: str) -> None:
     with pytest.raises(RefusedByPolicy) as caught:
         _podman(word)
     assert instead in str(caught.value)
@@ -224,7 +234,9 @@ def test_what_is_refused_is_said_with_what_to_write_instead(word, instead):
         ("oci", "--cwd=/x", "write --workdir instead; allowed:"),
     ],
 )
-def test_an_option_of_another_engine_is_refused_with_the_one_of_this(runner, word, instead):
+def test_an_option_of_another_engine_is_refused_with_the_one_of_this(
+    runner: str, word: str, instead: str
+) -> None:
     with pytest.raises(RefusedByPolicy) as caught:
         allowed = allowed_options(RUNNERS[runner].options, (), ())
         read_options([word], allowed, runner, RUNNERS[runner].closed)
@@ -233,19 +245,19 @@ def test_an_option_of_another_engine_is_refused_with_the_one_of_this(runner, wor
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_the_values_that_an_option_may_have_are_told_in_words(runner):
+def test_the_values_that_an_option_may_have_are_told_in_words(runner: str) -> None:
     for option in RUNNERS[runner].options:
         assert bool(option.form) == bool(option.values)
         assert "\\" not in option.form
 
 
-def test_memory_without_a_unit_is_bytes_and_too_little_is_said_as_it_was_written():
+def test_memory_without_a_unit_is_bytes_and_too_little_is_said_as_it_was_written() -> None:
     with pytest.raises(InvalidValue, match="without a unit it is bytes") as caught:
         _podman("--memory=4")
     assert "'4'" in str(caught.value)
 
 
-def test_what_a_site_opens_is_passed_on_and_no_word_of_the_run():
+def test_what_a_site_opens_is_passed_on_and_no_word_of_the_run() -> None:
     allowed = allowed_options(podman.OPTIONS, ("--device",), ())
     given_ = read_options(["--device=/dev/fuse"], allowed, "podman")
     assert given_ == Given(words=("--device=/dev/fuse",))
@@ -259,7 +271,7 @@ def test_what_a_site_opens_is_passed_on_and_no_word_of_the_run():
         ("type=tmpfs,target=/tmp,tmpfs-mode=700", "--tmpfs=/tmp:mode=700"),
     ],
 )
-def test_memory_as_a_directory_is_no_mount_of_the_host(text, word):
+def test_memory_as_a_directory_is_no_mount_of_the_host(text: str, word: str) -> None:
     assert _podman(f"--mount={text}") == Given(words=(word,))
 
 
@@ -277,12 +289,12 @@ def test_memory_as_a_directory_is_no_mount_of_the_host(text, word):
         ("type=tmpfs,dst=/safe_data", "is taken"),
     ],
 )
-def test_memory_as_a_directory_hides_nothing_that_must_stay(text, said):
+def test_memory_as_a_directory_hides_nothing_that_must_stay(text: str, said: str) -> None:
     with pytest.raises(InvalidValue, match=said):
         _podman(f"--mount={text}")
 
 
-def test_memory_as_a_directory_is_podmans_alone():
+def test_memory_as_a_directory_is_podmans_alone() -> None:
     with pytest.raises(InvalidValue, match="--scratch of apptainer"):
         read_options(
             ["--mount=type=tmpfs,dst=/run"], allowed_options(apptainer.OPTIONS, (), ()), "apptainer"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -172,20 +173,26 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("raw", "differences"), KEYS)
-def test_every_key_is_read_and_what_is_not_written_has_its_default(raw, differences):
+def test_every_key_is_read_and_what_is_not_written_has_its_default(
+    raw: dict[str, Any], differences: dict[str, Any]
+) -> None:
     # through JSON, as it comes from the file
     assert Policy.from_dict(json.loads(json.dumps(raw)), ORIGIN) == Policy(**differences)
 
 
 @pytest.mark.parametrize(("raw", "key"), WRONG)
-def test_what_is_wrong_is_an_error_that_names_the_file_and_the_key(raw, key):
+def test_what_is_wrong_is_an_error_that_names_the_file_and_the_key(
+    raw: dict[str, Any], key: str
+) -> None:
     with pytest.raises(CesError) as caught:
         Policy.from_dict(raw, "/x/policy.json")
     assert f"read {key} in /x/policy.json" in str(caught.value)
 
 
 @pytest.mark.parametrize("raw", [None, [], "x", 5, True])
-def test_what_is_no_object_is_an_error_that_names_the_file(raw):
+def test_what_is_no_object_is_an_error_that_names_the_file(
+    raw: object,
+) -> None:
     with pytest.raises(CesError, match=r"/x/policy\.json: it is not a JSON object"):
         Policy.from_dict(raw, "/x/policy.json")
 
@@ -213,7 +220,7 @@ likely = st.dictionaries(
 
 
 @given(likely | json_value)
-def test_no_json_at_all_makes_anything_but_a_policy_or_an_error_with_the_file(raw):
+def test_no_json_at_all_makes_anything_but_a_policy_or_an_error_with_the_file(raw: object) -> None:
     try:
         policy = Policy.from_dict(raw, "/x/policy.json")
     except CesError as error:
@@ -249,7 +256,9 @@ SITE = Policy(
         ("h.io:5000/a/b/c", "h.io:5000/a/b/c:latest"),
     ],
 )
-def test_an_allowed_image_is_fetched_from_where_the_longest_prefix_says(image, source):
+def test_an_allowed_image_is_fetched_from_where_the_longest_prefix_says(
+    image: str, source: str
+) -> None:
     reference = ImageRef.parse(image)
     assert str(SITE.registry_for(reference).source(reference)) == source
 
@@ -268,26 +277,26 @@ def test_an_allowed_image_is_fetched_from_where_the_longest_prefix_says(image, s
         "docker.io/r.example.org/app",
     ],
 )
-def test_an_image_elsewhere_is_refused_with_the_allowed_registries_and_the_file(image):
+def test_an_image_elsewhere_is_refused_with_the_allowed_registries_and_the_file(image: str) -> None:
     with pytest.raises(RefusedByPolicy) as caught:
         SITE.registry_for(ImageRef.parse(image))
     assert "r.example.org/project, r.example.org, h.io:5000/a/b" in str(caught.value)
     assert "/x/policy.json" in str(caught.value)
 
 
-def test_without_a_policy_nothing_may_be_pulled():
+def test_without_a_policy_nothing_may_be_pulled() -> None:
     with pytest.raises(RefusedByPolicy, match="allowed: none"):
         Policy().registry_for(ImageRef.parse("docker.io/debian"))
 
 
-def test_an_image_that_a_rewrite_leaves_without_a_name_is_refused():
+def test_an_image_that_a_rewrite_leaves_without_a_name_is_refused() -> None:
     site = Policy(registries=(AllowedRegistry("r.example.org/app", "mirror.internal"),))
     image = ImageRef.parse("r.example.org/app:1")
     with pytest.raises(CesError, match=r"mirror\.internal"):
         site.registry_for(image).source(image)
 
 
-def test_a_site_may_require_digests():
+def test_a_site_may_require_digests() -> None:
     site = Policy(registries=SITE.registries, require_digest=True)
     with pytest.raises(RefusedByPolicy, match=r"write r\.example\.org/app@sha256"):
         site.registry_for(ImageRef.parse("r.example.org/app:1"))
@@ -295,7 +304,7 @@ def test_a_site_may_require_digests():
     assert site.registry_for(pinned).prefix == "r.example.org"
 
 
-def test_the_network_is_the_default_or_one_that_is_allowed():
+def test_the_network_is_the_default_or_one_that_is_allowed() -> None:
     assert SITE.check_network(None) == "none"
     assert SITE.check_network("pasta") == "pasta"
     for mode in ("host", "", "container:x", "none,host"):

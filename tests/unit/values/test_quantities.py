@@ -8,6 +8,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
@@ -47,7 +48,9 @@ DAY = 24 * 3600
         ("1t", 1024 * GIB),
     ],
 )
-def test_memory_is_in_gib_unless_a_unit_is_written(value, amount):
+def test_memory_is_in_gib_unless_a_unit_is_written(
+    value: float | str | None, amount: int | None
+) -> None:
     assert memory_bytes(value) == amount
 
 
@@ -80,7 +83,7 @@ def test_memory_is_in_gib_unless_a_unit_is_written(value, amount):
         "1" + "0" * 5000,
     ],
 )
-def test_what_is_no_amount_of_memory_is_refused(value):
+def test_what_is_no_amount_of_memory_is_refused(value: bool | float | str) -> None:
     with pytest.raises(InvalidValue):
         memory_bytes(value)
 
@@ -89,7 +92,7 @@ def test_what_is_no_amount_of_memory_is_refused(value):
     ("value", "count"),
     [(None, None), (2, 2), ("2", 2), ("0.5", 0.5), (1.5, 1.5), (" 3 ", 3)],
 )
-def test_cores_may_be_fractions(value, count):
+def test_cores_may_be_fractions(value: float | str | None, count: float | None) -> None:
     assert cpu_count(value) == count
 
 
@@ -116,7 +119,7 @@ def test_cores_may_be_fractions(value, count):
         False,
     ],
 )
-def test_what_is_no_number_of_cores_is_refused(value):
+def test_what_is_no_number_of_cores_is_refused(value: bool | float | str) -> None:
     with pytest.raises(InvalidValue):
         cpu_count(value)
 
@@ -144,7 +147,9 @@ def test_what_is_no_number_of_cores_is_refused(value):
         ("1-12:30", DAY + 12 * 3600 + 1800),
     ],
 )
-def test_durations_are_seconds_units_or_what_slurm_writes(value, seconds):
+def test_durations_are_seconds_units_or_what_slurm_writes(
+    value: float | str | None, seconds: float | None
+) -> None:
     assert duration_seconds(value) == seconds
 
 
@@ -169,7 +174,7 @@ def test_durations_are_seconds_units_or_what_slurm_writes(value, seconds):
         *("05:30", "5:1"),
     ],
 )
-def test_what_is_no_duration_is_refused(value):
+def test_what_is_no_duration_is_refused(value: bool | float | str) -> None:
     with pytest.raises(InvalidValue):
         duration_seconds(value)
 
@@ -186,21 +191,21 @@ def test_what_is_no_duration_is_refused(value):
         (1024 * GIB, "1TiB"),
     ],
 )
-def test_bytes_are_spelled_for_people(count, text):
+def test_bytes_are_spelled_for_people(count: int, text: str) -> None:
     assert spell_bytes(count) == text
 
 
 @given(st.integers(4, 1023), st.sampled_from(["MiB", "GiB", "TiB"]))
-def test_spelled_memory_means_the_same_when_read(number, unit):
+def test_spelled_memory_means_the_same_when_read(number: int, unit: str) -> None:
     amount = memory_bytes(f"{number}{unit}")
-    assert memory_bytes(spell_bytes(amount)) == amount
+    assert memory_bytes(spell_bytes(there(amount))) == amount
 
 
 @given(st.text(max_size=12) | st.text("0123456789.:-hmsdGiB ", max_size=12) | st.floats())
-def test_an_amount_is_refused_or_a_sensible_number(value):
+def test_an_amount_is_refused_or_a_sensible_number(value: float | str) -> None:
     for read, least in ((memory_bytes, 4 * MIB), (cpu_count, 0), (duration_seconds, 0)):
         try:
-            amount = read(value)
+            amount = there(read(value))
         except InvalidValue:
             continue
         assert least <= amount < 2**63
@@ -224,8 +229,8 @@ def test_an_amount_is_refused_or_a_sensible_number(value):
     ],
 )
 def test_a_run_gets_what_it_asks_for_else_the_default_and_never_more_than_the_maximum(
-    limits, wanted, given_
-):
+    limits: Limits, wanted: int | None, given_: int | None
+) -> None:
     assert limits.settle(wanted, "cpus") == given_
 
 
@@ -236,7 +241,9 @@ def test_a_run_gets_what_it_asks_for_else_the_default_and_never_more_than_the_ma
         ("cpus", 1.5, 2.0, "2 of cpus: this site allows at most 1.5"),
     ],
 )
-def test_asking_for_more_than_the_maximum_is_refused_with_both_amounts(what, maximum, wanted, said):
+def test_asking_for_more_than_the_maximum_is_refused_with_both_amounts(
+    what: str, maximum: float, wanted: float, said: str
+) -> None:
     with pytest.raises(RefusedByPolicy) as caught:
         Limits(maximum=maximum).settle(wanted, what)
     assert said in str(caught.value)
@@ -248,7 +255,7 @@ AMOUNT = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?\s*(?:|[kmgt](?:|b|ib))", re.
 @given(
     st.from_regex(AMOUNT, fullmatch=True) | st.text("0123456789.kMgTiB \t-+e\u0664", max_size=12)
 )
-def test_what_is_an_amount_of_memory_is_what_the_form_says(text):
+def test_what_is_an_amount_of_memory_is_what_the_form_says(text: str) -> None:
     try:
         memory_bytes(text)
     except InvalidValue as error:
@@ -267,5 +274,5 @@ def test_what_is_an_amount_of_memory_is_what_the_form_says(text):
         (Resources(memory=1), True),
     ],
 )
-def test_only_cpus_and_memory_need_cgroups(resources, limited):
+def test_only_cpus_and_memory_need_cgroups(resources: Resources, limited: bool) -> None:
     assert resources.limited is limited

@@ -25,10 +25,10 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import (
         ("2 days ago", "2 days ago"),
     ],
 )
-def test_what_engines_write_gets_the_form_of_listings(written, form):
+def test_what_engines_write_gets_the_form_of_listings(written: str, form: str) -> None:
     assert utc_form(written) == form
 
 
-def test_a_second_since_the_epoch_has_that_form_and_records_agree_with_it():
+def test_a_second_since_the_epoch_has_that_form_and_records_agree_with_it() -> None:
     assert utc_second(1769860800.9) == "2026-01-31T12:00:00Z"
     assert utc_form(utc_now()).endswith("Z")

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import there
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.registry_answer import (
     challenges_in,
@@ -18,7 +20,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.registry_answer
 )
 
 
-def found(*headers):
+def found(*headers: str) -> list[tuple[str, dict[str, str]]]:
     return [(one.scheme, dict(one.parameters)) for one in challenges_in(headers)]
 
 
@@ -46,14 +48,16 @@ def found(*headers):
         ('realm="of nothing"', []),
     ],
 )
-def test_challenges_are_read(header, challenges):
+def test_challenges_are_read(
+    header: str, challenges: list[tuple[str, dict[str, str]]] | None
+) -> None:
     if challenges is None:
         assert found(header)[0][0] == "negotiate"
     else:
         assert found(header) == challenges
 
 
-def test_challenges_of_several_headers_are_read_in_order():
+def test_challenges_of_several_headers_are_read_in_order() -> None:
     assert [scheme for scheme, _parameters in found("Negotiate", 'Basic realm="x"', "Bearer")] == [
         "negotiate",
         "basic",
@@ -76,14 +80,14 @@ def test_challenges_of_several_headers_are_read_in_order():
     ],
     ids=lambda text: text[:6],
 )
-def test_no_header_takes_long(text):
+def test_no_header_takes_long(text: str) -> None:
     begin = time.process_time()
     challenges_in([text])
     assert time.process_time() - begin < 5
 
 
 @given(st.lists(st.text(alphabet=st.characters(max_codepoint=255)), max_size=3))
-def test_any_headers_have_an_answer(headers):
+def test_any_headers_have_an_answer(headers: list[str]) -> None:
     for challenge in challenges_in(headers):
         assert challenge.scheme == challenge.scheme.lower()
         assert all(isinstance(value, str) for value in challenge.parameters.values())
@@ -94,7 +98,7 @@ def test_any_headers_have_an_answer(headers):
         st.sampled_from(["Bearer", "Basic", "realm", "=", '"', ",", " ", "\\", "https://a", "x"])
     ).map("".join)
 )
-def test_any_mixture_of_the_grammars_words_has_an_answer(header):
+def test_any_mixture_of_the_grammars_words_has_an_answer(header: str) -> None:
     for challenge in challenges_in([header]):
         token_service(challenge.parameters.get("realm", ""))
 
@@ -105,7 +109,7 @@ def test_any_mixture_of_the_grammars_words_has_an_answer(header):
         st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters='"\\')),
     )
 )
-def test_what_a_registry_means_is_what_is_read(parameters):
+def test_what_a_registry_means_is_what_is_read(parameters: dict[str, str]) -> None:
     header = "Bearer " + ",".join(f'{key}="{value}"' for key, value in parameters.items())
     assert found(header) == [("bearer", parameters)]
 
@@ -119,14 +123,14 @@ def test_what_a_registry_means_is_what_is_read(parameters):
         ("https://[::1]:5001/token", "[::1]:5001", "/token"),
     ],
 )
-def test_an_address_of_https_is_a_token_service(realm, host, path):
-    service = token_service(realm)
+def test_an_address_of_https_is_a_token_service(realm: str, host: str, path: str) -> None:
+    service = there(token_service(realm))
     assert (service.host, service.path) == (host, path)
     assert service.name == service.name.lower()
 
 
 @given(st.one_of(st.text(), st.text().map(lambda text: f"https://{text}")))
-def test_any_realm_is_a_service_that_can_be_asked_or_none(realm):
+def test_any_realm_is_a_service_that_can_be_asked_or_none(realm: str) -> None:
     service = token_service(realm)
     if service is not None:
         assert is_visible(service.host) and is_visible(service.path)
@@ -139,7 +143,7 @@ def test_any_realm_is_a_service_that_can_be_asked_or_none(realm):
         st.recursive(st.none() | st.integers() | st.text(), st.lists),
     )
 )
-def test_a_token_can_stand_in_a_header_or_is_none(answer):
+def test_a_token_can_stand_in_a_header_or_is_none(answer: dict[str, Any]) -> None:
     token = token_in(answer)
     assert token is None or (token in answer.values() and is_visible(token))
 
@@ -162,11 +166,11 @@ def test_a_token_can_stand_in_a_header_or_is_none(answer):
         ("Wed, 99 Oct 2015 99:99:99 GMT", 2, 4),
     ],
 )
-def test_when_to_come_back(header, tries, seconds):
+def test_when_to_come_back(header: str | None, tries: int, seconds: int | None) -> None:
     assert seconds_to_wait(header, tries, now=1445412480.0) == seconds
 
 
 @given(st.text(), st.integers(min_value=1, max_value=6))
-def test_any_header_gives_a_bounded_wait(header, tries):
+def test_any_header_gives_a_bounded_wait(header: str, tries: int) -> None:
     seconds = seconds_to_wait(header, tries, time.time())
     assert seconds is None or 0 <= seconds <= 60

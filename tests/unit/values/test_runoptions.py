@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
 
 import pytest
 import yaml
@@ -47,7 +48,7 @@ OTHER = {
 DOCUMENTED = yaml.safe_load(container.ModuleDocFragment.DOCUMENTATION)["options"]
 
 
-def test_every_field_of_a_run_is_an_option_and_no_other_is():
+def test_every_field_of_a_run_is_an_option_and_no_other_is() -> None:
     run = {item.name for item in fields(spec.RunSpec)} - APART
     run |= {f"directories.{item.name}" for item in fields(spec.Directories)}
     named = [option.field for option in OPTIONS if option.field]
@@ -55,7 +56,7 @@ def test_every_field_of_a_run_is_an_option_and_no_other_is():
     assert set(OTHER) == run - {"image"}
 
 
-def test_a_run_is_made_by_the_fields_of_its_options():
+def test_a_run_is_made_by_the_fields_of_its_options() -> None:
     made = spec.RunSpec.of({"image": IMAGE, "runner": "podman", **OTHER})
     for name, value in OTHER.items():
         owner = made.directories if name.startswith("directories.") else made
@@ -64,14 +65,14 @@ def test_a_run_is_made_by_the_fields_of_its_options():
     assert spec.RunSpec.of({"image": IMAGE, "runner": "podman", "pull": None}) == plain
 
 
-def test_every_option_travels_to_a_job():
+def test_every_option_travels_to_a_job() -> None:
     made = spec.RunSpec.of({"image": IMAGE, "runner": "podman", **OTHER})
     arrived = job.read(json.loads(json.dumps(job.written(made))), "job.json")
     assert arrived == made
 
 
 @pytest.mark.parametrize(("verb", "bundle"), [("run", False), ("gpu-run", False), ("bundle", True)])
-def test_commands_have_every_option_that_can_be_typed(verb, bundle):
+def test_commands_have_every_option_that_can_be_typed(verb: str, bundle: bool) -> None:
     typed = {tuple(option.names) for option in VERBS[verb].options}
     for option in options_for(bundle):
         assert not option.names or tuple(option.names.split()) in typed
@@ -79,14 +80,14 @@ def test_commands_have_every_option_that_can_be_typed(verb, bundle):
 
 
 @pytest.mark.parametrize(("module", "bundle"), [(ces_run, False), (oci_bundle, True)])
-def test_modules_document_every_option_as_it_is(module, bundle):
+def test_modules_document_every_option_as_it_is(module: ModuleType, bundle: bool) -> None:
     documented = {**DOCUMENTED, **yaml.safe_load(module.DOCUMENTATION)["options"]}
     for name, argument in arguments(bundle).items():
         said = {key: documented[name].get(key) for key in argument}
         assert said == argument, name
 
 
-def test_choices_are_those_of_the_core():
+def test_choices_are_those_of_the_core() -> None:
     choices = {name: argument.get("choices") for name, argument in arguments().items()}
     assert choices["network"] == list(policy.NETWORKS)
     assert choices["pull"] == list(spec.PULL_MODES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ IMAGE = ImageRef.parse("registry.example.org/app:1")
         {"timeout": "soon"},
     ],
 )
-def test_a_run_that_can_be_seen_to_be_wrong_cannot_be_asked_for(wrong):
+def test_a_run_that_can_be_seen_to_be_wrong_cannot_be_asked_for(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidValue):
         RunSpec(IMAGE, "podman", **wrong)
 
@@ -61,7 +62,7 @@ def test_a_run_that_can_be_seen_to_be_wrong_cannot_be_asked_for(wrong):
         {"memory": "512MiB", "cpus": "0.5", "timeout": "1h30m"},
     ],
 )
-def test_whatever_a_container_can_be_given_may_be_asked_for(right):
+def test_whatever_a_container_can_be_given_may_be_asked_for(right: dict[str, Any]) -> None:
     spec = RunSpec(IMAGE, "podman", **right)
     assert all(getattr(spec, key) == value for key, value in right.items())
 
@@ -76,13 +77,15 @@ def test_whatever_a_container_can_be_given_may_be_asked_for(right):
         {"username": "ada", "password": "s3cret", "authfile": "/x"},
     ],
 )
-def test_half_or_doubled_credentials_are_refused_without_showing_the_secret(wrong):
+def test_half_or_doubled_credentials_are_refused_without_showing_the_secret(
+    wrong: dict[str, str],
+) -> None:
     with pytest.raises(InvalidValue) as caught:
         Credentials(**wrong)
     assert "s3cret" not in str(caught.value)
 
 
-def test_secrets_are_not_in_any_repr():
+def test_secrets_are_not_in_any_repr() -> None:
     credentials = Credentials("ada", "s3cret")
     spec = RunSpec(IMAGE, "podman", env={"TOKEN": "s3cret"}, credentials=credentials)
     assert "s3cret" not in f"{credentials!r} {PullSpec(IMAGE, 'podman', credentials)!r} {spec!r}"
@@ -91,11 +94,11 @@ def test_secrets_are_not_in_any_repr():
     assert not Credentials().given
 
 
-def test_a_record_comes_back_from_json_and_later_versions_keys_are_passed_over():
+def test_a_record_comes_back_from_json_and_later_versions_keys_are_passed_over() -> None:
     record = RunRecord(7, state="FAILED", rc=3, command=["podman"], mounts=[], warnings=["w"])
     raw = json.loads(json.dumps(record.as_dict()))
     assert RunRecord.from_dict({**raw, "added_later": 1}) == record
 
 
-def test_times_in_records_are_utc_in_iso_8601():
+def test_times_in_records_are_utc_in_iso_8601() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", utc_now())

@@ -12,11 +12,11 @@ LINE = "s3cr\u20act p'a\"s $s`id`"
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_a_token_is_what_stands_on_the_line(end):
+def test_a_token_is_what_stands_on_the_line(end: str) -> None:
     assert token_from(f"{LINE}{end}".encode()) == LINE
 
 
-def test_bytes_that_are_no_text_stay_as_they_are():
+def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     assert token_from(b"\xff\xe9x").encode("utf-8", "surrogateescape") == b"\xff\xe9x"
 
 
@@ -36,7 +36,7 @@ def test_bytes_that_are_no_text_stay_as_they_are():
         (LINE.encode() * 10_000, "longer than 64 KiB"),
     ],
 )
-def test_what_cannot_be_meant_is_told_and_not_repeated(raw, said):
+def test_what_cannot_be_meant_is_told_and_not_repeated(raw: bytes, said: str) -> None:
     with pytest.raises(InvalidValue, match=said) as caught:
         token_from(raw)
     assert "s3cr" not in str(caught.value)

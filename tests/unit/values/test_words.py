@@ -100,7 +100,7 @@ SPLITS = {
 
 
 @pytest.mark.parametrize(("text", "words"), SPLITS.items())
-def test_text_is_split_into_words_as_a_shell_does(text, words):
+def test_text_is_split_into_words_as_a_shell_does(text: str, words: list[str]) -> None:
     assert split(text, VARIABLES) == words
 
 
@@ -108,7 +108,7 @@ def test_text_is_split_into_words_as_a_shell_does(text, words):
     ("text", "line"),
     [("'a", 1), ('"a', 1), ("a\nb 'c\nd", 2), ("a\\", 1), ('"a\\"', 1), ("'a' \n\n\"b\\", 3)],
 )
-def test_an_unfinished_quote_is_an_error_that_names_file_and_line(text, line):
+def test_an_unfinished_quote_is_an_error_that_names_file_and_line(text: str, line: int) -> None:
     with pytest.raises(InvalidValue) as caught:
         split(text, {}, "the option file o.txt")
     assert "the option file o.txt" in str(caught.value)
@@ -124,7 +124,7 @@ _FIRST = "first-word-of-a-line"
 _QUOTED = st.characters(codec="utf-8", exclude_characters="'\"\\$`\r\0")
 
 
-def _joined(*alternatives, max_size=4):
+def _joined(*alternatives: st.SearchStrategy[str], max_size: int = 4) -> st.SearchStrategy[str]:
     return st.lists(st.one_of(*alternatives), min_size=1, max_size=max_size).map("".join)
 
 
@@ -146,7 +146,7 @@ comment = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max
 line = st.builds("{}{}".format, _joined(fragment, gap, max_size=8), st.just("") | comment)
 
 
-def _as_sh_has_it(lines):
+def _as_sh_has_it(lines: list[str]) -> list[str]:
     # a line is a command, so each line's words are asked for by a printf of its own
     script = "\n".join(f"printf '%s\\0' {_FIRST} {line}" for line in lines)
     shell = subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=True, timeout=10)
@@ -155,18 +155,18 @@ def _as_sh_has_it(lines):
 
 @example(["a \\\n b", "\\\n#c", "''#c"])
 @given(st.lists(line, min_size=1, max_size=4))
-def test_words_are_those_that_sh_passes_to_a_program(lines):
+def test_words_are_those_that_sh_passes_to_a_program(lines: list[str]) -> None:
     assert split("\n".join(lines), {}) == _as_sh_has_it(lines)
 
 
 @given(st.lists(st.text()))
-def test_words_quoted_for_a_shell_come_back_as_they_were(words):
+def test_words_quoted_for_a_shell_come_back_as_they_were(words: list[str]) -> None:
     quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
     assert split(quoted, VARIABLES) == words
 
 
 @given(st.text("ab '\"\\#\n\t${}HOME`()", max_size=40))
-def test_splitting_never_runs_looks_up_or_crashes(text):
+def test_splitting_never_runs_looks_up_or_crashes(text: str) -> None:
     try:
         words = split(text, {})
     except InvalidValue:
@@ -178,7 +178,7 @@ def test_splitting_never_runs_looks_up_or_crashes(text):
 # --- references ---
 
 
-def test_only_listed_names_and_those_of_ces_may_be_referred_to():
+def test_only_listed_names_and_those_of_ces_may_be_referred_to() -> None:
     environ = {
         "HOME": "/h",
         "UID": "5",
@@ -191,7 +191,7 @@ def test_only_listed_names_and_those_of_ces_may_be_referred_to():
 
 
 @given(st.text("${}HOMEUSR_ab", max_size=30))
-def test_an_expanded_reference_is_not_expanded_again(text):
+def test_an_expanded_reference_is_not_expanded_again(text: str) -> None:
     assert expand(text, {"HOME": "${USER}", "USER": "x"}).count("x") == text.count("${USER}")
 
 
@@ -227,7 +227,9 @@ ENV_FILES = {
 
 
 @pytest.mark.parametrize(("text", "values"), ENV_FILES.items())
-def test_values_in_an_env_file_are_literal_but_for_one_pair_of_quotes(text, values):
+def test_values_in_an_env_file_are_literal_but_for_one_pair_of_quotes(
+    text: str, values: dict[str, str]
+) -> None:
     assert parse_env(text) == values
 
 
@@ -249,7 +251,9 @@ def test_values_in_an_env_file_are_literal_but_for_one_pair_of_quotes(text, valu
         ('A="x\nsecret"', 2),
     ],
 )
-def test_a_line_without_a_name_is_an_error_that_names_the_line_and_not_its_value(text, line):
+def test_a_line_without_a_name_is_an_error_that_names_the_line_and_not_its_value(
+    text: str, line: int
+) -> None:
     with pytest.raises(InvalidValue) as caught:
         parse_env(text, what="the env file e")
     assert f"line {line}'" in str(caught.value)
@@ -259,14 +263,14 @@ def test_a_line_without_a_name_is_an_error_that_names_the_line_and_not_its_value
 
 
 @pytest.mark.parametrize("value", ["secret\n", "a\rsecret", "secret\0", "secret\ud800"])
-def test_a_value_that_no_engine_can_carry_is_refused_without_repeating_it(value):
+def test_a_value_that_no_engine_can_carry_is_refused_without_repeating_it(value: str) -> None:
     with pytest.raises(InvalidValue, match="line break or a NUL") as caught:
         check_env({"TOKEN": value})
     assert "TOKEN" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
-def test_a_line_that_podman_would_not_read_is_refused():
+def test_a_line_that_podman_would_not_read_is_refused() -> None:
     assert check_env({"A": "x" * (64 * 1024 - 3)})
     with pytest.raises(InvalidValue, match="longer than 64 KiB"):
         check_env({"A": "x" * (64 * 1024 - 2)})
@@ -275,17 +279,17 @@ def test_a_line_that_podman_would_not_read_is_refused():
 
 
 @pytest.mark.parametrize("name", ["", "A B", "A=B", "1", "A\n", "--env", ".A", "Ä"])
-def test_a_name_that_is_no_name_is_refused(name):
+def test_a_name_that_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidValue):
         check_env({name: "x"})
 
 
 @given(st.text("aZ_9.-\u00e9 =", max_size=4))
-def test_a_name_is_what_its_pattern_says(name):
+def test_a_name_is_what_its_pattern_says(name: str) -> None:
     assert is_env_name(name) == bool(re.fullmatch(ENV_NAME, name))
 
 
-def test_references_in_an_env_file_are_expanded_only_when_asked_for():
+def test_references_in_an_env_file_are_expanded_only_when_asked_for() -> None:
     text = "A='${HOME}/x'\nB=$HOME ${PATH}"
     assert parse_env(text)["A"] == "${HOME}/x"
     assert parse_env(text, VARIABLES) == {"A": "/home/ada l/x", "B": "$HOME ${PATH}"}
@@ -296,13 +300,13 @@ env_value = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), m
 
 
 @given(st.dictionaries(env_name, env_value, max_size=5))
-def test_any_environment_survives_being_written_to_a_file_in_quotes(values):
+def test_any_environment_survives_being_written_to_a_file_in_quotes(values: dict[str, str]) -> None:
     text = "".join(f'{name}="{value}"\n' for name, value in values.items())
     assert parse_env(text) == check_env(values) == values
 
 
 @given(st.text("A=\"'# \r\n\0\\$x", max_size=40))
-def test_an_env_file_is_refused_or_gives_values_of_one_line(text):
+def test_an_env_file_is_refused_or_gives_values_of_one_line(text: str) -> None:
     try:
         values = parse_env(text)
     except InvalidValue:

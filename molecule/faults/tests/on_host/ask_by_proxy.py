@@ -19,10 +19,10 @@ from ces.errors import CesError
 from ces.system.proxy import proxy_for
 
 KINDS = {b"\x16": "TLS", b"\x05": "SOCKS"}
-asked = []
+asked: list[str] = []
 
 
-def serve(server):
+def serve(server: socket.socket) -> None:
     while True:
         connection, _address = server.accept()
         with connection:
@@ -34,7 +34,7 @@ def serve(server):
             connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
 
-def podman(host, environ):
+def podman(host: str, environ: dict[str, str]) -> str:
     asked.clear()
     # nothing of that name is anywhere, so that nothing is transferred either
     argv = ["podman", "pull", "--quiet", "--retry=0", f"{host}/tre/nothing-of-this-name:1"]
@@ -42,7 +42,7 @@ def podman(host, environ):
     return asked[0] if asked else ""
 
 
-def ours(host, environ):
+def ours(host: str, environ: dict[str, str]) -> bool:
     try:
         return proxy_for(host, environ) is not None
     except CesError:

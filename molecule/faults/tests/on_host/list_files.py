@@ -15,7 +15,7 @@ import sys
 asked = json.loads(sys.stdin.readline())
 
 
-def content(path, status):
+def content(path: str, status: os.stat_result) -> str:
     if stat.S_ISLNK(status.st_mode):
         return os.readlink(path)
     if not stat.S_ISREG(status.st_mode):
@@ -24,7 +24,7 @@ def content(path, status):
         return hashlib.sha256(stream.read()).hexdigest()
 
 
-def facts(path):
+def facts(path: str) -> list[str | int]:
     status = os.lstat(path)
     changed = 0 if stat.S_ISDIR(status.st_mode) else status.st_mtime_ns
     size = 0 if stat.S_ISDIR(status.st_mode) else status.st_size

@@ -13,12 +13,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 asked = json.loads(sys.stdin.readline())
-questions = []
+questions: list[list[object]] = []
 over = threading.Event()
 
 
 class Handler(BaseHTTPRequestHandler):
-    def answer(self):
+    def answer(self) -> None:
         answers = asked["answers"]
         answer = answers[min(len(questions), len(answers) - 1)]
         questions.append([self.command, self.path, dict(self.headers)])
@@ -38,14 +38,14 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = answer
 
-    def log_message(self, *_args):
+    def log_message(self, *_args: object) -> None:
         pass
 
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_args):
+    def handle_error(self, *_args: object) -> None:
         """Who asked has gone: that is what some tests are about."""
 
 

@@ -17,6 +17,7 @@ import json
 import ssl
 import sys
 import tarfile
+from typing import Any
 from urllib.parse import urlsplit
 
 asked = json.loads(sys.stdin.readline())
@@ -26,7 +27,9 @@ OCI = "application/vnd.oci.image"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 
 
-def ask(method, path, body=b"", **headers):
+def ask(
+    method: str, path: str, body: bytes = b"", **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
     headers = {"Authorization": asked["authorization"], **headers}
     connection.request(method, path, body, headers)
     response = connection.getresponse()
@@ -35,15 +38,15 @@ def ask(method, path, body=b"", **headers):
     return response, said
 
 
-def push_blob(path, data):
+def push_blob(path: str, data: bytes) -> dict[str, Any]:
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     response, _said = ask("POST", f"/v2/{path}/blobs/uploads/")
-    place = urlsplit(response.getheader("Location"))
+    place = urlsplit(str(response.getheader("Location")))
     ask("PUT", f"{place.path}?{place.query}&digest={digest}", data)
     return {"digest": digest, "size": len(data)}
 
 
-def push_manifest(path, tag, manifest):
+def push_manifest(path: str, tag: str | None, manifest: dict[str, Any]) -> dict[str, Any]:
     data = json.dumps(manifest).encode()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     headers = {"Content-Type": manifest["mediaType"]}
@@ -51,16 +54,16 @@ def push_manifest(path, tag, manifest):
     return {"mediaType": manifest["mediaType"], "digest": digest, "size": len(data)}
 
 
-def manifest_of(path, tag):
+def manifest_of(path: str, tag: str | None) -> Any:
     accept = f"{OCI}.manifest.v1+json, {DOCKER}"
     return json.loads(ask("GET", f"/v2/{path}/manifests/{tag}", Accept=accept)[1])
 
 
-def merged(old, new):
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in {**old, **new}.items() if value is not None}
 
 
-def layer_of(files):
+def layer_of(files: list[dict[str, Any]]) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for file in files:
@@ -78,7 +81,7 @@ def layer_of(files):
     return archive.getvalue()
 
 
-def zstd(data):
+def zstd(data: bytes) -> bytes:
     """A frame of blocks that are as they were (RFC 8878): no program for it need be here."""
     head = bytes.fromhex("28b52ffda0") + len(data).to_bytes(4, "little")
     parts = [data[at : at + 0x10000] for at in range(0, len(data), 0x10000)]
@@ -89,7 +92,7 @@ def zstd(data):
     return head + b"".join(blocks)
 
 
-def push(image):
+def push(image: dict[str, Any]) -> str:
     path, _colon, tag = image["name"].partition(":")
     about = merged(base_config, image.get("about", {}))
     if "config" in image:
@@ -134,7 +137,7 @@ def push(image):
             "manifests": [pushed],
         }
         pushed = push_manifest(path, None if left else tag, index)
-    return pushed["digest"]
+    return str(pushed["digest"])
 
 
 base_path, _colon, base_tag = asked["base"].partition(":")

@@ -13,6 +13,7 @@ import os
 import ssl
 import sys
 import tarfile
+from typing import Any
 from urllib.parse import urlsplit
 
 asked = json.loads(sys.stdin.readline())
@@ -20,7 +21,7 @@ context = ssl.create_default_context(cafile=asked["ca"])
 connection = http.client.HTTPSConnection(asked["registry"], context=context)
 
 
-def ask(method, path, body=b"", **headers):
+def ask(method: str, path: str, body: bytes = b"", **headers: str) -> http.client.HTTPResponse:
     headers = {"Authorization": asked["authorization"], **headers}
     connection.request(method, path, body, headers)
     response = connection.getresponse()
@@ -29,9 +30,10 @@ def ask(method, path, body=b"", **headers):
     return response
 
 
-def push_blob(data):
+def push_blob(data: bytes) -> dict[str, Any]:
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    place = urlsplit(ask("POST", f"/v2/{asked['path']}/blobs/uploads/").getheader("Location"))
+    response = ask("POST", f"/v2/{asked['path']}/blobs/uploads/")
+    place = urlsplit(str(response.getheader("Location")))
     ask("PUT", f"{place.path}?{place.query}&digest={digest}", data)
     return {"digest": digest, "size": len(data)}
 
@@ -49,7 +51,7 @@ config = {
     "config": {"Cmd": ["/data"], **asked.get("config", {})},
     "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
 }
-manifest = {
+manifest: dict[str, Any] = {
     "schemaVersion": 2,
     "mediaType": f"{oci}.manifest.v1+json",
     "config": {

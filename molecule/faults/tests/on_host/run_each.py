@@ -9,9 +9,12 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any, BinaryIO
+
+Started = tuple["subprocess.Popen[bytes]", BinaryIO, float]
 
 
-def start(command):
+def start(command: dict[str, Any]) -> Started:
     argv, stdin = command["argv"], command.get("stdin", "").encode("utf-8", "surrogateescape")
     said = os.fdopen(os.memfd_create("said"), "w+b")
     with os.fdopen(os.memfd_create("given"), "w+b") as given:
@@ -21,7 +24,7 @@ def start(command):
     return child, said, time.monotonic()
 
 
-def end(child, said, begun):
+def end(child: subprocess.Popen[bytes], said: BinaryIO, begun: float) -> list[object]:
     status = child.wait()
     seconds = time.monotonic() - begun
     said.seek(0)

@@ -30,7 +30,7 @@ _data, ((_level, _kind, sent), *_more), _flags, _address = ours.recvmsg(1, socke
 kernel = array.array("i", sent[:4])[0]
 
 
-def answer(unique, data):
+def answer(unique: int, data: bytes) -> None:
     os.write(kernel, struct.pack("<IiQ", 16 + len(data), 0, unique) + data)
 
 

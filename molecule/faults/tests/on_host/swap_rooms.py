@@ -8,7 +8,14 @@ import threading
 
 asked = json.loads(sys.stdin.readline())
 over = threading.Event()
-threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
+
+
+def wait_for_the_end() -> None:
+    sys.stdin.read()
+    over.set()
+
+
+threading.Thread(target=wait_for_the_end, daemon=True).start()
 print("ready", flush=True)
 swapped = 0
 while not over.is_set():

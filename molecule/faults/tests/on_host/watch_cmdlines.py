@@ -13,7 +13,7 @@ import time
 asked = json.loads(sys.stdin.readline())
 words = [word.encode() for word in asked["words"]]
 own = str(os.getpid())
-seen = {}
+seen: dict[str, tuple[float, float, str]] = {}
 passes = 0
 print("ready", flush=True)
 while not select.select([sys.stdin], [], [], 0)[0]:

@@ -5,13 +5,15 @@ argv, stdin: the command. Answers {status, seconds, peak (KiB), bytes (of standa
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
+from typing import IO
 
 
-def peak_of(pid):
+def peak_of(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/status") as stream:
             for line in stream:
@@ -22,9 +24,9 @@ def peak_of(pid):
     return 0
 
 
-def drain(stream, counted):
+def drain(stream: IO[bytes], counted: list[int]) -> None:
     while True:
-        chunk = stream.read1(1 << 16)
+        chunk = os.read(stream.fileno(), 1 << 16)
         if not chunk:
             return
         counted.append(len(chunk))
@@ -35,9 +37,10 @@ begun = time.monotonic()
 child = subprocess.Popen(
     asked["argv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
 )
+assert child.stdin and child.stdout
 child.stdin.write(asked.get("stdin", "").encode())
 child.stdin.close()
-counted = []
+counted: list[int] = []
 reader = threading.Thread(target=drain, args=(child.stdout, counted))
 reader.start()
 peak = 0

@@ -121,12 +121,29 @@ def tell_networks(found: Programs, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_storage(found: Programs, policy: Policy) -> Iterator[Told]:
+    """Whether podman keeps the user's images where the site means it to."""
+    said, meant = found.storage_said, found.storage
+    if said in ("", meant):
+        return
+    where = f"keeps images in {said}" if said.startswith("/") else f"cannot use it ({said:.200})"
+    yield Told(
+        "warning" if said.startswith("/") else "fault",
+        f"the site has your storage in {meant}, and this podman {where}: from 5.8 or 6 on, podman"
+        " takes graphroot and runroot of /etc/containers/storage.conf for users, too, and reads"
+        " storage.rootless.conf.d beside it; older versions do neither",
+        "the administrator applies the role container_storage: it writes both files",
+        "container_storage",
+    )
+
+
 LOOKS = (
     Look("runners_known", "the site allows runners that there are", tell_known),
     Look("engines_installed", "the allowed engines are installed", tell_installed),
     Look("engines_answering", "the engines' programs start", tell_answering),
     Look("engine_versions", "the engines are new enough", tell_versions),
     Look("apptainer_parts", "apptainer has the programs that it starts", tell_parts),
+    Look("podman_storage", "podman keeps images where the site means it to", tell_storage),
     Look("networks", "podman can make the allowed networks", tell_networks),
 )
 """In the order in which causes come before their effects. A new check is a new row."""

@@ -14,8 +14,9 @@ from ...errors import CesError
 from ...typed import Iterator, Mapping, Sequence
 from ...values.command import Command
 from ...values.policy import Policy
-from ..account import Account
-from ..process import Process, Streams
+from ..account import OWN_STORAGE, Account
+from ..podman_places import podman_storage, storage_by_drop_ins, storage_by_one_file
+from ..process import Process, Streams, last_lines
 from .apptainer import installed
 
 _ELSEWHERE = (
@@ -52,12 +53,17 @@ class Programs:
     :param engines: the programs of each engine.
     :param parts_missing: programs that apptainer starts and that are not there.
     :param networks: networks that the site allows and that podman has no program for.
+    :param storage: where the user's images are to be, by the files of configuration.
+    :param storage_said: what podman says of it: the place, or why it cannot use it; '' where it
+        was not asked.
     """
 
     unknown: tuple[str, ...]
     engines: Mapping[str, tuple[Program, ...]]
     parts_missing: tuple[str, ...] = ()
     networks: Mapping[str, str] | None = None
+    storage: str = ""
+    storage_said: str = ""
 
     def one(self, name: str) -> Program | None:
         """The program of that name, if it is there."""
@@ -66,19 +72,27 @@ class Programs:
 
 
 def look_at_programs(
-    account: Account, policy: Policy, process: Process, known: Mapping[str, Sequence[str]]
+    account: Account,
+    policy: Policy,
+    process: Process,
+    known: Mapping[str, Sequence[str]],
+    root: str = "",
 ) -> Programs:
     """Find them, and ask each for its version.
 
     :param known: the names of each engine's programs.
+    :param root: of the host's configuration, for tests.
     """
     path = account.lasting_environ["PATH"]
+    storage, said = podman_storage(account, root), ""
     with _session(account) as environ:
         engines = {
             name: tuple(_program(one, path, process, environ) for one in known[name])
             for name in policy.runners
             if name in known
         }
+        if any(one.version for one in engines.get("podman", ())) and _is_unsure(account, root):
+            said = _storage_said(account, storage, process, environ)
     parts: tuple[str, ...] = ()
     if any(one.version for one in engines.get("apptainer", ())):
         parts = tuple(installed(process).get("missing", ()))
@@ -90,7 +104,34 @@ def look_at_programs(
         and not shutil.which(program, path=path)
     }
     unknown = tuple(name for name in policy.runners if name not in known)
-    return Programs(unknown, engines, parts, networks)
+    return Programs(unknown, engines, parts, networks, storage, said)
+
+
+def _is_unsure(account: Account, root: str) -> bool:
+    """Whether the versions of podman differ in where they take the user's storage to be."""
+    if account.uid == 0 or os.path.exists(f"{account.home}/{OWN_STORAGE}"):
+        return False
+    return storage_by_one_file(account, root) != storage_by_drop_ins(account, root)
+
+
+def _storage_said(
+    account: Account, meant: str, process: Process, environ: Mapping[str, str]
+) -> str:
+    """What podman says of its storage; it takes as long as starting a container."""
+    data = account.lasting_environ.get("XDG_DATA_HOME")
+    asked = Command(
+        ("podman", "info", "--format", "{{.Store.GraphRoot}}"),
+        {**environ, **({"XDG_DATA_HOME": data} if data else {})},
+        role="podman",
+    )
+    try:
+        done = process.run(asked, Streams(timeout=_SECONDS))
+    except CesError as error:
+        return error.said
+    # warnings stand before the error
+    said = last_lines(done.stdout if done.ok else done.stderr, 1)
+    # podman follows links
+    return meant if os.path.realpath(said) == os.path.realpath(meant) else said
 
 
 @contextmanager

@@ -114,6 +114,7 @@ def add_file(
         if 0 < last < status.st_size:
             header.size = last
             stream.seek(status.st_size - last)
+        # it has read(), and tarfile calls nothing else
         tar.addfile(header, _Exactly(stream))  # type: ignore[arg-type]
 
 

@@ -1,211 +1,49 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Registry credentials: written for an engine and gone again, or found where engines look."""
+"""Logins in other forms: Docker's, clouds' and credential helpers'."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stored_logins import IMAGE, LOGIN, NONE, encoded, entries, found
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import credential_helper
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.authfile import (
     auth_file,
-    login_for,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import Credentials
 
-IMAGE = ImageRef.parse("registry.example.org:5000/project/app:1")
-LOGIN = Credentials("ada", "p'a\"s $s`id`:\u20ac")
-NONE = Credentials()
 REGISTRY = "registry.example.org:5000"
 
 
-def encoded(user="ada", password=LOGIN.password):
-    return base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def entries(**auths):
-    return {"auths": {key: {"auth": value} for key, value in auths.items()}}
-
-
-def found(ada, image=IMAGE, credentials=NONE):
-    """The login, by programs that really run."""
-    return login_for(image, credentials, ada, SystemProcess(ada.environ))
-
-
 @pytest.fixture
-def ada(tmp_path):
-    for directory in ("run/containers", "home/.config/containers", "home/.docker"):
-        (tmp_path / directory).mkdir(parents=True)
-    environ = {"XDG_RUNTIME_DIR": f"{tmp_path}/run", "PATH": f"{tmp_path}/bin:/usr/bin:/bin"}
-    return Account("ada", os.geteuid(), f"{tmp_path}/home", (), environ)
-
-
-@pytest.fixture
-def auth(tmp_path):
+def auth(tmp_path: Path) -> Callable[..., Any]:
     """Write the auth file that podman looks at first."""
     path = tmp_path / "run/containers/auth.json"
     return lambda content: path.write_text(json.dumps(content))
 
 
 @pytest.fixture
-def helper(tmp_path):
+def helper(tmp_path: Path) -> Callable[..., None]:
     """Make a credential helper: a shell script that is told the registry."""
 
-    def make(script, name="store"):
+    def make(script: str, name: str = "store") -> None:
         path = tmp_path / "bin" / f"docker-credential-{name}"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\nread registry\n{script}\n")
         path.chmod(0o755)
 
     return make
-
-
-def test_a_password_is_written_for_each_registry_private_and_gone_afterwards(ada, tmp_path):
-    mirror = ImageRef.parse("mirror.internal/p/app:1")
-    with auth_file(LOGIN, (IMAGE, mirror), ada) as path:
-        assert os.path.dirname(path) == f"{tmp_path}/run/ces"
-        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
-        assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
-        assert json.loads(Path(path).read_text()) == {
-            "auths": {
-                "registry.example.org:5000": {"auth": encoded()},
-                "mirror.internal": {"auth": encoded()},
-            }
-        }
-    assert os.listdir(f"{tmp_path}/run/ces") == []
-
-
-def test_it_is_gone_also_when_the_pull_fails(ada, tmp_path):
-    with pytest.raises(ZeroDivisionError), auth_file(LOGIN, (IMAGE,), ada):
-        raise ZeroDivisionError
-    assert os.listdir(f"{tmp_path}/run/ces") == []
-
-
-def test_two_at_once_have_two_files(ada):
-    with auth_file(LOGIN, (IMAGE,), ada) as one, auth_file(LOGIN, (IMAGE,), ada) as two:
-        assert one != two
-
-
-def test_without_credentials_there_is_no_file(ada, tmp_path):
-    with auth_file(Credentials(), (IMAGE,), ada) as path:
-        assert path is None
-    assert not (tmp_path / "run/ces").exists()
-
-
-def test_the_callers_own_file_is_used_and_kept(ada, tmp_path, monkeypatch):
-    (tmp_path / "mine.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
-    with auth_file(Credentials(authfile="mine.json"), (IMAGE,), ada) as path:
-        assert path == f"{tmp_path}/mine.json"
-    assert (tmp_path / "mine.json").exists()
-
-
-def test_a_file_that_is_not_there_is_said_before_the_engine_fails(ada):
-    credentials = Credentials(authfile="/nonexistent.json")
-    said = r"could not read the auth file /nonexistent\.json"
-    with pytest.raises(NotFound, match=said), auth_file(credentials, (IMAGE,), ada):
-        pass
-    with pytest.raises(NotFound):
-        found(ada, credentials=credentials)
-
-
-# --- finding a login ---
-
-
-def test_a_password_that_was_given_comes_first(ada):
-    assert found(ada, credentials=LOGIN) == LOGIN
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "registry.example.org:5000",
-        "registry.example.org:5000/project",
-        "registry.example.org:5000/project/app",
-    ],
-)
-@pytest.mark.parametrize(
-    "place",
-    [
-        "run/containers/auth.json",
-        "home/.config/containers/auth.json",
-        "home/.docker/config.json",
-    ],
-)
-def test_a_stored_login_is_found_where_podman_looks(ada, tmp_path, place, key):
-    (tmp_path / place).write_text(json.dumps(entries(**{key: encoded()})))
-    assert found(ada) == LOGIN
-
-
-def test_the_most_specific_entry_and_the_first_file_win(ada, tmp_path):
-    registry = "registry.example.org:5000"
-    auths = {registry: encoded("wide"), f"{registry}/project": encoded("narrow")}
-    (tmp_path / "home/.config/containers/auth.json").write_text(json.dumps(entries(**auths)))
-    (tmp_path / "home/.docker/config.json").write_text(
-        json.dumps(entries(**{f"{registry}/project/app": encoded("docker")}))
-    )
-    assert found(ada) == Credentials("narrow", LOGIN.password)
-
-
-def test_a_file_that_the_environment_names_is_the_only_one(ada, tmp_path):
-    key = "registry.example.org:5000"
-    (tmp_path / "run/containers/auth.json").write_text(json.dumps(entries(**{key: encoded()})))
-    (tmp_path / "named.json").write_text(json.dumps(entries()))
-    ada.environ["REGISTRY_AUTH_FILE"] = f"{tmp_path}/named.json"
-    assert found(ada) == NONE
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "registry.example.org",
-        "registry.example.org:5000/proj",
-        "registry.example.org:5000/project/app/x",
-        "example.org:5000",
-        "",
-    ],
-)
-def test_a_login_for_another_place_is_not_used(ada, tmp_path, key):
-    (tmp_path / "run/containers/auth.json").write_text(json.dumps(entries(**{key: encoded()})))
-    assert found(ada) == NONE
-
-
-def test_dockers_old_key_is_known(ada, tmp_path):
-    text = json.dumps(entries(**{"https://index.docker.io/v1/": encoded()}))
-    (tmp_path / "home/.docker/config.json").write_text(text)
-    assert found(ada, ImageRef.parse("docker.io/debian")) == LOGIN
-
-
-@pytest.mark.parametrize(
-    "text", ["[]", "{}", '{"auths": []}', '{"auths": {"registry.example.org:5000": {}}}']
-)
-def test_a_file_without_a_login_is_no_error(ada, tmp_path, text):
-    (tmp_path / "run/containers/auth.json").write_text(text)
-    assert found(ada) == NONE
-
-
-@pytest.mark.parametrize("secret", ["!!", "c2VjcmV0", "c2Vj c2V"])
-def test_what_is_no_login_is_an_error_that_names_the_file_and_not_the_secret(ada, tmp_path, secret):
-    path = tmp_path / "run/containers/auth.json"
-    path.write_text(json.dumps(entries(**{"registry.example.org:5000": secret})))
-    with pytest.raises(CesError, match="not base64 of user:password") as caught:
-        found(ada)
-    assert str(path) in str(caught.value)
-    assert secret not in str(caught.value)
-
-
-# --- other forms ---
 
 
 @pytest.mark.parametrize(
@@ -217,23 +55,27 @@ def test_what_is_no_login_is_an_error_that_names_the_file_and_not_the_secret(ada
         f"https://{REGISTRY}/project",
     ],
 )
-def test_an_address_is_a_key_as_docker_wrote_it(ada, auth, key):
+def test_an_address_is_a_key_as_docker_wrote_it(
+    ada: Account, auth: Callable[..., Any], key: str
+) -> None:
     auth(entries(**{key: encoded()}))
     assert found(ada) == LOGIN
 
 
-def test_a_host_as_it_is_comes_before_an_address(ada, auth):
+def test_a_host_as_it_is_comes_before_an_address(ada: Account, auth: Callable[..., Any]) -> None:
     auth(entries(**{f"https://{REGISTRY}/v1/": encoded("old"), REGISTRY: encoded("new")}))
     assert found(ada).username == "new"
 
 
 @pytest.mark.parametrize("key", ["docker.io", "index.docker.io", "https://registry-1.docker.io"])
-def test_dockers_hub_has_several_names(ada, auth, key):
+def test_dockers_hub_has_several_names(ada: Account, auth: Callable[..., Any], key: str) -> None:
     auth(entries(**{key: encoded()}))
     assert found(ada, ImageRef.parse("docker.io/debian")) == LOGIN
 
 
-def test_dockers_first_file_is_read_after_all_others(ada, tmp_path, auth):
+def test_dockers_first_file_is_read_after_all_others(
+    ada: Account, tmp_path: Path, auth: Callable[..., Any]
+) -> None:
     old = tmp_path / "home/.dockercfg"
     old.write_text(json.dumps({f"https://{REGISTRY}/v1/": {"auth": encoded("old")}}))
     assert found(ada).username == "old"
@@ -241,14 +83,18 @@ def test_dockers_first_file_is_read_after_all_others(ada, tmp_path, auth):
     assert found(ada).username == "new"
 
 
-def test_dockers_own_directory_is_the_only_one_where_the_environment_names_it(ada, tmp_path, auth):
+def test_dockers_own_directory_is_the_only_one_where_the_environment_names_it(
+    ada: Account, environ: dict[str, str], tmp_path: Path, auth: Callable[..., Any]
+) -> None:
     auth(entries(**{REGISTRY: encoded("other")}))
     (tmp_path / "config.json").write_text(json.dumps(entries(**{REGISTRY: encoded()})))
-    ada.environ["DOCKER_CONFIG"] = str(tmp_path)
+    environ["DOCKER_CONFIG"] = str(tmp_path)
     assert found(ada) == LOGIN
 
 
-def test_a_password_need_not_be_text_and_base64_may_have_line_breaks(ada, auth):
+def test_a_password_need_not_be_text_and_base64_may_have_line_breaks(
+    ada: Account, auth: Callable[..., Any]
+) -> None:
     lines = base64.encodebytes(b"ada:" + b"\xff" * 80).decode()
     assert "\n" in lines.strip()
     auth(entries(**{REGISTRY: lines}))
@@ -258,12 +104,12 @@ def test_a_password_need_not_be_text_and_base64_may_have_line_breaks(ada, auth):
 AZURE = {"auth": encoded("00000000-0000", ""), "identitytoken": "refresh"}
 
 
-def test_an_identity_token_stands_for_the_password(ada, auth):
+def test_an_identity_token_stands_for_the_password(ada: Account, auth: Callable[..., Any]) -> None:
     auth({"auths": {REGISTRY: AZURE}})
     login = found(ada)
     assert (login.given, login.identity_token, login.password) == (True, "refresh", "")
     with auth_file(login, (IMAGE,), ada) as path:
-        assert json.loads(Path(path).read_text()) == {"auths": {REGISTRY: AZURE}}
+        assert json.loads(Path(str(path)).read_text()) == {"auths": {REGISTRY: AZURE}}
 
 
 @pytest.mark.parametrize(
@@ -277,7 +123,9 @@ def test_an_identity_token_stands_for_the_password(ada, auth):
         ({"auths": {REGISTRY: {"auth": encoded("ada", "")}}}, "lacks the user or the password"),
     ],
 )
-def test_what_nobody_can_use_is_named_and_not_shown(ada, tmp_path, auth, content, said):
+def test_what_nobody_can_use_is_named_and_not_shown(
+    ada: Account, tmp_path: Path, auth: Callable[..., Any], content: dict[str, Any], said: str
+) -> None:
     auth(content)
     login = found(ada)
     assert not login.given
@@ -285,33 +133,43 @@ def test_what_nobody_can_use_is_named_and_not_shown(ada, tmp_path, auth, content
     assert f"{tmp_path}/run/containers/auth.json" in login.unused
 
 
-def test_what_cannot_be_used_hides_no_login_of_a_later_file(ada, tmp_path, auth):
+def test_what_cannot_be_used_hides_no_login_of_a_later_file(
+    ada: Account, tmp_path: Path, auth: Callable[..., Any]
+) -> None:
     auth({"credsStore": "desktop"})
     (tmp_path / "home/.docker/config.json").write_text(json.dumps(entries(**{REGISTRY: encoded()})))
     assert found(ada) == LOGIN
 
 
-def test_a_credential_helper_is_asked_for_the_registry(ada, auth, helper):
+def test_a_credential_helper_is_asked_for_the_registry(
+    ada: Account, auth: Callable[..., Any], helper: Callable[..., None]
+) -> None:
     helper('test "$1" = get; printf \'{"ServerURL":"%s","Username":"ada","Secret":"s"}\' $registry')
     auth({"credHelpers": {REGISTRY: "store"}, "auths": {REGISTRY: {"auth": encoded("other")}}})
     assert found(ada) == Credentials("ada", "s")
     assert found(ada, ImageRef.parse("registry.example.org/p/app:1")) == NONE
 
 
-def test_a_credential_helper_may_have_an_identity_token(ada, auth, helper):
+def test_a_credential_helper_may_have_an_identity_token(
+    ada: Account, auth: Callable[..., Any], helper: Callable[..., None]
+) -> None:
     helper('echo \'{"Username": "<token>", "Secret": "refresh"}\'')
     auth({"credHelpers": {REGISTRY: "store"}})
     assert found(ada) == Credentials("", "", None, "refresh")
 
 
-def test_a_credential_helper_without_a_login_leaves_it_to_the_registry(ada, auth, helper):
+def test_a_credential_helper_without_a_login_leaves_it_to_the_registry(
+    ada: Account, auth: Callable[..., Any], helper: Callable[..., None]
+) -> None:
     helper("echo credentials not found in native keychain; exit 1")
     auth({"credHelpers": {REGISTRY: "store"}})
     assert "docker-credential-store, which has no login for it" in found(ada).unused
 
 
 @pytest.mark.parametrize("name", ["missing", "../bin/store", "/bin/sh"])
-def test_a_credential_helper_that_is_not_there_is_named(ada, auth, helper, name):
+def test_a_credential_helper_that_is_not_there_is_named(
+    ada: Account, auth: Callable[..., Any], helper: Callable[..., None], name: str
+) -> None:
     helper("exit 1")
     auth({"credHelpers": {REGISTRY: name}})
     with pytest.raises(CesError, match=f"docker-credential-{name}.*no such program"):
@@ -322,7 +180,9 @@ def test_a_credential_helper_that_is_not_there_is_named(ada, auth, helper, name)
     "script",
     ["echo s3cret; exit 1", "echo s3cret", "echo '[]'", "echo '{\"Username\": 5}'", "kill $$"],
 )
-def test_a_credential_helper_that_fails_is_named_and_what_it_says_is_not(ada, auth, helper, script):
+def test_a_credential_helper_that_fails_is_named_and_what_it_says_is_not(
+    ada: Account, auth: Callable[..., Any], helper: Callable[..., None], script: str
+) -> None:
     helper(script)
     auth({"credHelpers": {REGISTRY: "store"}})
     with pytest.raises(CesError, match="could not ask docker-credential-store") as caught:
@@ -330,7 +190,12 @@ def test_a_credential_helper_that_fails_is_named_and_what_it_says_is_not(ada, au
     assert "s3cret" not in str(caught.value.as_result())
 
 
-def test_a_credential_helper_has_a_limited_time(ada, auth, helper, monkeypatch):
+def test_a_credential_helper_has_a_limited_time(
+    ada: Account,
+    auth: Callable[..., Any],
+    helper: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     helper("exec sleep 60")
     auth({"credHelpers": {REGISTRY: "store"}})
     monkeypatch.setattr(credential_helper, "_TIME", 0.2)
@@ -338,29 +203,29 @@ def test_a_credential_helper_has_a_limited_time(ada, auth, helper, monkeypatch):
         found(ada)
 
 
-# --- credential-helpers of registries.conf ---
-
-
 @pytest.fixture
-def registries(tmp_path):
+def registries(tmp_path: Path) -> Callable[..., None]:
     """Write the user's registries.conf, or a file beside it."""
     place = tmp_path / "home/.config/containers"
     (place / "registries.conf.d").mkdir()
 
-    def write(text, name="registries.conf"):
+    def write(text: str, name: str = "registries.conf") -> None:
         (place / name).write_text(text)
 
     write("")  # in place of this machine's
     return write
 
 
-def answering(user):
+def answering(user: str) -> str:
     return f'echo \'{{"Username": "{user}", "Secret": "s"}}\''
 
 
 def test_a_credential_helper_for_all_registries_is_asked_in_its_place(
-    ada, auth, helper, registries
-):
+    ada: Account,
+    auth: Callable[..., Any],
+    helper: Callable[..., None],
+    registries: Callable[..., None],
+) -> None:
     helper(answering("ada"))
     helper("echo credentials not found in native keychain; exit 1", "empty")
     auth(entries(**{REGISTRY: encoded("filed")}))
@@ -376,7 +241,12 @@ def test_a_credential_helper_for_all_registries_is_asked_in_its_place(
         assert found(ada) == login
 
 
-def test_where_credential_helpers_are_listed_the_last_list_counts(ada, auth, helper, registries):
+def test_where_credential_helpers_are_listed_the_last_list_counts(
+    ada: Account,
+    auth: Callable[..., Any],
+    helper: Callable[..., None],
+    registries: Callable[..., None],
+) -> None:
     helper(answering("main"), "main")
     helper(answering("beside"), "beside")
     registries('credential-helpers = ["main"]')
@@ -387,15 +257,26 @@ def test_where_credential_helpers_are_listed_the_last_list_counts(ada, auth, hel
     assert found(ada).username == "beside"
 
 
-def test_the_environment_may_name_another_registries_conf(ada, tmp_path, helper, registries):
+def test_the_environment_may_name_another_registries_conf(
+    ada: Account,
+    environ: dict[str, str],
+    tmp_path: Path,
+    helper: Callable[..., None],
+    registries: Callable[..., None],
+) -> None:
     helper(answering("ada"))
     (tmp_path / "other.conf").write_text('credential-helpers = ["store"]')
     assert found(ada) == NONE
-    ada.environ["CONTAINERS_REGISTRIES_CONF"] = f"{tmp_path}/other.conf"
+    environ["CONTAINERS_REGISTRIES_CONF"] = f"{tmp_path}/other.conf"
     assert found(ada).username == "ada"
 
 
-def test_a_list_of_credential_helpers_without_auth_files_hides_them(ada, auth, helper, registries):
+def test_a_list_of_credential_helpers_without_auth_files_hides_them(
+    ada: Account,
+    auth: Callable[..., Any],
+    helper: Callable[..., None],
+    registries: Callable[..., None],
+) -> None:
     helper("echo credentials not found in native keychain; exit 1")
     auth(entries(**{REGISTRY: encoded()}))
     registries('credential-helpers = ["store"]')
@@ -406,8 +287,11 @@ def test_a_list_of_credential_helpers_without_auth_files_hides_them(ada, auth, h
 
 
 def test_a_credential_helper_that_fails_counts_only_where_no_other_place_has_a_login(
-    ada, auth, helper, registries
-):
+    ada: Account,
+    auth: Callable[..., Any],
+    helper: Callable[..., None],
+    registries: Callable[..., None],
+) -> None:
     helper("exit 1")
     registries('credential-helpers = ["store", "containers-auth.json"]')
     with pytest.raises(CesError, match=r"docker-credential-store, which .*registries.conf names"):
@@ -441,7 +325,9 @@ _JSON = st.recursive(
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_JSON | st.fixed_dictionaries({"auths": st.fixed_dictionaries({REGISTRY: _JSON})}))
-def test_any_auth_file_gives_a_login_or_an_error_of_ours(ada, auth, content):
+def test_any_auth_file_gives_a_login_or_an_error_of_ours(
+    ada: Account, auth: Callable[..., Any], content: object
+) -> None:
     auth(content)
     try:
         login = found(ada)
@@ -453,7 +339,9 @@ def test_any_auth_file_gives_a_login_or_an_error_of_ours(ada, auth, content):
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.sampled_from([b"[" * 100_000, b'{"auths":' * 50_000]))
-def test_any_bytes_as_an_auth_file_are_an_error_of_ours(ada, tmp_path, raw):
+def test_any_bytes_as_an_auth_file_are_an_error_of_ours(
+    ada: Account, tmp_path: Path, raw: bytes
+) -> None:
     (tmp_path / "run/containers/auth.json").write_bytes(raw)
     try:
         found(ada)

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Apps as they are installed, rendered by Ruby on this machine; see portal_server.rb."""
+"""Apps as they are installed, rendered by Ruby on this machine; see ood/portal_server.rb."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
+from support import loaded
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles/ood_apps/files"
 APPS = sorted(path.name for path in (FILES / "apps").iterdir() if path.is_dir())
 JUPYTER = {"jupyter_image": "registry.example.org/site/jupyterlab:1.0"}
@@ -43,7 +44,7 @@ class Ruby:
 
     def answers(self, request: dict[str, Any]) -> list[Any]:
         process = self._process = self._process or subprocess.Popen(
-            ["ruby", "-W0", Path(__file__).with_name("portal_server.rb")],
+            ["ruby", "-W0", Path(__file__).with_name("ood") / "portal_server.rb"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -116,9 +117,5 @@ class Portal:
         return str(card["completed"])
 
 
-def pack_program() -> Any:
-    spec = importlib.util.spec_from_file_location("pack_apps", FILES / "pack_apps.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def pack_program() -> ModuleType:
+    return loaded(FILES / "pack_apps.py")
