@@ -104,7 +104,7 @@ def test_only_root_looks_at_others(monkeypatch):
 @pytest.mark.parametrize("canary", [False, True])
 def test_root_is_told_that_no_container_was_run(monkeypatch, canary):
     monkeypatch.setattr(doctor, "SUBJECTS", ())
-    monkeypatch.setattr(doctor, "_user", lambda _name: pwd.getpwnam("root"))
+    monkeypatch.setattr(doctor, "user_named", lambda _name: pwd.getpwnam("root"))
     (finding,) = diagnose(canary=canary).findings
     assert ("no container was run" in finding.said) is canary
 

@@ -117,11 +117,11 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
     :raises NotFound: there is no such user.
     :raises CesError: we may not look at that user.
     """
-    user = _user(name)
+    user = user_named(name)
     subjects = [*SUBJECTS, CANARY] if canary else SUBJECTS
     mine = [one for one in subjects if user.pw_uid != 0 or not one.personal]
     begun = [(subject, subject.begin(user)) for subject in mine]
-    found = [one for subject, looking in begun for one in _answered(subject, looking.answer())]
+    found = [one for subject, looking in begun for one in answered(subject.name, looking.answer())]
     if user.pw_uid == 0:
         said = "what is a user's own was not looked at: containers are not run by root here"
         if canary:
@@ -130,7 +130,11 @@ def diagnose(name: str = "", canary: bool = False) -> Diagnosis:
     return Diagnosis(user.pw_name, tuple(found))
 
 
-def _user(name: str) -> pwd.struct_passwd:
+def user_named(name: str) -> pwd.struct_passwd:
+    """The user of that name, '' for ourselves, if we may look at them.
+
+    :raises CesError: we may not, or there is no such user.
+    """
     try:
         user = pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
     except (KeyError, ValueError):
@@ -152,7 +156,7 @@ def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, A
 
     def look() -> dict[str, Any]:
         if other:
-            _enter(user)
+            enter(user)
         try:
             return {"findings": [one.as_dict() for one in subject.find(_around())]}
         except PermissionError as error:
@@ -163,7 +167,7 @@ def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, A
     return look
 
 
-def _enter(user: pwd.struct_passwd) -> None:
+def enter(user: pwd.struct_passwd) -> None:
     """Have an environment as the user's own, and no directory of ours.
 
     The host's proxies are the user's, too; one with a password may be root's alone.
@@ -190,8 +194,8 @@ def _around() -> Around:
     return Around(account, policy, error, SystemProcess(account.lasting_environ))
 
 
-def _answered(subject: Subject, answer: dict[str, Any]) -> list[Finding]:
-    """The findings of a subject; the process that answered was the user's."""
+def answered(name: str, answer: dict[str, Any]) -> list[Finding]:
+    """The findings of a subject of that name; the process that answered was the user's."""
     try:
         if "findings" in answer:
             return [_finding(raw) for raw in answer["findings"]]
@@ -199,9 +203,9 @@ def _answered(subject: Subject, answer: dict[str, Any]) -> list[Finding]:
         answer = {"failed": "its answer is no list of findings"}
     if "closed" in answer:
         said = f"not looked at: {answer['closed']}"
-        return [Finding(subject.name, "note", _short(said), "root sees it (--user)")]
+        return [Finding(name, "note", _short(said), "root sees it (--user)")]
     said = f"could not be looked at: {answer.get('failed') or answer.get('unreadable')}"
-    return [Finding(subject.name, "fault", _short(said), "the administrator looks into it")]
+    return [Finding(name, "fault", _short(said), "the administrator looks into it")]
 
 
 def _finding(raw: dict[str, Any]) -> Finding:

@@ -326,6 +326,11 @@ def remove(cid_file: str) -> Command:
     )
 
 
+def exists(name: str) -> Command:
+    """Whether there is a container of that name, running or not; status 0 if so."""
+    return Command(("podman", "container", "exists", name), role="podman")
+
+
 def _cgroups(launch: Launch) -> str:
     """Which cgroups podman makes. To make the container's own takes it a quarter of its time.
 

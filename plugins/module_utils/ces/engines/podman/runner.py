@@ -49,6 +49,7 @@ RUNNER = Runner(
     stop=command.stop,
     kill=command.kill,
     remove=command.remove,
+    exists=command.exists,
     delete=command.delete,
     cdi=True,
     conf=True,

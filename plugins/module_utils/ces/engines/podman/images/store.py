@@ -9,7 +9,7 @@ from ....blocks import nullcontext
 from ....dataclass import replace
 from ....errors import CesError, InvalidValue, NotFound
 from ....json_text import dumps, loads
-from ....system.files import read_json, regular, write_atomic, write_new
+from ....system.files import read_json, regular, write_atomic
 from ....system.process import Finished, Streams
 from ....system.system import System
 from ....typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequence
@@ -117,14 +117,16 @@ class PodmanStore:
         """podman itself keeps an image that a container is made of."""
         return nullcontext()
 
-    def lend_directory(self, launch: Launch) -> Launch:
+    def as_image(self, launch: Launch) -> Launch:
         """podman is told that it is a root, with a layer over it (``:O``) as images have.
 
         Its files keep whatever labels SELinux has for them.
         """
-        write_new(launch.env_file, "")
-        options = ("--security-opt=label=disable", "--rootfs")
+        options = (*launch.options, "--security-opt=label=disable", "--rootfs")
         return replace(launch, options=options, image=f"{launch.image}:O")
+
+    def lend_directory(self, launch: Launch) -> None:
+        """podman reads nothing beside it."""
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive, and unpacked in storage."""
