@@ -61,7 +61,7 @@ def main(wanted: list[str]) -> None:
     if wanted != ["provisioning"]:
         prepare()
     rows: list[Row] = []
-    for part in (commands, many, memory, tasks, jobs, subids, growth, provisioning):
+    for part in (commands, many, memory, tasks, jobs, verification, subids, growth, provisioning):
         if wanted and part.__name__ not in wanted:
             continue
         say(part.__name__)
@@ -237,6 +237,31 @@ def jobs() -> Iterator[Row]:
     timed = task_times(str(HERE / "jobs.yml"), f"--extra-vars=bench_repeats={repeats}")
     ours, peer = (timed[f"Submit with {name}"][1:] for name in ("ces_run", "sbatch"))
     yield row("ces_run with scheduler: slurm / sbatch --wait", ours, peer)
+
+
+def verification() -> Iterator[Row]:
+    """What the module ces_verify does for twenty users, beside one ``podman run`` of each."""
+    users = [f"many{number}" for number in range(20)]
+    people = [
+        {"name": name, "uid": 2100 + number, "projects": ["tre-proj1"]}
+        for number, name in enumerate(users)
+    ]
+    known = [person["name"] for person in SETTINGS["testbed_people"] if person["name"] != "dave"]
+    given = {
+        "testbed_people": [*SETTINGS["testbed_people"], *people],
+        "ces_users": [*known, *users],
+    }
+    site = (f"--extra-vars=@{HERE / 'site.yml'}", f"--extra-vars={json.dumps(given)}")
+    names = ("testbed/people.yml", "playbooks/backend.yml")
+    playbook(*(str(TOP / name) for name in names), f"--limit={HOST}", *site)
+    job = json.dumps({"repeats": max(3, REPEATS // 2), "users": users})
+    program = shlex.quote((HERE / "verification.py").read_text())
+
+    def turns() -> tuple[list[float], list[float]]:
+        timed = json.loads(on_host(f"python3 -c {program}", job, "root"))
+        return timed["ours"], timed["bare"]
+
+    yield settled("verify of 20 users / podman run of each", turns(), turns)
 
 
 def subids() -> Iterator[Row]:

@@ -21,9 +21,9 @@ It started a module for each file and each question, and a run loaded more of th
 """
 
 
-def on_host(line: str, stdin: str = "") -> str:
+def on_host(line: str, stdin: str = "", user: str = USER) -> str:
     """What a user's line of shell writes on the host."""
-    return run([TOP / "testbed/hosts", "login", HOST, USER, line], stdin)
+    return run([TOP / "testbed/hosts", "login", HOST, user, line], stdin)
 
 
 def playbook(*words: str, instance: str = INSTANCE, **environ: str) -> str:

@@ -29,6 +29,7 @@ TARGETS = {
     "MB of ces-run oci beside a container / before": 0.75,
     "ces_run / podman_container": 0.5,
     "ces_run with scheduler: slurm / sbatch --wait": 1.15,
+    "verify of 20 users / podman run of each": 1.3,
     "first backend.yml / before": 0.7,
     "unchanged backend.yml / before": 0.4,
     "modules started by an unchanged backend.yml / before": 0.4,

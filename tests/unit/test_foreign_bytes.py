@@ -26,6 +26,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.engines.apptainer impo
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.oci import command as oci
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman import command as podman
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.podman.messages import messages
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import allocation
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import limiting_for
@@ -319,7 +320,7 @@ def test_an_engines_last_words(rc: int, said: str) -> None:
     for engine in (podman, apptainer, oci):
         soon(partial(engine.complaint, rc, said, said))
         soon(partial(engine.hint, said))
-    soon(lambda: podman.messages(said))
+    soon(lambda: messages(said))
 
 
 LINE = "36 35 98:0 /mnt1 {} rw,noatime master:1 - {} /dev/root rw,errors=continue\n"

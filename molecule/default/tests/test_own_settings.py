@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
+from conftest import BackEnd
 
 RUN = """
 cd; umask 077; mkdir -p .config/containers hooks
@@ -33,7 +35,9 @@ HOOK = (
     ],
     ids=["mounts", "hooks of the working directory"],
 )
-def test_a_users_containers_conf_brings_nothing_into_a_run(backend, site, text):
+def test_a_users_containers_conf_brings_nothing_into_a_run(
+    backend: BackEnd, site: dict[str, Any], text: str
+) -> None:
     words = {"text": text, "hook": HOOK, "image": site["testbed_image"]}
     line = RUN.format(**{name: shlex.quote(word) for name, word in words.items()})
     said = backend.says("sh", "-c", line.replace("{home}", "/home/alice") + "true", user="alice")

@@ -94,6 +94,7 @@ COMMANDS = [
     (podman.stop("/c/cid"), "podman stop --ignore --time=10 --cidfile=/c/cid"),
     (podman.kill("/c/cid", 10), "podman kill --signal=10 --cidfile=/c/cid"),
     (podman.remove("/c/cid"), "podman rm --force --ignore --time=0 --cidfile=/c/cid"),
+    (podman.exists("ces-1"), "podman container exists ces-1"),
     (podman.delete("/home/x/scratch-1"), "podman unshare rm -rf -- /home/x/scratch-1"),
     (podman.pull("r.io/a:1", None), "podman pull r.io/a:1"),
     (podman.pull("r.io/a:1", "/x/auth.json"), "podman pull --authfile=/x/auth.json r.io/a:1"),

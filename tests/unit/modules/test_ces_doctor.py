@@ -19,9 +19,9 @@ FAULT = Finding("policy", "fault", "it is broken", "the administrator corrects i
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """The names that were looked at: bob's findings have a fault."""
-    names = []
+    names: list[str | None] = []
 
     def look(name: str | None, canary: bool, _signals: StopSignals) -> Diagnosis:
         names.append(f"{name}+" if canary else name)
@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.mark.parametrize("check", [True, False])
 def test_what_was_found_is_returned_for_each_user(
-    run: Callable[..., dict[str, Any]], asked: list[str], check: bool
+    run: Callable[..., dict[str, Any]], asked: list[str | None], check: bool
 ) -> None:
     answer = run(ces_doctor, check=check, users=["alice", "bob"])
     assert (answer["changed"], answer["level"]) == (False, "fault")
@@ -46,20 +46,20 @@ def test_what_was_found_is_returned_for_each_user(
 
 
 def test_without_names_the_tasks_user_is_looked_at(
-    run: Callable[..., dict[str, Any]], asked: list[str]
+    run: Callable[..., dict[str, Any]], asked: list[str | None]
 ) -> None:
     answer = run(ces_doctor)
     assert asked == [None]
     assert (answer["level"], answer["users"][0]["user"]) == ("ok", "me")
 
 
-def test_a_canary_is_asked_for(run: Callable[..., dict[str, Any]], asked: list[str]) -> None:
+def test_a_canary_is_asked_for(run: Callable[..., dict[str, Any]], asked: list[str | None]) -> None:
     run(ces_doctor, users=["alice"], canary=True)
     assert asked == ["alice+"]
 
 
 def test_an_unknown_user_fails_the_task(
-    run: Callable[..., dict[str, Any]], asked: list[str]
+    run: Callable[..., dict[str, Any]], asked: list[str | None]
 ) -> None:
     answer = run(ces_doctor, users=["nobody-known"])
     assert answer["failed"]

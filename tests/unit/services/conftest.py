@@ -10,6 +10,13 @@ import pytest
 from recording import BackEnd, make_backend
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import cdi, missing
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import small_root
+
+
+@pytest.fixture(autouse=True)
+def other_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test may have a shell of its own: nobody has looked for its libraries."""
+    monkeypatch.setattr(small_root, "_FILES", [])
 
 
 @pytest.fixture

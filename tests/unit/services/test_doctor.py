@@ -122,7 +122,7 @@ def test_root_is_told_that_no_container_was_run(
     monkeypatch: pytest.MonkeyPatch, canary: bool
 ) -> None:
     monkeypatch.setattr(doctor, "SUBJECTS", ())
-    monkeypatch.setattr(doctor, "_user", lambda _name: pwd.getpwnam("root"))
+    monkeypatch.setattr(doctor, "user_named", lambda _name: pwd.getpwnam("root"))
     (finding,) = diagnose(canary=canary).findings
     assert ("no container was run" in finding.said) is canary
 

@@ -114,7 +114,7 @@ def test_who_may_write_above_may_swap_what_we_make(mode: int, safe: bool) -> Non
     as_ordinary_user(work)
 
 
-def test_no_link_is_followed_to_make_a_directory(tmp_path):
+def test_no_link_is_followed_to_make_a_directory(tmp_path: Path) -> None:
     """Who may write in the directory of outputs can put one there at any moment."""
     (tmp_path / "top").mkdir()
     (tmp_path / "elsewhere").mkdir()

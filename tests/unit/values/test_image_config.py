@@ -31,7 +31,7 @@ def test_a_number_that_is_no_users_is_none(user: str) -> None:
 @pytest.mark.parametrize(
     "user", ["+0", "-0", "00", "0:0:0", ":0", ":", "0::x", "root:+0", "+0:root"]
 )
-def test_a_user_is_read_as_podman_reads_it(user):
+def test_a_user_is_read_as_podman_reads_it(user: str) -> None:
     assert user_in(user, PEOPLE, "root:x:0:\n") == (0, 0, "/root")
 
 

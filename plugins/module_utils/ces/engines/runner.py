@@ -47,6 +47,8 @@ class Runner:
     :param shell_names: its containers can have only variables that a shell could name.
     :param stop: ends a container gently, by the file with its id; None where a signal to the
         engine's process group does. Likewise ``remove``, which leaves nothing of it.
+    :param exists: asks by name whether there is a container, running or not: status 0 if so. None
+        for engines that keep no list of containers by name.
     :param kill: sends a signal to a container's first process, by the file with its id; None where
         the engine's process passes signals on.
     :param cdi: it reads CDI specifications itself; others are told what is in them.
@@ -72,6 +74,7 @@ class Runner:
     stop: Callable[[str], Command] | None = None
     kill: Callable[[str, int], Command] | None = None
     remove: Callable[[str], Command] | None = None
+    exists: Callable[[str], Command] | None = None
     delete: Callable[[str], Command] | None = None
     check: Callable[[Sequence[str], Resources], None] | None = None
     aside: bool = False

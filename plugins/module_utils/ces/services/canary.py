@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import time
 
-from ..blocks import contextmanager
 from ..engines.command import Launch
 from ..engines.runner import Runner
 from ..engines.table import known_runners
 from ..errors import CesError
 from ..system.account import Account
 from ..system.cgroup import limiting_for
-from ..system.files import private_directory, read_if_there, remove_tree
+from ..system.files import private_directory, read_if_there, write_new
 from ..system.host.small_root import SHELL, make_root
 from ..system.process import Process, Streams
 from ..system.records import Records
@@ -26,6 +25,7 @@ from ..values.finding import Finding
 from ..values.mounts import SAFE_OUTPUTS, Mount
 from ..values.policy import Policy
 from ..values.resources import Resources
+from .host_shell import place_of_images
 
 _SECONDS = 30.0
 _CURE = "mend what else is found; if there is nothing, tell the administrator"
@@ -51,7 +51,7 @@ def _one(runner: Runner, system: System) -> Finding:
     check, name = f"canary_{runner.name}", runner.name
     begin = time.monotonic()
     try:
-        with _place(system.account) as work:
+        with place_of_images(system.account, "doctor") as work:
             said = _run(runner, work, system)
     except CesError as error:
         said = str(error)
@@ -65,24 +65,17 @@ def _one(runner: Runner, system: System) -> Finding:
     return Finding(check, "ok", f"a container with {name} did its work in {took:.1f} s")
 
 
-@contextmanager
-def _place(account: Account) -> Iterator[str]:
-    """A directory where the user's images are, which is removed at the end."""
-    data = account.engine_environ.get("XDG_DATA_HOME") or f"{account.home}/.local/share"
-    work = private_directory(f"{data}/ces/doctor-{os.getpid()}")
-    try:
-        yield work
-    finally:
-        remove_tree(work)
-
-
 def _run(runner: Runner, work: str, system: System) -> str:
     """Run the container; what went wrong, or ''."""
     launch, process = _launch(work), system.process
     for path in (launch.private, launch.image, launch.mounts[0].source):
         private_directory(path)
     make_root(launch.image, process)
-    launch = runner.store()(system).lend_directory(launch)
+    store = runner.store()(system)
+    if runner.environment is not None:
+        write_new(launch.env_file, runner.environment({}))
+    store.lend_directory(launch)
+    launch = store.as_image(launch)
     try:
         done = process.run(runner.run(launch), Streams(timeout=_SECONDS))
     finally:

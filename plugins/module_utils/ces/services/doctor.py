@@ -125,7 +125,7 @@ def diagnose(
     :raises NotFound: there is no such user.
     :raises CesError: we may not look at that user.
     """
-    user = _user(name)
+    user = user_named(name)
     subjects = [*SUBJECTS, CANARY] if canary else SUBJECTS
     mine = [one for one in subjects if user.pw_uid != 0 or not one.personal]
     found = list(_found(mine, user, signals))
@@ -146,12 +146,16 @@ def _found(
         for subject in subjects:
             begun.append(subject.begin(user))
         for subject, looking in zip(subjects, begun):
-            yield from _answered(subject, looking.answer(signals))
+            yield from answered(subject.name, looking.answer(signals))
     finally:
         end_all(begun)
 
 
-def _user(name: str | None) -> pwd.struct_passwd:
+def user_named(name: str | None) -> pwd.struct_passwd:
+    """The user of that name, None for ourselves, if we may look at them.
+
+    :raises CesError: we may not, or there is no such user.
+    """
     try:
         user = pwd.getpwuid(os.geteuid()) if name is None else pwd.getpwnam(name)
     except (KeyError, ValueError):
@@ -173,7 +177,7 @@ def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, A
 
     def look() -> dict[str, Any]:
         if other:
-            _enter(user)
+            enter(user)
         try:
             return {"findings": [one.as_dict() for one in subject.find(_around())]}
         except PermissionError as error:
@@ -184,7 +188,7 @@ def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, A
     return look
 
 
-def _enter(user: pwd.struct_passwd) -> None:
+def enter(user: pwd.struct_passwd) -> None:
     """Have an environment as the user's own, and no directory of ours.
 
     The host's proxies are the user's, too; one with a password may be root's alone.
@@ -211,8 +215,8 @@ def _around() -> Around:
     return Around(account, policy, error, SystemProcess(account.lasting_environ))
 
 
-def _answered(subject: Subject, answer: dict[str, Any]) -> list[Finding]:
-    """The findings of a subject; the process that answered was the user's."""
+def answered(name: str, answer: dict[str, Any]) -> list[Finding]:
+    """The findings of a subject of that name; the process that answered was the user's."""
     try:
         if "findings" in answer:
             return [_finding(raw) for raw in answer["findings"]]
@@ -220,9 +224,9 @@ def _answered(subject: Subject, answer: dict[str, Any]) -> list[Finding]:
         answer = {"failed": "its answer is no list of findings"}
     if "closed" in answer:
         said = f"not looked at: {answer['closed']}"
-        return [Finding(subject.name, "note", _short(said), "root sees it (--user)")]
+        return [Finding(name, "note", _short(said), "root sees it (--user)")]
     said = f"could not be looked at: {answer.get('failed') or answer.get('unreadable')}"
-    return [Finding(subject.name, "fault", _short(said), "the administrator looks into it")]
+    return [Finding(name, "fault", _short(said), "the administrator looks into it")]
 
 
 def _finding(raw: dict[str, Any]) -> Finding:

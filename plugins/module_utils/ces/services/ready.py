@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ..dataclass import dataclass
-from ..engines.images.store import LocalImage, Store
+from ..engines.images.store import Lender, LocalImage, Store
 from ..errors import NotFound
 from ..system.system import System
 from ..values.image import ImageFile
@@ -19,11 +19,11 @@ class Ready:
     """What a run has settled, each once: who goes on from here asks nobody again.
 
     :param plan: with what the image says of itself.
-    :param store: the images of the plan's engine.
+    :param store: what lends the image: the store of the plan's engine.
     """
 
     plan: Plan
-    store: Store
+    store: Lender
     image: LocalImage
 
 

@@ -50,7 +50,7 @@ def run_container(spec: RunSpec, system: System) -> Ran:
 
     :raises CesError: it was refused, or could not be started.
     """
-    return _run(make_ready(spec, system), system)
+    return run_ready(make_ready(spec, system), system)
 
 
 def planned(spec: RunSpec, system: System) -> RunRecord:
@@ -82,16 +82,17 @@ def run_claimed(spec: RunSpec, system: System, active: ActiveRun, record: RunRec
         active.finish()
         audit_run(system.policy, record)
         raise
-    return _run(ready, system, active, record)
+    return run_ready(ready, system, active, record)
 
 
-def _run(
+def run_ready(
     ready: Ready,
     system: System,
     claimed: ActiveRun | None = None,
     before: RunRecord | None = None,
 ) -> Ran:
-    """
+    """As :func:`run_container`, for a run of which nothing is left to be refused.
+
     :param claimed: the run, if it has its number already; ``before``: its record.
     """
     plan, home = ready.plan, system.account.home

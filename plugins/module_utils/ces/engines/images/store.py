@@ -82,7 +82,17 @@ class Room:
     deep: bool = True
 
 
-class Store(Protocol):
+class Lender(Protocol):
+    """What lends an image to a run."""
+
+    def forget(self) -> None:
+        """Drop what was found out earlier."""
+
+    def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
+        """While in the block the image stays, and the engine finds what it needs of it."""
+
+
+class Store(Lender, Protocol):
     """The images of one engine, as one user has them.
 
     ``lock_mode``: the mode of its lock files.
@@ -105,9 +115,6 @@ class Store(Protocol):
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Keep in mind that the registry knows the image that is here by this digest."""
 
-    def forget(self) -> None:
-        """Drop what was found out earlier."""
-
     def lock_file(self, image: ImageRef, digest: str) -> str:
         """Whoever fetches the image holds the lock on this file."""
 
@@ -119,13 +126,13 @@ class Store(Protocol):
     ) -> Sequence[str]:
         """Bring the image here from ``source``; returns the command that ran."""
 
-    def lend(self, image: LocalImage, launch: Launch) -> AbstractContextManager[None]:
-        """While in the block the image stays, and the engine finds what it needs of it."""
+    def as_image(self, launch: Launch) -> Launch:
+        """What the engine is told where the launch's image is a directory of files. No I/O."""
 
-    def lend_directory(self, launch: Launch) -> Launch:
-        """What to run where the launch's image is a directory of files, and no image of the store.
+    def lend_directory(self, launch: Launch) -> None:
+        """Make what the engine reads beside such a directory, in ``launch.private``.
 
-        ``launch.private`` is there. Nothing is removed: the directory above it is the caller's.
+        Nothing is removed: the directory above ``launch.image`` is the caller's.
         """
 
     def rooms(self) -> Sequence[Room]:

@@ -19,6 +19,7 @@ from ..command import (
     exec_refused,
 )
 from ..run_options import OF_A_RUN
+from .messages import ERROR
 
 RUN_LABEL = "ces.run"
 
@@ -189,9 +190,6 @@ ERRORS = (
 """(part of podman's message, what to do next), looked through in this order."""
 
 
-_ERROR = "Error: "
-_RESET = 'invalid internal status, try resetting the pause process with "podman system migrate": '
-"""What podman says first, where it cannot start: that would not help."""
 _IMAGE = (
     '{"id":{{json .ID}},"digest":{{json .Digest}},"digests":{{json .RepoDigests}},'
     '"names":{{json .RepoTags}},"size":{{json .Size}},"created":{{json .Created}},'
@@ -327,6 +325,11 @@ def remove(cid_file: str) -> Command:
     )
 
 
+def exists(name: str) -> Command:
+    """Whether there is a container of that name, running or not; status 0 if so."""
+    return Command(("podman", "container", "exists", name), role="podman")
+
+
 def _cgroups(launch: Launch) -> str:
     """Which cgroups podman makes. To make the container's own takes it a quarter of its time.
 
@@ -370,28 +373,8 @@ def complaint(rc: int, _stdout: str, stderr: str) -> tuple[int, str] | None:
     refused = exec_refused(stderr) if rc == 1 else None
     if refused is not None:
         return refused
-    said = [line.removeprefix(_ERROR) for line in stderr.splitlines() if line.startswith(_ERROR)]
+    said = [line.removeprefix(ERROR) for line in stderr.splitlines() if line.startswith(ERROR)]
     if rc not in (125, 126, 127) or not said:
         return None
     no_mount = any(part in said[-1] for part in _NO_MOUNT)
     return EXIT_OURS if no_mount else rc, said[-1]
-
-
-def messages(stderr: str) -> str:
-    """What podman says alone, without a container: its last messages, as sentences.
-
-    Where it fails as it starts, the line that names the reason need not be the one with the word
-    ``Error``, and its exit status is 1 or 125.
-    """
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return "; ".join(_message(line) for line in lines[-3:])
-
-
-def _message(line: str) -> str:
-    """A line as people read it: that of a log has its text in quotes."""
-    _head, level, rest = line.partition(" level=")
-    _level, quoted, text = rest.partition(' msg="')
-    if not (level and quoted):
-        return line.removeprefix(_ERROR)
-    text = text.removesuffix('"').removesuffix("\\n")
-    return text.replace('\\"', '"').replace("\\\\", "\\").removeprefix(_RESET)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from ...typed import TYPE_CHECKING
 from ...values.policy import NETWORKS
 from ..runner import Runner
-from . import command
+from . import command, messages
 
 if TYPE_CHECKING:
     from ..runner import Places, Stores
@@ -42,11 +42,12 @@ RUNNER = Runner(
     store=_store,
     traits=_traits,
     places=_places,
-    early=command.messages,
+    early=messages.messages,
     environment=command.environment,
     stop=command.stop,
     kill=command.kill,
     remove=command.remove,
+    exists=command.exists,
     delete=command.delete,
     cdi=True,
     conf=True,

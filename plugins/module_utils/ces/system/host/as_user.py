@@ -49,6 +49,10 @@ def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict
         end_all([looking])
 
 
+_LOADED: set[str] = set()
+"""The packages that were loaded whole, by their names."""
+
+
 class Looking:
     """A child that has become the user, and looks. Several may look at once.
 
@@ -121,10 +125,6 @@ class Looking:
             os.kill(self._child, signal.SIGKILL)
             # one that waits for a file system of the user's own may have no end
             _has_ended(self._child, time.monotonic() + _AFTER_KILL)
-
-
-_LOADED: set[str] = set()
-"""The packages that were loaded whole, by their names."""
 
 
 def _load_from_archive() -> None:

@@ -131,9 +131,12 @@ class SifStore:
                 os.mkdir(mount.source, 0o700)
         return nullcontext()
 
-    def lend_directory(self, launch: Launch) -> Launch:
+    def as_image(self, launch: Launch) -> Launch:
         """apptainer takes a directory as it takes a file."""
         return replace(launch, config=ImageConfig())
+
+    def lend_directory(self, launch: Launch) -> None:
+        """apptainer reads nothing beside it."""
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive and unpacked, beside each other; and the file."""

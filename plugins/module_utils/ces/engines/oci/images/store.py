@@ -145,14 +145,17 @@ class BundleStore:
                 for name in ("config.json", "hosts", "aside"):
                     remove_quietly(f"{launch.private}/{name}")
 
-    def lend_directory(self, launch: Launch) -> Launch:
-        """A bundle of it, whose layer is beside the run's own directory."""
-        room = private_directory(f"{launch.private}.room")
+    def as_image(self, launch: Launch) -> Launch:
+        """crun is told of the bundle alone."""
+        return launch
+
+    def lend_directory(self, launch: Launch) -> None:
+        """A bundle of it, whose layer is beside the directory."""
+        room = private_directory(f"{launch.image}.room")
         account = self._system.account
         text = bundle_for_run(launch, ImageConfig(), launch.image, room, account)
         with explained("write the container's configuration"):
             write_new(f"{launch.private}/config.json", text)
-        return launch
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive and unpacked, beside each other."""

@@ -9,7 +9,7 @@ from ....blocks import nullcontext
 from ....dataclass import replace
 from ....errors import CesError, InvalidValue, NotFound
 from ....json_text import dumps, loads
-from ....system.files import read_json, regular, write_atomic, write_new
+from ....system.files import read_json, regular, write_atomic
 from ....system.process import Finished, Streams
 from ....system.system import System
 from ....typed import TYPE_CHECKING, AbstractContextManager, Any, Callable, Sequence
@@ -21,6 +21,7 @@ from ...command import Launch
 from ...images.store import LocalImage, Room
 from ...images.transfer import transfer
 from .. import command as podman
+from ..messages import messages
 
 if TYPE_CHECKING:
     from .digests import Digests
@@ -132,14 +133,16 @@ class PodmanStore:
             )
         return nullcontext()
 
-    def lend_directory(self, launch: Launch) -> Launch:
+    def as_image(self, launch: Launch) -> Launch:
         """podman is told that it is a root, with a layer over it (``:O``) as images have.
 
         Its files keep whatever labels SELinux has for them.
         """
-        write_new(launch.env_file, "")
-        options = ("--security-opt=label=disable", "--rootfs")
+        options = (*launch.options, "--security-opt=label=disable", "--rootfs")
         return replace(launch, options=options, image=f"{launch.image}:O")
+
+    def lend_directory(self, launch: Launch) -> None:
+        """podman reads nothing beside it."""
 
     def rooms(self) -> Sequence[Room]:
         """Layers as they arrive, and unpacked in storage."""
@@ -227,7 +230,7 @@ def ask(system: System, command: Command, what: str, fine: Sequence[str] = ()) -
     finished = system.process.run(command, Streams(keep=_LISTING))
     if finished.ok or (finished.rc == 125 and any(word in finished.stderr for word in fine)):
         return finished
-    said = podman.messages(finished.stderr)
+    said = messages(finished.stderr)
     raise CesError(
         f"ask podman {what}",
         said=said or f"it exited with {finished.rc}",

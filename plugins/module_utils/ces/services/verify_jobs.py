@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prove a cluster: a container in a job of each partition, and ``--container`` on each node."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..blocks import contextmanager
+from ..engines.command import Launch
+from ..engines.oci.images.root import configuration, lay_out, survey
+from ..errors import CesError
+from ..json_text import dumps, loads
+from ..shown import shown
+from ..system.account import Account
+from ..system.files import explained, private_directory, random_name, remove_tree, write_new
+from ..system.host.small_root import SHELL, make_root
+from ..system.process import Finished, Process, Streams, SystemProcess, last_lines
+from ..system.slurm import hint_for
+from ..system.system import System
+from ..typed import Callable, Iterator, Sequence
+from ..values.bundle import ImageConfig
+from ..values.command import Command
+from ..values.finding import Finding
+from ..values.resources import Resources
+from .errands import Errand
+from .prove import prove_engine
+
+CORE = "/usr/local/lib/tre-ces"
+"""Where the role ces_tools puts this program on nodes."""
+_JOB = Streams(timeout=100.0, keep=1024 * 1024)
+_QUICK = Streams(timeout=10.0, keep=1024 * 1024)
+_SRUN = (
+    *("srun", "--quiet", "--nodes=1", "--ntasks=1", "--mem=256", "--time=1", "--immediate=30"),
+    *("--chdir=/", "--job-name=tre-ces-verify"),
+)
+_BUSY = ("Requested nodes are busy", "Requested partition configuration not available now")
+_UP = ("idle", "mixed", "allocated", "completing")
+_PROGRAM = f"""\
+import sys
+sys.path.insert(0, {CORE!r})
+sys.dont_write_bytecode = True
+from ces.services.verify_jobs import answer_in_job
+answer_in_job(%r)
+"""
+_WORD_FILE = "canary"
+
+
+def slurm_version(process: Process) -> str:
+    """Slurm's own word for its version; '' on a host without Slurm's commands."""
+    return shown(" ".join(_rows(process, "sinfo", "--version")))
+
+
+def job_errands(user: str, engines: Sequence[str], process: Process) -> list[Errand]:
+    """A job for each engine in each partition, and a bundle on each node; none without Slurm."""
+    partitions = _rows(process, "sinfo", "--noheader", "--format=%R")
+    nodes: dict[str, tuple[str, str]] = {}
+    for row in _rows(process, "sinfo", "--noheader", "--Node", "--format=%n %R %T"):
+        node, partition, state = (*row.split(), "", "")[:3]
+        nodes.setdefault(node, (partition, state))
+    return [
+        *(
+            Errand("job", user, _job(partition, engine), engine, f"partition {partition}")
+            for partition in dict.fromkeys(partitions)
+            for engine in engines
+        ),
+        *(
+            Errand("slurm_container", user, _bundle(node, partition, state), "", f"node {node}")
+            for node, (partition, state) in sorted(nodes.items())
+        ),
+    ]
+
+
+def answer_in_job(engine: str) -> None:
+    """In the job: print what was found of a container, as one line of JSON."""
+    findings = [one.as_dict() for one in prove_engine(engine, System.here())]
+    answer = {"node": os.uname().nodename, "findings": findings}
+    sys.stdout.write(f"{dumps(answer)}\n")
+
+
+def _rows(process: Process, *argv: str) -> list[str]:
+    """The lines of an answer; none where there is no such program, or no answer."""
+    try:
+        done = process.run(Command(argv, role="slurm"), _QUICK)
+    except CesError:
+        return []
+    return done.stdout.split("\n")[:-1] if done.ok else []
+
+
+# --- as the user ---
+
+
+def _job(partition: str, engine: str) -> Callable[[], Iterator[Finding]]:
+    def work() -> Iterator[Finding]:
+        argv = (*_SRUN, f"--partition={partition}", "/usr/bin/python3", "-IS", "-")
+        done = _srun(Command(argv, stdin=_PROGRAM % engine, role="slurm"))
+        try:
+            answer = loads(done.stdout.strip().rpartition("\n")[2])
+            node, found = str(answer["node"]), [Finding(**raw) for raw in answer["findings"]]
+        except (ValueError, KeyError, TypeError):
+            yield _refused("job", done, "run a container in a job")
+            return
+        yield Finding("job", "ok", f"a job ran on {node}")
+        yield from found
+
+    return work
+
+
+def _bundle(node: str, partition: str, state: str) -> Callable[[], Iterator[Finding]]:
+    def work() -> Iterator[Finding]:
+        if state not in _UP:
+            said = f"the node is {state}: no job was run on it"
+            yield Finding("slurm_container", "warning", said, f"scontrol show node {node}")
+            return
+        word = random_name()
+        with _bundle_with(word) as bundle:
+            options = (f"--partition={partition}", f"--nodelist={node}", f"--container={bundle}")
+            script = f"read word < /{_WORD_FILE}; echo $word"
+            done = _srun(Command((*_SRUN, *options, SHELL, "-c", script), role="slurm"))
+        if done.stdout.strip() == word:
+            said = "a job with --container ran in its bundle, and saw a file that is only there"
+            yield Finding("slurm_container", "ok", said)
+        else:
+            yield _refused("slurm_container", done, "run a job in a bundle")
+
+    return work
+
+
+def _srun(command: Command) -> Finished:
+    return SystemProcess().run(command, _JOB)
+
+
+def _refused(check: str, done: Finished, tried: str) -> Finding:
+    said = last_lines(done.stderr) or f"srun ended with {done.rc}, and no word"
+    if any(part in said for part in _BUSY):
+        return Finding(check, "warning", "the nodes are busy: no job was run", "verify later")
+    cure = hint_for(said) or "the administrator applies the roles slurm_oci and ces_tools"
+    return Finding(check, "fault", f"could not {tried}: {shown(said)}", cure, "slurm_oci")
+
+
+@contextmanager
+def _bundle_with(word: str) -> Iterator[str]:
+    """A bundle of the host's own shell, in the home that nodes share; gone after the block."""
+    account = Account.current()
+    path = private_directory(f"{account.state}/verify-{word}")
+    image = f"{path}/image"
+    try:
+        make_root(image, SystemProcess())
+        write_new(f"{image}/{_WORD_FILE}", f"{word}\n")
+        launch = Launch(
+            image=image,
+            run_id=0,
+            name="ces-verify",
+            mounts=(),
+            resources=Resources(),
+            network="host",
+            private=path,
+            args=(SHELL,),
+        )
+        ground = survey(launch, ImageConfig(), image, path, None)
+        with explained(f"make the bundle {path}"):
+            lay_out(ground, launch, path)
+        text = dumps(configuration(launch, ImageConfig(), ground, account), ascii=False)
+        write_new(f"{path}/config.json", text)
+        yield path
+    finally:
+        remove_tree(path)
