@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import TypeVar
 
 NOBODY = 65534
-StartCommand = Callable[..., "subprocess.Popen[str]"]
+StartCommand = Callable[..., subprocess.Popen[str]]
 """The fixture ``command``: ``command("run", "podman", IMAGE)`` starts ``ces-run podman IMAGE``."""
 
 

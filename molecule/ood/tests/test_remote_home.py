@@ -211,10 +211,11 @@ def test_a_submission_that_is_killed_leaves_no_token_and_no_job(carol: Traveller
     for pause in (0, 0.2, 0.5):
         directory = carol.stage(f"{carol.with_secret()}; head -c 90M /dev/urandom >large")
         words = [f"{COMMANDS}/sbatch", "-D", directory, "--parsable"]
-        begun = f"until ls ~/{TICKETS}/submitting-* >/dev/null 2>&1; do sleep 0.01; done"
-        line = (
-            f"{shlex.join(words)} >out 2>&1 & {begun}; sleep {pause}; kill -KILL $!; wait; cat out"
-        )
+        # one that was killed before has left a file of that name, too
+        mine = f"find ~/{TICKETS} -name 'submitting-*' -newer ~/stamp | grep -q ."
+        begun = f"until {mine}; do sleep 0.01; done"
+        killed = f"sleep {pause}; kill -KILL $!; wait; cat out"
+        line = f"touch ~/stamp; {shlex.join(words)} >out 2>&1 & {begun}; {killed}"
         said = carol.here(f"cd {directory}; {line}", stdin="#!/bin/sh\ntrue\n")
         assert said.out == "", "it was killed before it could say the job's number"
         directories.append(directory)

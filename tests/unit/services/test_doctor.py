@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 import signal
 import subprocess
 import sys
@@ -213,9 +214,16 @@ def test_what_a_users_program_leaves_does_not_stay_with_roots(
         eventually(lambda: len(lines_of(seconds)) == 2, seconds=10)
         yield FINE
 
+    # the interpreter of JavaScript that another test loads has reserved more than children may
+    monkeypatch.setattr(doctor, "_MEMORY", resource.RLIM_INFINITY)
     monkeypatch.setattr(doctor, "SUBJECTS", (Subject("0", find, starts=True),))
     assert diagnose("nobody").findings == (FINE,)
     assert not lines_of(seconds)
+    # nor do we go on adopting the processes of others
+    with subprocess.Popen(["sh", "-c", "sleep 0.1 & "]):
+        pass
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, 0)
 
 
 def test_children_need_nothing_of_what_root_alone_can_read(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_values_of_variables_are_in_no_argument_record_or_message(ready: BackEnd
 
 _STAMP = 'time="2026-11-28T20:48:26Z" level='
 _RESET = (
-    "invalid internal status, try resetting the pause process with " r"\"podman system migrate\": "
+    r"invalid internal status, try resetting the pause process with \"podman system migrate\": "
 )
 NO_NAMESPACE = (
     f'{_STAMP}error msg="running `/usr/bin/newuidmap 412 0`: newuidmap: write to uid_map failed: '

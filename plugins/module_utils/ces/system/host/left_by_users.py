@@ -24,14 +24,21 @@ _BETWEEN_LOOKS = 0.01
 
 def adopt_what_users_leave() -> None:
     """Let processes that our children leave become our children, whatever they do to get away."""
+    _adopt(True)
+
+
+def _adopt(whether: bool) -> None:
     # costs 8 ms, and only root pays
     import ctypes
 
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(whether), 0, 0, 0)
 
 
 def end_what_users_left() -> None:
-    """End them: what descends from us, is a user's, and is in our own control group."""
+    """End them: what descends from us, is a user's, and is in our own control group.
+
+    From then on we adopt nobody any more.
+    """
     end, killed = time.monotonic() + _FOR_SECONDS, set[int]()
     while _have_children() and (new := _left() - killed) and time.monotonic() < end:
         for pid in new:
@@ -43,6 +50,7 @@ def end_what_users_left() -> None:
     for pid in killed:
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
+    _adopt(False)
 
 
 def _have_children() -> bool:
