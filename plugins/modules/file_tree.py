@@ -13,6 +13,8 @@ description:
   - Installs many files in one task. A file that is as the archive has it is left alone, another is
     replaced in one step, and one that the archive does not have is removed.
   - Files and directories belong to root.
+  - With O(keep_days) a program that runs from the directory goes on with the files that it began
+    with.
 extends_documentation_fragment:
   - tre.ces.attributes
 attributes:
@@ -61,6 +63,16 @@ options:
         theirs gets a symbolic link, at the same place.
     type: dict
     default: {}
+  keep_days:
+    description:
+      - Days for which an earlier content of the directory stays, for programs that still run from
+        it.
+      - With it O(path) is a symbolic link to a directory below V(PATH.d) that is named for its
+        content, and a new content takes the place of another in one step. A directory that was
+        there before goes below V(PATH.d), too.
+      - V(0) keeps nothing, and changes files where they are.
+    type: int
+    default: 0
   byte_code:
     description:
       - Whether Python sources are compiled for the Python that runs this module, where their byte
@@ -77,6 +89,7 @@ EXAMPLES = r"""
     path: /usr/local/lib/example
     archive: "{{ lookup('ansible.builtin.pipe', 'tar -cC files . | base64 --wrap=0') }}"
     links: {/usr/local/bin/example: launcher}
+    keep_days: 30
 """
 
 RETURN = r"""
@@ -91,6 +104,7 @@ changed_paths:
 import base64
 import binascii
 import grp
+import hashlib
 import importlib.util
 import io
 import os
@@ -98,6 +112,7 @@ import py_compile
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -121,23 +136,83 @@ def wanted(archive: str) -> Tree:
 def changes(asked: dict[str, Any]) -> Iterator[Change]:
     """All that is not as it should be, in the order in which it is mended."""
     root, tree = Path(asked["path"]), wanted(asked["archive"])
+    place = place_of(root, tree, asked["keep_days"])
+    now = Path(os.path.realpath(root))
+    if place in (root, now):
+        yield from file_changes(place, root, tree, asked)
+    else:
+        # what differs is named, and the other directory has it as it should be
+        for what, _mend in [*file_changes(now, root, tree, asked)]:
+            yield what, nothing
+        yield f"{root} (link)", partial(exchange, root, place, tree, asked)
+    yield from outlived(root, {place, now}, asked["keep_days"])
+    yield from link_changes(root, links(root, list(tree), asked))
+
+
+def nothing() -> None:
+    """What is mended by another change."""
+
+
+def place_of(root: Path, tree: Tree, keep_days: int) -> Path:
+    """Where the files are to be: in a directory that is named for them if earlier ones are kept."""
+    if not keep_days:
+        return root
+    digest = hashlib.sha256(repr(sorted(tree.items())).encode()).hexdigest()
+    return versions_of(Path(os.path.realpath(root.parent), root.name)) / digest[:16]
+
+
+def versions_of(root: Path) -> Path:
+    return root.with_name(f"{root.name}.d")
+
+
+def file_changes(place: Path, shown: Path, tree: Tree, asked: dict[str, Any]) -> Iterator[Change]:
+    """What differs in a directory.
+
+    :param shown: what the directory is called in what is told.
+    """
     above = directories(list(tree), itself="." in asked["exact"])
     for name in above:
         group = asked["groups"].get(name, "")
         mode, gid = (0o750, grp.getgrnam(group).gr_gid) if group else (0o755, 0)
-        path = root / name
+        path = place / name
         if path.is_symlink() or not path.is_dir() or not right(path, mode, gid):
-            yield str(path), partial(make, path, mode, gid)
+            yield str(shown / name), partial(make, path, mode, gid)
     for name, (content, mode) in tree.items():
-        if not same(root / name, content, mode):
-            yield str(root / name), partial(write, root / name, content, mode)
-    sources = [root / name for name in tree if name.endswith(".py")] if asked["byte_code"] else []
-    for source in sources:
-        if not is_compiled(source):
-            yield f"{source} (byte code)", partial(compile_file, source)
-    kept = {root / name for name in (*tree, *above)} | {compiled(source) for source in sources}
-    yield from removals(root, kept | {path.parent for path in kept}, asked)
-    yield from link_changes(root, links(root, list(tree), asked))
+        if not same(place / name, content, mode):
+            yield str(shown / name), partial(write, place / name, content, mode)
+    sources = [name for name in tree if name.endswith(".py")] if asked["byte_code"] else []
+    for name in sources:
+        if not is_compiled(place / name):
+            yield f"{shown / name} (byte code)", partial(compile_file, place / name)
+    kept = {place / name for name in (*tree, *above)}
+    kept |= {compiled(place / name) for name in sources}
+    for path, why, mend in removals(place, kept | {path.parent for path in kept}, asked):
+        yield f"{shown / path.relative_to(place)} ({why})", mend
+
+
+def exchange(root: Path, place: Path, tree: Tree, asked: dict[str, Any]) -> None:
+    """Make the files in their own directory, and have the link lead there."""
+    make(place.parent, 0o755, 0)
+    for _what, mend in file_changes(place, place, tree, asked):
+        mend()
+    before = Path(os.path.realpath(root))
+    if root.is_dir() and not root.is_symlink():
+        before = place.with_name(f"before-{time.time():.0f}")
+        root.rename(before)
+    link(root, place)
+    if before.is_dir():
+        os.utime(before)  # its days begin
+
+
+def outlived(root: Path, used: set[Path], keep_days: int) -> Iterator[Change]:
+    """Contents whose days are over."""
+    versions = versions_of(root)
+    if not keep_days or not versions.is_dir():
+        return
+    since = time.time() - keep_days * 24 * 3600
+    for path in sorted(versions.iterdir()):
+        if Path(os.path.realpath(path)) not in used and path.lstat().st_mtime < since:
+            yield f"{path} (no longer kept)", partial(remove, path)
 
 
 def directories(names: list[str], itself: bool) -> list[str]:
@@ -212,16 +287,21 @@ def compile_file(source: Path) -> None:
     py_compile.compile(str(source), doraise=True)
 
 
-def removals(root: Path, kept: set[Path], asked: dict[str, Any]) -> Iterator[Change]:
-    """Files of earlier versions, and byte code whose source is gone or that another Python made."""
+def removals(
+    root: Path, kept: set[Path], asked: dict[str, Any]
+) -> Iterator[tuple[Path, str, Callable[[], None]]]:
+    """Files of earlier versions, and byte code whose source is gone or that another Python made.
+
+    Each with why it goes, and how.
+    """
     for name in asked["exact"]:
         # what is in a directory comes before it
         for path in sorted((root / name).rglob("*"), reverse=True):
             if path not in kept:
-                yield f"{path} (stale)", partial(remove, path)
+                yield path, "stale", partial(remove, path)
     for name in asked["absent"]:
         if (root / name).is_dir():
-            yield f"{root / name} (not wanted)", partial(remove, root / name)
+            yield root / name, "not wanted", partial(remove, root / name)
 
 
 def remove(path: Path) -> None:
@@ -277,6 +357,7 @@ def main() -> None:
             "groups": {"type": "dict", "default": {}},
             "links": {"type": "dict", "default": {}},
             "links_below": {"type": "dict", "default": {}},
+            "keep_days": {"type": "int", "default": 0},
             "byte_code": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -284,6 +365,8 @@ def main() -> None:
     path = module.params["path"]
     if not os.path.isabs(path):
         module.fail_json(msg=f"path: {path} is not absolute.")
+    if module.params["keep_days"] < 0:
+        module.fail_json(msg=f"keep_days: {module.params['keep_days']} is less than 0.")
     try:
         module.exit_json(**work(module))
     except (

@@ -103,11 +103,11 @@ def test_the_policy_is_what_the_inventory_says(backend: BackEnd, site: dict[str,
 
 
 def test_nobody_but_root_can_change_the_tools(backend: BackEnd) -> None:
-    assert backend.says("find", "/usr/local/lib/tre-ces", "!", "-user", "root") == ""
+    assert backend.says("find", "/usr/local/lib/tre-ces.d", "!", "-user", "root") == ""
     assert (
         backend.says(
             "find",
-            "/usr/local/lib/tre-ces",
+            "/usr/local/lib/tre-ces.d",
             "/etc/ces",
             "/usr/local/bin",
             "-perm",

@@ -8,6 +8,7 @@ import io
 import os
 import stat
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,71 @@ def test_byte_code_is_made_and_follows_its_source(
     files = {name: entry for name, entry in FILES.items() if name != "app/main.py"}
     install(byte_code=True, files=files)
     assert not cache.exists()
+
+
+NEWER = {"launcher": FILES["launcher"], "app/other.py": (b"value = 2\n", 0o644)}
+
+
+def test_a_program_that_runs_goes_on_with_the_files_that_it_began_with(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    four_times(install, keep_days=30, byte_code=True)
+    tree = tmp_path / "tree"
+    began = tree.resolve()
+    assert began.parent == tmp_path / "tree.d"
+    changed = four_times(install, files=NEWER, keep_days=30, byte_code=True)
+    assert f"{tree}/app/other.py" in changed
+    assert f"{tree}/app/main.py (stale)" in changed
+    assert f"{tree}/launcher" not in changed
+    assert sorted(path.name for path in (tree / "app").iterdir()) == ["__pycache__", "other.py"]
+    assert (began / "app/main.py").read_bytes() == FILES["app/main.py"][0]
+    # back again, and what somebody has changed there is brought in line
+    (began / "launcher").write_bytes(b"other")
+    four_times(install, keep_days=30, byte_code=True)
+    assert tree.resolve() == began
+    assert (tree / "launcher").read_bytes() == FILES["launcher"][0]
+
+
+def test_what_is_changed_in_a_kept_directory_is_brought_in_line(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    install(keep_days=30)
+    (tmp_path / "tree/launcher").chmod(0o777)
+    assert four_times(install, keep_days=30) == [f"{tmp_path}/tree/launcher"]
+
+
+def test_a_directory_that_was_there_is_kept_too(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    install()
+    links = {f"{tmp_path}/bin/new": "launcher"}
+    assert four_times(install, keep_days=30, links=links) == [
+        f"{tmp_path}/tree (link)",
+        f"{tmp_path}/bin/new",
+    ]
+    (before,) = (tmp_path / "tree.d").glob("before-*")
+    assert (before / "launcher").read_bytes() == FILES["launcher"][0]
+    assert (tmp_path / "bin/new").read_bytes() == FILES["launcher"][0]
+
+
+def test_days_are_counted_from_the_change(
+    install: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    install(keep_days=30)
+    began = (tmp_path / "tree").resolve()
+    long_ago = time.time() - 31 * 24 * 3600
+    os.utime(began, (long_ago, long_ago))
+    # the one that is used is never too old
+    assert not install(keep_days=30)["changed"]
+    install(files=NEWER, keep_days=30)
+    assert began.is_dir()
+    os.utime(began, (long_ago, long_ago))
+    assert four_times(install, files=NEWER, keep_days=30) == [f"{began} (no longer kept)"]
+    assert not began.exists()
+
+
+def test_a_number_of_days_that_is_none_is_refused(install: Callable[..., dict[str, Any]]) -> None:
+    assert install(keep_days=-1)["msg"] == "keep_days: -1 is less than 0."
 
 
 @pytest.mark.parametrize("broken", ["no base64!", base64.b64encode(b"no archive").decode()])
