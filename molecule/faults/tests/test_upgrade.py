@@ -24,7 +24,7 @@ LAUNCHER = b"#!/bin/sh\necho another version\nexit 9\n"
 
 
 def other_version() -> str:
-    """A version of which every file differs: it has none of those that are there."""
+    """A version that consists of another launcher, and has none of our other files."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         entry = tarfile.TarInfo("launcher")

@@ -26,6 +26,7 @@ from ..values.mounts import SAFE_OUTPUTS, Mount
 from ..values.policy import Policy
 from ..values.resources import Resources
 from .host_shell import place_of_images
+from .images import store_of
 
 _SECONDS = 30.0
 _CURE = "mend what else is found; if there is nothing, tell the administrator"
@@ -71,7 +72,7 @@ def _run(runner: Runner, work: str, system: System) -> str:
     for path in (launch.private, launch.image, launch.mounts[0].source):
         private_directory(path)
     make_root(launch.image, process)
-    store = runner.store()(system)
+    store = store_of(runner.name, system)
     if runner.environment is not None:
         write_new(launch.env_file, runner.environment({}))
     store.lend_directory(launch)
