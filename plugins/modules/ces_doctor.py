@@ -35,7 +35,7 @@ options:
     default: false
 seealso:
   - module: tre.ces.ces_check
-  - module: tre.ces.host_facts
+  - module: tre.ces.host_check
 """
 
 EXAMPLES = r"""

@@ -130,16 +130,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ces.services.gpu_checks import gpu_findings, slurm_gres
+from ..module_utils.ces.checks.gpu import LOOKS
+from ..module_utils.ces.checks.look import findings_of
 from ..module_utils.ces.system.account import Account
-from ..module_utils.ces.system.gpu_host import look_at_host
+from ..module_utils.ces.system.host.gpu import GpuHost, look_at_gpus, slurm_gres
 from ..module_utils.ces.system.process import SystemProcess
 from ..module_utils.ces.values.cdi import KINDS, devices_of
+from ..module_utils.ces.values.policy import Policy
 from ..module_utils.door import answer
 
 
 def work(module: AnsibleModule) -> dict[str, Any]:
-    host = look_at_host(Account.current(), SystemProcess())
+    host = look_at_gpus(Account.current(), SystemProcess())
     return {
         "changed": False,
         "kind": host.kind or "",
@@ -156,8 +158,20 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         ],
         "gres": slurm_gres(host),
         "hooks": list(host.hooks),
-        "findings": [finding.as_dict() for finding in gpu_findings(host)],
+        "findings": findings(host) if host.kind else [],
     }
+
+
+def findings(host: GpuHost) -> list[dict[str, Any]]:
+    return [
+        {
+            "check": one.check.removeprefix("gpu_"),
+            "ok": one.level == "ok",
+            "said": one.said,
+            "hint": one.cure,
+        }
+        for one in findings_of(LOOKS, host, Policy())
+    ]
 
 
 def main() -> None:

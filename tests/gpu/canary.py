@@ -12,21 +12,20 @@ import importlib
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-TOP = Path(__file__).resolve().parents[2]
 IMAGE = "localhost/tre-ces/gpu-canary"
 CORE = "ansible_collections.tre.ces.plugins.module_utils.ces"
 GENERATE = ("nvidia-ctk", "cdi", "generate", "--format=json")
 
 
-def run(*argv: str, stdin: bytes | None = None, **environ: str) -> str:
-    done = subprocess.run(
-        argv, input=stdin, capture_output=True, check=False, env={**os.environ, **environ}
-    )
+def run(*argv: str, **environ: str) -> str:
+    env = {**os.environ, **environ}
+    done = subprocess.run(argv, capture_output=True, check=False, env=env)
     if done.returncode != 0:
         sys.exit(f"{' '.join(argv)}: status {done.returncode}: {done.stderr.decode()}")
     return done.stdout.decode()
@@ -36,12 +35,13 @@ def core(name: str) -> Any:
     return importlib.import_module(f"{CORE}.{name}")
 
 
-def image() -> None:
+def image(place: Path, process: Any) -> None:
     """An image with a shell and nvidia-smi, and the libraries that they are linked with."""
-    sys.path.insert(0, str(TOP / "roles/podman/files"))
-    maker: Any = importlib.import_module("verify_user")
-    maker.PROGRAMS = ("sh", "ls", "nvidia-smi")
-    run("podman", "import", "--quiet", "-", IMAGE, stdin=maker.root_file_system())
+    root = place / "root"
+    core("system.host.small_root").make_root(str(root), process, ("sh", "ls", "nvidia-smi"))
+    with tarfile.open(place / "image.tar", "w") as tar:
+        tar.add(root, ".")
+    run("podman", "import", "--quiet", str(place / "image.tar"), IMAGE)
 
 
 def uuids(text: str) -> list[str]:
@@ -66,13 +66,13 @@ def main(place: Path) -> None:
     os.environ["CONTAINERS_CONF"] = str(conf)
     account = core("system.account").Account.current()
     process = core("system.process").SystemProcess()
-    checks = core("services.gpu_checks")
-    host = core("system.gpu_host").look_at_host(account, process)
-    for finding in checks.gpu_findings(host):
-        print(f"  {'ok ' if finding.ok else 'BAD'} {finding.check}: {finding.said}")
+    host = core("system.host.gpu").look_at_gpus(account, process)
+    policy = core("values.policy").Policy()
+    for finding in core("checks.look").findings_of(core("checks.gpu").LOOKS, host, policy):
+        print(f"  {'ok ' if finding.level == 'ok' else 'BAD'} {finding.check}: {finding.said}")
     there = uuids(run("nvidia-smi", "-L"))
     podman = core("engines.table").runner_named("podman")
-    image()
+    image(place, process)
     try:
         wants: list[tuple[str, int | None, str | None]] = [("all", None, None), ("one", 1, None)]
         wants += [(uuid, None, uuid) for uuid in there]

@@ -15,16 +15,9 @@ PLACE = '"/var/lib/tre-ces/containers/$UID/storage"'
 
 
 def host(**storage: str) -> dict[str, Any]:
-    """What host_facts tells of a host with these settings in storage.conf."""
+    """What host_check tells of a host with these settings in storage.conf."""
     settings = {key.replace("__", "."): value for key, value in storage.items()}
-    path = {"file_system": "ext4", "mount_point": "/", "noexec": False}
-    return {
-        "storage_conf": settings,
-        "users": [],
-        "overlay_said": "",
-        "fuse_said": "",
-        "paths": {"/var/lib/tre-ces/containers": path},
-    }
+    return {"storage_conf": settings, "users": []}
 
 
 def settings(text: str) -> list[str]:
@@ -63,38 +56,6 @@ def test_what_a_site_has_for_root_stays() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("driver", "refused"), [('"vfs"', True), ("'btrfs'", True), ('"overlay"', False), ('""', False)]
-)
-def test_a_driver_that_would_hide_roots_containers_is_refused(driver: str, refused: bool) -> None:
-    values = role_values("container_storage", __container_storage_host=host(storage__driver=driver))
-    standing = evaluate(values, "__container_storage_standing")
-    assert bool(standing) == refused
-    assert all(driver in reason and "storage.conf" in reason for reason in standing)
-
-
-def test_users_storage_that_was_elsewhere_is_told() -> None:
-    elsewhere = host(storage__rootless_storage_path='"/scratch/$USER"')
-    values = role_values("container_storage", __container_storage_host=elsewhere)
-    (remark,) = evaluate(values, "__container_storage_remarks")
-    assert '"/scratch/$USER"' in remark
-    values = role_values("container_storage", __container_storage_host=host())
-    assert evaluate(values, "__container_storage_remarks") == []
-
-
-@pytest.mark.parametrize(("policy", "refused"), [("write", True), ("keep", False)])
-def test_signatures_that_a_site_demands_are_not_dropped(policy: str, refused: bool) -> None:
-    found = {
-        "users": [],
-        "cgroups": {"version": "v2", "controllers": ["cpu", "memory", "pids"]},
-        "sysctl": {"max_user_namespaces": 1, "max_net_namespaces": 1},
-        "demanded_signatures": ["r.test/x (signedBy)"],
-    }
-    values = role_values("podman", podman_policy=policy, __podman_host=found, podman_users=[])
-    standing = evaluate(values, "__podman_standing")
-    assert [("r.test/x (signedBy)" in reason) for reason in standing] == [True] * refused
-
-
 WRITERS = ("ansible.builtin.template", "ansible.builtin.copy", "tre.ces.file_set")
 
 
@@ -116,3 +77,39 @@ def test_check_mode_shows_every_file(file: Path) -> None:
     for task in tasks_in(yaml.safe_load(file.read_text(encoding="utf-8"))):
         if set(WRITERS) & set(task):
             assert "ansible_check_mode" not in str(task.get("when")), task["name"]
+
+
+REFUSED = [{"check": name, "reason": f"{name} is ill"} for name in ("fuse", "id_mappers", "x")]
+
+
+def test_podman_is_refused_for_what_it_does_not_mend_itself() -> None:
+    found = {"refused": REFUSED, "told": ["odd"], "users": []}
+    values = role_values("podman", __podman_host=found, podman_registries=[])
+    assert evaluate(values, "__podman_standing") == ["fuse is ill", "x is ill"]
+    odd, empty = evaluate(values, "__podman_remarks")
+    assert odd == "WARNING: odd"
+    assert "podman_registries is empty" in empty
+    missing = [{"prefix": "r.example.org", "ca": "/no/such.pem"}]
+    values = role_values("podman", __podman_host=found, podman_registries=missing)
+    assert "/no/such.pem is not a file" in evaluate(values, "__podman_standing")[-1]
+
+
+@pytest.mark.parametrize("setuid", [True, False])
+def test_apptainer_is_refused_for_the_host_and_for_the_site(setuid: bool) -> None:
+    names = ("users_known", "fuse", "user_namespaces")
+    found = {
+        "refused": [{"check": name, "reason": f"{name} is ill"} for name in names],
+        "apptainer": {"version": "1.4"},
+        "apt": {"installed": "1.4", "offers": [{"suite": "x", "version": "1.4"}], "mirrors": []},
+    }
+    facts = {"pkg_mgr": "apt", "os_family": "Debian", "distribution": "Debian"}
+    facts |= {"distribution_version": "13", "distribution_major_version": "13"}
+    values = role_values(
+        "apptainer",
+        __apptainer_host=found,
+        apptainer_allow_setuid=setuid,
+        ansible_facts=facts,
+    )
+    namespaces = [] if setuid else ["user_namespaces is ill"]
+    assert evaluate(values, "__apptainer_mistakes") == ["users_known is ill"]
+    assert evaluate(values, "__apptainer_standing") == ["fuse is ill", *namespaces]

@@ -110,22 +110,6 @@ def test_no_program_is_run_that_the_users_containers_conf_names(
     assert "CONTAINERS_STORAGE_CONF" not in job.environ
 
 
-@pytest.mark.usefixtures("epilog")
-def test_a_job_that_shows_nothing_in_time_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user whose job shows that Slurm runs containers can stop srun."""
-    canary = of_slurm("canary.py", monkeypatch)
-
-    def stopped(
-        _user: pwd.struct_passwd, argv: list[str], _environ: dict[str, str], seconds: int
-    ) -> None:
-        raise subprocess.TimeoutExpired(argv[:1], seconds)
-
-    monkeypatch.setattr(canary, "run_as", stopped)
-    found = canary.run_job(NOBODY, [], "true")
-    assert found["words"] == []
-    assert "timed out after 120 seconds" in found["said"]
-
-
 def test_a_job_that_cannot_be_cleared_away_leaves_no_file(
     epilog: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

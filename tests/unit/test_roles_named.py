@@ -105,7 +105,7 @@ def test_a_program_that_is_not_there_is_told_with_who_brings_it(
     command: Command, cure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # whatever is installed on the machine that runs the tests
-    monkeypatch.setattr(missing, "PATH", "/nowhere")
+    monkeypatch.setattr(missing, "PLACES", ("/nowhere",))
     with pytest.raises(CesError) as error:
         SystemProcess({"PATH": "/nowhere"}).run(command)
     assert error.value.hint == cure

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a program with a user's rights, for root. The user may steer it, so nothing of it is endless.
 
-It has bounds in time, in the size of a file, and in what it may say. The epilog and the job that
-the role runs at its end load this.
+It has bounds in time, in the size of a file, and in what it may say. The epilog loads this.
 """
 
 from __future__ import annotations

@@ -37,7 +37,15 @@ def test_a_good_node_is_well() -> None:
 
 def test_a_host_without_slurm_and_one_that_only_submits_are_well() -> None:
     assert told(LOOKS, Cluster(False)) == []
-    assert told(LOOKS, Cluster(True, unhooked=("Epilog",), missing=("/x",))) == []
+    assert told(LOOKS, Cluster(True, configured=True, missing=("/x",))) == []
+
+
+def test_a_cluster_without_commands_is_told() -> None:
+    only(LOOKS, Cluster(False, configured=True), "slurm_commands", "warning", "scontrol is not")
+
+
+def test_who_calls_our_programs_is_told_wherever_slurm_answers() -> None:
+    only(LOOKS, Cluster(True, unhooked=("Epilog",)), "slurm_hooks", "warning", f"Epilog={OURS}/ep")
 
 
 @pytest.mark.parametrize(
@@ -96,3 +104,6 @@ def test_a_host_that_is_no_node(root: Path) -> None:
     process.answer("scontrol --oneliner", 1, stdout="Node login not found\n")
     assert look_at_cluster(process, f"{root}/bin", str(root)).node == ""
     assert look_at_cluster(process, "/no", str(root)) == Cluster(False)
+    (root / "etc/slurm").mkdir(parents=True)
+    (root / "etc/slurm/slurm.conf").touch()
+    assert look_at_cluster(process, "/no", str(root)).configured

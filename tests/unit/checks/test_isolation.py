@@ -31,6 +31,7 @@ GOOD = Isolation(
     mappers=(),
     fuse="",
     cgroups="v2",
+    controllers=("cpu", "memory", "pids"),
 )
 
 
@@ -77,6 +78,12 @@ def test_what_no_allowed_engine_needs_is_no_fault() -> None:
     only(LOOKS, replace(GOOD, fuse="/dev/fuse is missing"), "fuse", "note", "podman", policy)
 
 
+def test_controllers_that_the_host_lacks() -> None:
+    found = replace(GOOD, controllers=("pids",))
+    only(LOOKS, found, "controllers", "warning", "has not cpu, memory")
+    only(LOOKS, found, "controllers", "fault", "cpu", replace(POLICY, limits="required"))
+
+
 def test_a_site_that_requires_limits_cannot_have_cgroup_v1() -> None:
     policy = replace(POLICY, limits="required")
     only(LOOKS, replace(GOOD, cgroups="v1"), "cgroup_version", "fault", "no limit", policy)
@@ -86,7 +93,7 @@ def test_a_site_that_requires_limits_cannot_have_cgroup_v1() -> None:
 def root(tmp_path: Path) -> Path:
     for name, text in {
         f"proc/sys/{USERS.replace('.', '/')}": "0\n",
-        "proc/self/mounts": "proc /proc proc rw,nosuid,hidepid=invisible 0 0\n",
+        "proc/self/mountinfo": "22 1 0:5 / /proc rw,nosuid - proc proc rw,hidepid=invisible\n",
         "proc/key-users": f"    0: 90 89/89 67/1000000 1355/25000000\n{os.geteuid() or 7:5d}:"
         "     4 4/4 199/200 9/20000\n",
         "etc/sysctl.d/10-site.conf": f"{USERS} = 0\n",
@@ -112,12 +119,13 @@ def test_facts_are_read_from_the_kernel(root: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("proc /proc proc rw,hidepid=2 0 0\n", "2"),
-        ("proc /proc proc rw,hidepid=0 0 0\n", ""),
-        ("proc /proc proc rw 0 0\n", ""),
-        ("proc /srv/proc proc rw,hidepid=2 0 0\n", ""),
+        ("22 1 0:5 / /proc rw - proc proc rw,hidepid=2\n", "2"),
+        ("22 1 0:5 / /proc rw - proc proc rw,hidepid=0\n", ""),
+        ("22 1 0:5 / /proc rw - proc proc rw\n", ""),
+        ("22 1 0:5 / /srv/proc rw - proc proc rw,hidepid=2\n", ""),
         ("", ""),
     ],
 )
-def test_hidden_processes(table: str, said: str) -> None:
-    assert hidden_processes(table) == said
+def test_hidden_processes(tmp_path: Path, table: str, said: str) -> None:
+    (tmp_path / "mountinfo").write_text(table)
+    assert hidden_processes(str(tmp_path / "mountinfo")) == said

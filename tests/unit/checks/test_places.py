@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from recording import RecordingProcess
 from support import as_ordinary_user
 from telling import POLICY, only, told
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.checks.places import LOOKS, NETWORK
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.places import LOOKS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import (
     NAMES,
@@ -111,11 +110,6 @@ def test_without_the_kernels_overlay_fuse_helps() -> None:
     ill = replace(GOOD, overlay={"storage": "mount: wrong fs type"}, fuse_overlay=False)
     only(LOOKS, ill, "storage_overlay", "fault", "wrong fs type")
     only(LOOKS, replace(ill, fuse_overlay=True), "storage_overlay", "note", "slower")
-
-
-def test_the_role_refuses_the_same_file_systems() -> None:
-    defaults = yaml.safe_load((ROOT / "roles/container_storage/defaults/main.yml").read_text())
-    assert sorted(defaults["container_storage_refused_file_systems"]) == sorted(NETWORK)
 
 
 def test_a_place_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:

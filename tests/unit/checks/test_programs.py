@@ -14,8 +14,8 @@ from telling import POLICY, only, told
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.programs import LOOKS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import missing
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import programs
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.programs import (
     Program,
     Programs,
@@ -41,12 +41,11 @@ def test_good_programs_are_well() -> None:
     ("facts", "check", "level", "part"),
     [
         (replace(GOOD, unknown=("moby",)), "runners_known", "fault", "moby"),
-        (with_podman(path="", version=()), "engines_installed", "fault", "role podman"),
         (
-            with_podman(path="", version=(), elsewhere="/opt/bin/podman"),
+            with_podman(path="", version=(), missing="podman is not there", cure="install it"),
             "engines_installed",
             "fault",
-            "add /opt/bin to PATH",
+            "and podman is not there: no run with podman starts. install it",
         ),
         (
             with_podman(version=(), complaint="no libgpgme"),
@@ -127,7 +126,7 @@ def test_programs_are_looked_for_where_engines_are(
     for name in ("bin/podman", "bin/crun", "opt/skopeo"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch(mode=0o755)
-    monkeypatch.setattr(programs, "_ELSEWHERE", (f"{tmp_path}/opt",))
+    monkeypatch.setattr(missing, "PLACES", (f"{tmp_path}/opt",))
     account = Account("ada", os.geteuid(), str(tmp_path), (), {"PATH": f"{tmp_path}/bin"})
     process = RecordingProcess()
     process.answer(f"{tmp_path}/bin/podman", stdout="podman version 5.4.2\n")
@@ -140,8 +139,10 @@ def test_programs_are_looked_for_where_engines_are(
     )
     crun, skopeo, umoci = found.engines["oci"]
     assert crun.complaint == "crun: no libyajl"
-    assert skopeo.elsewhere == f"{tmp_path}/opt/skopeo"
-    assert (umoci.path, umoci.elsewhere) == ("", "")
+    assert f"{tmp_path}/opt/skopeo is installed, and PATH" in skopeo.missing
+    assert f"add {tmp_path}/opt to PATH" in skopeo.cure
+    assert (umoci.path, "umoci is not installed" in umoci.missing) == ("", True)
+    assert "role oci" in umoci.cure
     assert found.networks == {"pasta": "pasta"}
 
 

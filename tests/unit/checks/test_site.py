@@ -16,24 +16,25 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.checks.site import LOO
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import site
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.site import (
+    PolicyFile,
     Site,
+    look_at_policy,
     look_at_site,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.record import RunRecord
 
-ALL = (*OF_ALL, *LOOKS)
-GOOD = Site("ada", "/etc/ces/policy.json", True, projects=("p1",))
+GOOD = Site("ada", projects=("p1",))
+THERE = PolicyFile(there=True)
 
 
 def test_a_good_site_is_well() -> None:
-    assert told(ALL, GOOD) == []
+    assert told(LOOKS, GOOD) == []
+    assert told(OF_ALL, THERE) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "check", "level", "part"),
     [
-        ({"policy_error": "line 1"}, "policy", "fault", "line 1"),
-        ({"policy_there": False}, "policy", "warning", "no registry"),
         (
             {"projects": (), "no_data": "no directory", "data_cure": "ask"},
             "safe_data",
@@ -53,17 +54,31 @@ def test_a_good_site_is_well() -> None:
             "warning",
             "role apptainer",
         ),
-        ({"audited": False}, "audit", "warning", "/dev/log"),
         ({"dead": (3, 4)}, "dead_runs", "note", "(3, 4)"),
         ({"damaged": (5,)}, "records", "warning", "runs 5"),
     ],
 )
 def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
-    only(ALL, replace(GOOD, **changes), check, level, part)
+    only(LOOKS, replace(GOOD, **changes), check, level, part)
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "level", "part"),
+    [
+        ({"error": "line 1"}, "policy", "fault", "line 1"),
+        ({"there": False}, "policy", "warning", "no registry"),
+        ({"audited": False}, "audit", "warning", "/dev/log"),
+    ],
+)
+def test_what_is_wrong_for_all_is_told(
+    changes: dict[str, Any], check: str, level: str, part: str
+) -> None:
+    only(OF_ALL, replace(THERE, **changes), check, level, part)
 
 
 def test_nobody_needs_to_hear_what_is_not_audited() -> None:
-    assert told(ALL, replace(GOOD, audited=False), replace(POLICY, audit_syslog=False)) == []
+    quiet = replace(POLICY, audit_syslog=False)
+    assert told(OF_ALL, replace(THERE, audited=False), quiet) == []
 
 
 @pytest.fixture
@@ -73,8 +88,7 @@ def backend(tmp_path: Path) -> BackEnd:
 
 def look(backend: BackEnd, **changes: Any) -> Site:
     system = backend.system
-    socket = f"{backend.place}/log"
-    return look_at_site(system.account, replace(system.policy, **changes), "", socket)
+    return look_at_site(system.account, replace(system.policy, **changes))
 
 
 def test_project_data_are_found_as_a_run_finds_them(backend: BackEnd) -> None:
@@ -98,12 +112,18 @@ def test_what_is_missing_is_found(backend: BackEnd, monkeypatch: pytest.MonkeyPa
     )
     account = replace(backend.system.account, uid=4321)
     policy = replace(backend.system.policy, sif_dir=f"{backend.place}/sif")
-    found = look_at_site(account, policy, "", f"{backend.place}/log")
+    found = look_at_site(account, policy)
     assert found.unmade == {f"{backend.place}/local/4321/tmp": "apptainer"}
     assert found.stores == (f"{backend.place}/sif",)
-    assert not found.audited
-    (backend.place / "log").touch()
-    assert look(backend).audited
+
+
+def test_a_listener_and_a_policy_are_found(backend: BackEnd) -> None:
+    socket, policy = backend.place / "log", backend.place / "policy.json"
+    here = replace(backend.system.policy, origin=str(policy))
+    assert look_at_policy(here, "x", str(socket)) == PolicyFile(False, "x", audited=False)
+    socket.touch()
+    policy.touch()
+    assert look_at_policy(here, "", str(socket)) == PolicyFile(True)
 
 
 def test_runs_whose_process_died_are_found(backend: BackEnd) -> None:

@@ -30,6 +30,7 @@ def test_a_row_is_whole(name: str) -> None:
     runner = runner_named(name)
     assert runner.name == name
     assert runner.programs and set(runner.networks) <= set(NETWORKS)
+    assert callable(runner.trial())
     assert set(runner.traits().oldest) | set(runner.traits().later) <= set(runner.programs)
 
 

@@ -16,12 +16,12 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import sma
 @pytest.fixture(autouse=True)
 def other_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test may have a shell of its own: nobody has looked for its libraries."""
-    monkeypatch.setattr(small_root, "_FILES", [])
+    monkeypatch.setattr(small_root, "_FILES", {})
 
 
 @pytest.fixture
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackEnd:
     monkeypatch.setattr(cdi, "OWNERS", (0, os.geteuid()))
     # whatever is installed on the machine that runs the tests
-    monkeypatch.setattr(missing, "PATH", str(tmp_path / "usual"))
+    monkeypatch.setattr(missing, "PLACES", (str(tmp_path / "usual"),))
     return make_backend(tmp_path)

@@ -47,7 +47,7 @@ def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> BackEnd:
     backend.process.answer("sbatch", stdout="40\n")
     backend.process.answer("squeue", stdout="40|PENDING|Priority|\n")
     backend.process.answer("sacct", 1)
-    monkeypatch.setattr(pull, "Registry", OneImageRegistry)
+    monkeypatch.setattr(pull, "registry_here", OneImageRegistry)
     monkeypatch.setattr(job_follow, "_CONSIDERING", (0,))
     return backend
 

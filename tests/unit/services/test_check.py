@@ -70,11 +70,9 @@ class ToldRegistry:
         self.config: bytes | dict[str, Any] = SAID
         self.error: Exception | None = None
 
-    def __call__(
-        self, image: ImageRef, login: Credentials | None, _environ: object, **_more: Any
-    ) -> ToldRegistry:
+    def __call__(self, image: ImageRef, login: Credentials | None, *_more: Any) -> ToldRegistry:
         self.asked.append((str(image), login))
-        self.patience = _more["patience"]
+        self.patience = _more[-1]
         return self
 
     def described(self) -> Manifest:
@@ -90,7 +88,7 @@ class ToldRegistry:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> ToldRegistry:
     told = ToldRegistry()
-    monkeypatch.setattr(asked, "Registry", told)
+    monkeypatch.setattr(asked, "registry_here", told)
     return told
 
 

@@ -11,18 +11,18 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import eventually
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.look import Look, Told
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, NotFound
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import (
     SUBJECTS,
-    Around,
     Subject,
     diagnose,
 )
@@ -34,11 +34,13 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import 
 FINE = Finding("fine", "ok", "it is well")
 
 
-def subject(name: str, work: Callable[..., Any], **how: Any) -> Subject:
-    def find(_here: Around) -> Iterator[Finding]:
-        yield from work() or (FINE,)
+def nothing(_facts: object, _policy: object) -> Iterator[Told]:
+    return iter(())
 
-    return Subject(name, find, personal=False, **how)
+
+def subject(name: str, work: Callable[..., Any], **how: Any) -> Subject:
+    looks = (Look("fine", "it is well", nothing),)
+    return Subject(name, lambda: (looks, lambda _here: work()), personal=False, **how)
 
 
 @pytest.fixture
@@ -143,10 +145,11 @@ def test_a_user_gets_no_password_of_roots(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("https_proxy", "http://p:3128")
     monkeypatch.setenv("CONTAINER_HOST", "unix:///roots")
 
-    def find(here: Around) -> Iterator[Finding]:
-        yield Finding("environ", "ok", repr(sorted(here.account.environ.items())))
+    def tell(found: Mapping[str, str], _policy: object) -> Iterator[Told]:
+        yield Told("ok", repr(sorted(found.items())))
 
-    monkeypatch.setattr(doctor, "SUBJECTS", (Subject("environ", find),))
+    parts = (Look("environ", "", tell),), lambda here: here.account.environ
+    monkeypatch.setattr(doctor, "SUBJECTS", (Subject("environ", lambda: parts),))
     (found,) = diagnose("nobody").findings
     assert "http://p:3128" in found.said
     assert "s3cret" not in found.said
@@ -171,11 +174,10 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services import doctor
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import StopSignals
 
-def find(here):
-    here.process.run(Command(("sleep", SECONDS)))
-    yield doctor.Finding("fine", "ok", "it is well")
+def parts():
+    return (), lambda here: here.process.run(Command(("sleep", SECONDS)))
 
-doctor.SUBJECTS = [doctor.Subject(str(n), find, personal=False, starts=True) for n in range(3)]
+doctor.SUBJECTS = [doctor.Subject(str(n), parts, personal=False, starts=True) for n in range(3)]
 with StopSignals() as signals:
     doctor.diagnose(signals=signals)
 """
@@ -207,16 +209,16 @@ def test_what_a_users_program_leaves_does_not_stay_with_roots(
         pytest.skip("only root may look at another user")
     seconds = f"62.{os.getpid()}"
 
-    def find(here: doctor.Around) -> Iterator[Finding]:
+    def find(here: doctor.Around) -> None:
         here.process.run(
             Command(("sh", "-c", f"setsid sh -c 'sleep {seconds} & sleep {seconds}' &"))
         )
         eventually(lambda: len(lines_of(seconds)) == 2, seconds=10)
-        yield FINE
 
     # the interpreter of JavaScript that another test loads has reserved more than children may
     monkeypatch.setattr(doctor, "_MEMORY", resource.RLIM_INFINITY)
-    monkeypatch.setattr(doctor, "SUBJECTS", (Subject("0", find, starts=True),))
+    parts = (Look("fine", FINE.said, nothing),), find
+    monkeypatch.setattr(doctor, "SUBJECTS", (Subject("0", lambda: parts, starts=True),))
     assert diagnose("nobody").findings == (FINE,)
     assert not lines_of(seconds)
     # nor do we go on adopting the processes of others

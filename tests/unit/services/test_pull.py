@@ -51,9 +51,7 @@ class AskedRegistry:
         self.asked: list[tuple[str, Credentials | None]] = []
         self.large = False
 
-    def __call__(
-        self, image: ImageRef, login: Credentials, _environ: dict[str, str], **_more: Any
-    ) -> AskedRegistry:
+    def __call__(self, image: ImageRef, login: Credentials, *_more: object) -> AskedRegistry:
         self.asked.append((str(image), login))
         return self
 
@@ -68,7 +66,7 @@ class AskedRegistry:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> AskedRegistry:
     asked = AskedRegistry()
-    monkeypatch.setattr(module, "Registry", asked)
+    monkeypatch.setattr(module, "registry_here", asked)
     return asked
 
 

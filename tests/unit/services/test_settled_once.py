@@ -58,7 +58,7 @@ class Site(BackEnd):
 
 @pytest.fixture
 def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(pull, "Registry", OneImageRegistry)
+    monkeypatch.setattr(pull, "registry_here", OneImageRegistry)
     engines = ("podman", "apptainer", "oci")
     backend.system.policy = replace(backend.system.policy, runners=engines)
     site = Site(**vars(backend))
@@ -201,7 +201,7 @@ def test_what_somebody_fetched_since_we_looked_is_not_fetched_again(
             site.listing.write_text("[{}, {}]")
             site.has_image(NAME)
 
-    monkeypatch.setattr(pull, "Registry", Slow)
+    monkeypatch.setattr(pull, "registry_here", Slow)
     pulled = pull.pull_image(PullSpec(IMAGE, "podman"), site.system)
     assert (pulled.changed, pulled.digest, pulled.cmd) == (True, DIGEST, ())
     assert site.process.told("podman pull") == []

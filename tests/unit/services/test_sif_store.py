@@ -73,7 +73,7 @@ class Site(BackEnd):
 
 @pytest.fixture
 def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(pulling, "Registry", OneImageRegistry)
+    monkeypatch.setattr(pulling, "registry_here", OneImageRegistry)
     policy = backend.system.policy
     backend.system.policy = replace(policy, runners=("apptainer",), sif_files="any")
     config = {"Entrypoint": ["app"], "Cmd": ["-a"], "Env": ["A=x", "A=$y", "a.b=c"]}

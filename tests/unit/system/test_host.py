@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import (
     people,
     podman_databases,
     site_files,
-    storage,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import SystemProcess
 
@@ -89,18 +88,18 @@ def test_settings_of_the_kernel_and_the_files_that_make_them(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("files", "version", "controllers"),
     [
-        ({"cgroup.controllers": "cpu memory pids\n"}, "v2", ["cpu", "memory", "pids"]),
-        ({"unified/x": ""}, "hybrid", []),
-        ({"memory/x": ""}, "v1", []),
+        ({"cgroup.controllers": "cpu memory pids\n"}, "v2", ("cpu", "memory", "pids")),
+        ({"unified/x": ""}, "hybrid", ()),
+        ({"memory/x": ""}, "v1", ()),
     ],
 )
 def test_versions_of_cgroups(
-    tmp_path: Path, files: dict[str, str], version: str, controllers: list[str]
+    tmp_path: Path, files: dict[str, str], version: str, controllers: tuple[str, ...]
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert kernel.cgroups(str(tmp_path)) == {"version": version, "controllers": controllers}
+    assert kernel.cgroups(str(tmp_path)) == kernel.Cgroups(version, controllers)
 
 
 def test_programs_that_map_ids_and_are_not_there(tmp_path: Path) -> None:
@@ -204,23 +203,10 @@ def test_a_database_that_is_none(tmp_path: Path, name: str) -> None:
     assert f"{tmp_path}/{name} cannot be read" in sentence
 
 
-def person_at(home: Path) -> pwd.struct_passwd:
-    return pwd.struct_passwd((ME.pw_name, "x", ME.pw_uid, ME.pw_gid, "", str(home), "/bin/sh"))
-
-
-def test_files_of_a_user_that_contradict_the_site(tmp_path: Path) -> None:
-    own = tmp_path / "home/.config/containers/storage.conf"
-    left = tmp_path / "home/.local/share/containers/storage"
-    own.parent.mkdir(parents=True)
-    own.write_text("[storage]\n")
-    left.mkdir(parents=True)
-    found = storage.look_at_storage(person_at(tmp_path / "home"), str(tmp_path / "root"))
-    assert found == {
-        "unreadable": "",
-        "own_configuration": str(own),
-        "left_behind": str(left),
-        "contradictions": [],
-    }
+def look(never: Callable[[str, int], Iterable[str] | None], root: Path) -> str:
+    """What root hears of a look at a user's files."""
+    found = as_user.look_as(ME, lambda: {"found": list(never(str(root), ME.pw_uid) or ())})
+    return str(found.get("unreadable", ""))
 
 
 ENDLESS = """CREATE VIEW DBConfig AS
@@ -270,9 +256,7 @@ def test_files_that_never_answer_are_told(
     monkeypatch.setattr(as_user, "SECONDS", 0.5)
     # a worker of pytest may have more address space already
     monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
-    monkeypatch.setattr(storage, "contradictions", never)
-    found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
-    assert found["unreadable"] == "their files did not answer within 0.5 s"
+    assert look(never, tmp_path / "root") == "their files did not answer within 0.5 s"
 
 
 def test_what_reads_a_users_files_fills_no_disk(
@@ -283,9 +267,7 @@ def test_what_reads_a_users_files_fills_no_disk(
     def fills(_root: str, _uid: int) -> None:
         (tmp_path / "file").write_bytes(b"x" * 2 * as_user._FILE_MAX)
 
-    monkeypatch.setattr(storage, "contradictions", fills)
-    found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
-    assert "File too large" in found["unreadable"]
+    assert "File too large" in look(fills, tmp_path)
 
 
 def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,15 +301,6 @@ def test_pages_that_lead_to_each_other_are_a_database_that_cannot_be_read(tmp_pa
     bolt(tmp_path, bolt_page(2, 3), bolt_page(3, 2))
     (sentence,) = podman_databases.contradictions(str(tmp_path), ME.pw_uid)
     assert "cannot be read (maximum recursion depth exceeded" in sentence
-
-
-def test_what_a_user_made_the_process_answer_is_looked_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made_up = {"contradictions": "none", "left_behind": ["x"], "more": 1}
-    monkeypatch.setattr(storage, "look_as", lambda _user, _look: made_up)
-    found = storage.look_at_storage(person_at(tmp_path), str(tmp_path))
-    assert found == storage._NOTHING
 
 
 def test_what_a_site_wrote_into_storage_conf_is_read(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory in which programs usually are."""
     directory = tmp_path / "usual"
     directory.mkdir()
-    monkeypatch.setattr(module, "PATH", str(directory))
+    monkeypatch.setattr(module, "PLACES", (str(directory),))
     return directory
 
 

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from ..system.host.cluster import Cluster
+from ..system.host.cluster import SLURM_CONF, Cluster, hook_of
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look
-from .row import Told
+from .look import Look, Told
 
 _OUT = ("DOWN", "DRAIN", "FAIL", "NOT_RESPONDING", "UNKNOWN", "INVAL")
 _WITHOUT = {
@@ -16,6 +15,18 @@ _WITHOUT = {
     "TaskProlog": "podman in a job may leave the job's limits",
     "TaskEpilog": "containers of a job that is cancelled are killed, and not stopped",
 }
+
+
+def tell_commands(found: Cluster, policy: Policy) -> Iterator[Told]:
+    """Whether Slurm's commands are where its configuration is."""
+    if found.configured and not found.there:
+        yield Told(
+            "warning",
+            f"there is {SLURM_CONF}, and scontrol is not installed: no job can be submitted from"
+            " here, and nothing is known of what Slurm does",
+            "the administrator installs Slurm's commands, or applies the role slurm",
+            "slurm",
+        )
 
 
 def tell_answer(found: Cluster, policy: Policy) -> Iterator[Told]:
@@ -43,12 +54,14 @@ def tell_container(found: Cluster, policy: Policy) -> Iterator[Told]:
 
 def tell_hooks(found: Cluster, policy: Policy) -> Iterator[Told]:
     """Whether Slurm calls what prepares for containers and clears away after them."""
-    for name in found.unhooked if found.node else ():
+    for name in found.unhooked:
         yield Told(
             "warning",
             f"Slurm's {name} does not call ours: {_WITHOUT[name]}",
-            "the administrator sets it in slurm.conf as the role slurm_oci says, and runs: scontrol"
-            " reconfigure",
+            "the administrator adds this line to slurm.conf on all hosts of the cluster, and runs"
+            f" scontrol reconfigure: {name}={hook_of(name)} (there may be several lines of Prolog"
+            " and Epilog; another TaskProlog has to call ours and print what it prints, and another"
+            " TaskEpilog has to call ours)",
             "slurm_oci",
         )
     for program in found.missing if found.node else ():
@@ -72,6 +85,7 @@ def tell_node(found: Cluster, policy: Policy) -> Iterator[Told]:
 
 
 LOOKS = (
+    Look("slurm_commands", "Slurm's commands are here, or it is not used", tell_commands),
     Look("slurm_answers", "Slurm answers, or is not used here", tell_answer),
     Look("slurm_container", "Slurm heeds --container, or is not used here", tell_container),
     Look("slurm_hooks", "Slurm clears away after containers, or is not used here", tell_hooks),

@@ -7,8 +7,7 @@ from ..engines.table import known_runners
 from ..system.host.configuration import Configuration
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look, engines_with
-from .row import Told
+from .look import Look, Told, engines_with
 
 _AWAY = "move {} away, if it is not meant"
 CORRECTED = "correct that file, or move it away; one in /etc is the administrator's"

@@ -8,8 +8,7 @@ from ..values.mounts import SAFE_DATA, SAFE_OUTPUTS, SCRATCH
 from ..values.policy import Policy
 from ..values.quantities import spell_bytes
 from ..values.seen import Seen
-from .look import Look
-from .row import Told
+from .look import Look, Told
 
 _NO_CONTAINER = "no container ran, so this could not be seen"
 _LOOK = "the administrator looks into it: ces-doctor --user {} names causes"

@@ -12,6 +12,9 @@ from ..values.bundle import ImageConfig
 from ..values.image_config import check_image
 from ..values.manifest import Manifest
 
+MAKER = "ask its maker"
+"""Who mends an image."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -130,3 +133,7 @@ class Engine:
     misread: tuple[str, ...] = ()
     here: str | None = None
     damaged: str = ""
+
+    def fetches(self, image: Image) -> bool:
+        """Whether a pull transfers the image: the engine does not have it."""
+        return image.manifest is not None and self.here != image.manifest.digest

@@ -7,8 +7,7 @@ from ..system.host.idmap import IdMap, Ids
 from ..typed import Callable, Iterator
 from ..values.policy import Policy
 from ..values.subids import overlapping
-from .look import Look, engines_with
-from .row import Told
+from .look import Look, Told, engines_with
 
 ENOUGH = 65536
 """Ids that images expect: their files may belong to any id of 16 bits."""

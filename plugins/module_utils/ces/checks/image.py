@@ -11,7 +11,7 @@ from ..values.finding import Finding
 from . import image_config as config
 from . import image_source as source
 from .facts import Engine, Host, Image
-from .row import Row, findings
+from .look import Look, findings_of
 
 
 def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, ...]:
@@ -19,42 +19,39 @@ def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, .
     known = {"": True, "manifest": image.manifest is not None, "config": bool(image.parts)}
     if engine.refusal is not None:
         known = {"": True}
-    found: list[Finding] = []
-    for row in ROWS:
-        if known.get(row.needs):
-            found += findings(row.name, row.fine, list(row.look(image, host, engine)))
-    return tuple(found)
+    rows = [row for row in ROWS if known.get(row.needs)]
+    return tuple(findings_of(rows, image, host, engine))
 
 
 ROWS = (
-    Row("engine", "the site allows it, and it is installed", source.look_at_engine),
-    Row("files", "a pull can read the engine's configuration", source.look_at_files),
-    Row("policy", "the site allows it", source.look_at_policy),
-    Row("registry", "its registry has it", source.look_at_registry),
-    Row("present", "no image of that name is here", source.look_at_present),
-    Row("artifact", "it is a container image", source.look_at_artifact, "manifest"),
-    Row("config", "its configuration can be read", config.look_at_config, "manifest"),
-    Row("index", "the engine finds the part for this host", source.look_at_index, "manifest"),
-    Row("layers", "the engine can unpack its layers", source.look_at_layers, "manifest"),
-    Row("depth", "it has not too many layers", source.look_at_depth, "manifest"),
-    Row("diff_ids", "its configuration names its layers", source.look_at_diff_ids, "config"),
-    Row("platform", "it is for this host's processor", source.look_at_platform, "config"),
-    Row("size", "it is not larger than the site allows", source.look_at_size, "manifest"),
-    Row("space", "there is room for it", source.look_at_space, "manifest"),
-    Row("program", "it says what to run", config.look_at_program, "config"),
-    Row("words", "its words and variables are not too long", config.look_at_words, "config"),
-    Row("user", "it runs as root, which is you", config.look_at_user, "config"),
-    Row("workdir", "it starts in a directory of its own", config.look_at_workdir, "config"),
-    Row(
+    Look("engine", "the site allows it, and it is installed", source.look_at_engine),
+    Look("files", "a pull can read the engine's configuration", source.look_at_files),
+    Look("policy", "the site allows it", source.look_at_policy),
+    Look("registry", "its registry has it", source.look_at_registry),
+    Look("present", "no image of that name is here", source.look_at_present),
+    Look("artifact", "it is a container image", source.look_at_artifact, "manifest"),
+    Look("config", "its configuration can be read", config.look_at_config, "manifest"),
+    Look("index", "the engine finds the part for this host", source.look_at_index, "manifest"),
+    Look("layers", "the engine can unpack its layers", source.look_at_layers, "manifest"),
+    Look("depth", "it has not too many layers", source.look_at_depth, "manifest"),
+    Look("diff_ids", "its configuration names its layers", source.look_at_diff_ids, "config"),
+    Look("platform", "it is for this host's processor", source.look_at_platform, "config"),
+    Look("size", "it is not larger than the site allows", source.look_at_size, "manifest"),
+    Look("space", "there is room for it", source.look_at_space, "manifest"),
+    Look("program", "it says what to run", config.look_at_program, "config"),
+    Look("words", "its words and variables are not too long", config.look_at_words, "config"),
+    Look("user", "it runs as root, which is you", config.look_at_user, "config"),
+    Look("workdir", "it starts in a directory of its own", config.look_at_workdir, "config"),
+    Look(
         "volumes",
         "no volume of its is where your directories are",
         config.look_at_volumes,
         "config",
     ),
-    Row("network", "the engine knows the site's network", config.look_at_network),
-    Row("ports", "it serves nothing to others", config.look_at_ports, "config"),
-    Row("stop_signal", "its stop signal is one", config.look_at_stop_signal, "config"),
-    Row("variables", "the engine passes its variables on", config.look_at_variables, "config"),
-    Row("secrets", "no variable of its looks like a secret", config.look_at_secrets, "config"),
+    Look("network", "the engine knows the site's network", config.look_at_network),
+    Look("ports", "it serves nothing to others", config.look_at_ports, "config"),
+    Look("stop_signal", "its stop signal is one", config.look_at_stop_signal, "config"),
+    Look("variables", "the engine passes its variables on", config.look_at_variables, "config"),
+    Look("secrets", "no variable of its looks like a secret", config.look_at_secrets, "config"),
 )
 """In the order in which causes come before their effects. A new check is a new row."""

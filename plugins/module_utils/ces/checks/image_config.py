@@ -13,9 +13,9 @@ from ..values.image_config import id_in, is_number, user_and_group
 from ..values.mounts import CONTRACT, SAFE_DATA
 from ..values.quantities import spell_bytes
 from ..values.words import is_shell_name
-from .facts import Engine, Host, Image
+from .facts import MAKER, Engine, Host, Image
 from .grammar import is_heard, is_port, is_signal
-from .row import MAKER, Told
+from .look import Told
 from .secrets import looks_secret
 
 _NAME_MAX, _PATH_MAX = 255, 4096

@@ -9,8 +9,8 @@ from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import is_processor, unlike
 from ..values.quantities import spell_bytes
 from .configuration import CORRECTED
-from .facts import Engine, Host, Image, Space
-from .row import MAKER, Told, is_fetched
+from .facts import MAKER, Engine, Host, Image, Space
+from .look import Told
 
 
 def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
@@ -22,7 +22,7 @@ def look_at_engine(_image: Image, _host: Host, engine: Engine) -> Iterator[Told]
 
 def look_at_files(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether a pull can read the files of the engine's configuration."""
-    if is_fetched(image, engine):
+    if engine.fetches(image):
         for said in engine.misread:
             yield Told("fault", f"{said}: nothing can be pulled", CORRECTED, "podman")
 
@@ -53,7 +53,7 @@ def look_at_present(image: Image, _host: Host, engine: Engine) -> Iterator[Told]
     """Whether another image of that name is here."""
     if engine.damaged:
         yield Told("warning", engine.damaged, "pull the image again (ces-pull)")
-    elif engine.here is not None and is_fetched(image, engine):
+    elif engine.here is not None and engine.fetches(image):
         yield Told(
             "note",
             f"another image of that name is here ({engine.here}): a run takes that one",
@@ -114,7 +114,7 @@ def look_at_artifact(image: Image, _host: Host, engine: Engine) -> Iterator[Told
 def look_at_index(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether the engine finds the part for this host in the indexes."""
     nested = image.manifest is not None and image.manifest.indexes > 1
-    if nested and not engine.ways.nested and is_fetched(image, engine):
+    if nested and not engine.ways.nested and engine.fetches(image):
         yield Told(
             "fault",
             f"{engine.name} looks into no index in an index",
@@ -125,7 +125,7 @@ def look_at_index(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
 def look_at_layers(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether the engine knows the form of each layer."""
     manifest = image.manifest
-    if manifest is None or not is_fetched(image, engine):
+    if manifest is None or not engine.fetches(image):
         return
     docker = manifest.form == DOCKER
     known = engine.ways.docker_layers if docker else engine.ways.oci_layers
@@ -167,7 +167,7 @@ def look_at_diff_ids(image: Image, _host: Host, engine: Engine) -> Iterator[Told
     named = about.get("diff_ids") if isinstance(about, dict) else None
     if manifest is None or not isinstance(named, list) or not engine.ways.strict_layers:
         return
-    if len(named) != len(manifest.layers) and is_fetched(image, engine):
+    if len(named) != len(manifest.layers) and engine.fetches(image):
         yield Told(
             "fault",
             f"it has {len(manifest.layers)} layers, and its configuration names {len(named)}",
@@ -178,7 +178,7 @@ def look_at_diff_ids(image: Image, _host: Host, engine: Engine) -> Iterator[Told
 def look_at_size(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
     """Whether the site allows an image of that size."""
     manifest, limit = image.manifest, host.size_limit
-    if manifest is None or limit is None or not is_fetched(image, engine):
+    if manifest is None or limit is None or not engine.fetches(image):
         return
     if manifest.size > limit:
         yield Told(
@@ -190,7 +190,7 @@ def look_at_size(image: Image, host: Host, engine: Engine) -> Iterator[Told]:
 
 def look_at_space(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether a pull has room where the engine keeps what it fetches."""
-    if image.manifest is None or not is_fetched(image, engine):
+    if image.manifest is None or not engine.fetches(image):
         return
     closed = [space.path for space in engine.spaces if space.closed]
     for path in closed:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from ..engines.table import known_runners
+from ..system.cgroup import WANTED
 from ..system.host.isolation import Isolation
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look, engines_with
-from .row import Told
+from .look import Look, Told, engines_with
 
 _FUSE = "the administrator loads the module fuse (modprobe fuse) and gives /dev/fuse mode 0666"
+_BOOT = "the administrator boots with systemd.unified_cgroup_hierarchy=1"
 _KEYS_LEFT = 10
 """Each container takes one of the kernel's keys while it runs."""
 
@@ -83,12 +84,20 @@ def tell_mappers(host: Isolation, policy: Policy) -> Iterator[Told]:
 
 def tell_cgroups(host: Isolation, policy: Policy) -> Iterator[Told]:
     """Whether the tree of cgroups is one that crun takes."""
-    boot = "the administrator boots with systemd.unified_cgroup_hierarchy=1"
     if host.cgroups == "hybrid":
-        yield Told("fault", "cgroup v1 and v2 are side by side here: crun refuses that", boot)
+        yield Told("fault", "cgroup v1 and v2 are side by side here: crun refuses that", _BOOT)
     elif host.cgroups == "v1":
         level = "fault" if policy.limits == "required" else "warning"
-        yield Told(level, "this host has cgroup v1: no limit of a container is enforced", boot)
+        yield Told(level, "this host has cgroup v1: no limit of a container is enforced", _BOOT)
+
+
+def tell_controllers(host: Isolation, policy: Policy) -> Iterator[Told]:
+    """Whether it has what limits containers."""
+    missing = [name for name in WANTED if name not in host.controllers]
+    if host.cgroups == "v2" and missing:
+        level = "fault" if policy.limits == "required" else "warning"
+        said = f"limits of containers are not enforced here: cgroup v2 has not {', '.join(missing)}"
+        yield Told(level, said, f"{_BOOT}, and without controllers mounted elsewhere")
 
 
 def tell_fuse(host: Isolation, policy: Policy) -> Iterator[Told]:
@@ -136,6 +145,7 @@ LOOKS = (
     Look("namespaces_made", "namespaces could be made", tell_trial),
     Look("id_mappers", "newuidmap and newgidmap may map ids", tell_mappers),
     Look("cgroup_version", "this host has cgroup v2 alone", tell_cgroups),
+    Look("controllers", "cgroup v2 has all controllers", tell_controllers),
     Look("fuse", "users may mount by /dev/fuse", tell_fuse),
     Look("hidden_processes", "/proc hides nothing", tell_hidden),
     Look("kernel_keys", "there are kernel keys for more containers", tell_keys),

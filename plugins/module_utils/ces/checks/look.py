@@ -6,36 +6,52 @@ from __future__ import annotations
 from ..dataclass import dataclass
 from ..engines.runner import Runner
 from ..engines.table import known_runners
-from ..typed import Any, Callable, Iterator, Mapping, Sequence
+from ..typed import Callable, Iterator, Mapping, Sequence
 from ..values.finding import Finding
 from ..values.policy import Policy
-from .row import Told, findings
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a row tells.
+
+    :param level: as in :class:`Finding`, likewise the rest.
+    """
+
+    level: str
+    said: str
+    cure: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True)
 class Look:
-    """A check of a host or of its user.
+    """A check of a host, of its user, or of an image.
 
     :param fine: what holds where it has nothing to tell.
-    :param tell: from the facts of its table and the site's policy to what it tells.
+    :param tell: from the facts of its table to what it tells. A host's row gets the facts of its
+        subject and the site's policy; an image's row gets the image, the host and the engine.
+    :param needs: what must be known of an image for it: nothing, ``manifest`` or ``config``.
     """
 
     name: str
     fine: str
-    tell: Callable[[Any, Policy], Iterator[Told]]
+    tell: Callable[..., Iterator[Told]]
+    needs: str = ""
 
 
-def findings_of(looks: Sequence[Look], facts: object, policy: Policy) -> Iterator[Finding]:
+def findings_of(looks: Sequence[Look], *facts: object) -> Iterator[Finding]:
     """What all rows of a table find, in its order. No I/O.
 
     A row that fails is a finding itself: the others still tell theirs.
     """
     for look in looks:
         try:
-            told = list(look.tell(facts, policy))
+            told = list(look.tell(*facts)) or [Told("ok", look.fine)]
         except Exception as error:  # facts that nobody foresaw must not hide the other rows
             told = [Told("warning", f"this check failed: {type(error).__name__}: {error}")]
-        yield from findings(look.name, look.fine, told)
+        for one in told:
+            yield Finding(look.name, one.level, one.said, one.cure, one.role)
 
 
 def engines_with(trait: str, policy: Policy) -> Mapping[str, Runner]:

@@ -12,15 +12,14 @@ from ..system.host.places import Place, Places
 from ..typed import Iterator
 from ..values.policy import Policy
 from ..values.quantities import spell_bytes
-from .look import Look
-from .row import Told
+from .look import Look, Told
 
 NETWORK = (
     *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs"),
     *("glusterfs", "gpfs", "lustre", "nfs", "nfs4", "orangefs", "panfs", "pvfs2", "smb3", "wekafs"),
 )
-"""File systems that refuse what podman's storage needs, as the role container_storage has them."""
-_NO_OVERLAY = ("aufs", "ecryptfs", "overlay")
+"""File systems that refuse what podman's storage needs, unless a site names others to its roles."""
+NO_OVERLAY = ("aufs", "ecryptfs", "overlay")
 _LITTLE, _NOTHING = 1 << 30, 64 << 20
 """Bytes: an image of a usual size needs the first, no image fits into the second."""
 _DENIED = os.strerror(errno.EACCES)
@@ -67,7 +66,7 @@ def tell_overlay(found: Places, policy: Policy) -> Iterator[Told]:
 
 def _overlay(kept: Kept, place: Place, found: Places) -> Iterator[Told]:
     refused = found.overlay.get(kept.name, "")
-    if place.mount.kind in _NO_OVERLAY:
+    if place.mount.kind in NO_OVERLAY:
         yield Told(
             "fault",
             f"{kept.words} {place.path} lies on {place.mount.kind}, on which no overlay can be"

@@ -7,8 +7,7 @@ from ..engines.table import runner_named
 from ..system.host.programs import Program, Programs
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look
-from .row import Told
+from .look import Look, Told
 
 _ANEW = "the administrator installs its package anew, with all that it needs"
 _PASTA = (4, 4)
@@ -29,21 +28,9 @@ def tell_installed(found: Programs, policy: Policy) -> Iterator[Told]:
     """Whether each engine's programs are there."""
     for engine, programs in found.engines.items():
         for one in programs:
-            if one.path:
-                continue
-            where = f"it is {one.elsewhere}, which is not on PATH" if one.elsewhere else ""
-            yield Told(
-                "fault",
-                f"the site allows the runner {engine}, and {one.name} is not installed"
-                + (f" where it is looked for ({where})" if where else "")
-                + f": no run with {engine} starts",
-                (
-                    f"add {one.elsewhere.rpartition('/')[0]} to PATH"
-                    if one.elsewhere
-                    else f"the administrator applies the role {engine}"
-                ),
-                engine,
-            )
+            if not one.path:
+                said = f"the site allows the runner {engine}, and {one.missing}"
+                yield Told("fault", f"{said}: no run with {engine} starts", one.cure, engine)
 
 
 def tell_answering(found: Programs, policy: Policy) -> Iterator[Told]:

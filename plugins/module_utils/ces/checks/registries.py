@@ -6,8 +6,7 @@ from __future__ import annotations
 from ..system.host.registries import Greeting
 from ..typed import Iterator, Sequence
 from ..values.policy import Policy
-from .look import Look
-from .row import Told
+from .look import Look, Told
 
 SKEW = 300.0
 """Seconds: tokens of registries are valid for that long, and certificates from a moment on."""

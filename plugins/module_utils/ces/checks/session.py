@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+from ..system.cgroup import WANTED
 from ..system.host.session import Session
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look, engines_with
-from .row import Told
+from .look import Look, Told, engines_with
 
 _FILES = 1024
 _PROCESSES = 200
@@ -77,20 +77,24 @@ def tell_lingering(found: Session, policy: Policy) -> Iterator[Told]:
 
 
 def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
-    """Whether the limits that the policy promises are held."""
-    wanted = {
-        "cpu": policy.cpus.default is not None or policy.cpus.maximum is not None,
-        "memory": policy.memory.default is not None or policy.memory.maximum is not None,
-    }
-    missing = [name for name in wanted if wanted[name] and name not in found.limiting.controllers]
+    """Whether limits are held: those that the policy promises, and what podman would limit."""
+    promised = [
+        name
+        for name, limits in (("cpu", policy.cpus), ("memory", policy.memory))
+        if limits.default is not None or limits.maximum is not None
+    ]
+    wanted = promised if found.in_job or "podman" not in policy.runners else WANTED
+    missing = [name for name in wanted if name not in found.limiting.controllers]
     # without a session nothing can be limited, which is told already
     if not missing or not (found.runtime or found.in_job):
         return
     required = policy.limits == "required"
+    refused = required and set(missing) & set(promised)
     yield Told(
         "fault" if required else "warning",
-        f"the limits on {' and '.join(missing)} that the policy has are not enforced:"
-        f" {found.limiting.reason}" + (". The site requires them, so no run starts" * required),
+        f"limits on {', '.join(missing)} are not enforced: {found.limiting.reason}"
+        + (". The site requires them" if required else "")
+        + (", so no run starts" if refused else ""),
         _cure_of_limits(found),
         "slurm" if found.in_job else "podman",
     )
@@ -99,9 +103,12 @@ def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
 def _cure_of_limits(found: Session) -> str:
     if found.in_job:
         return "the administrator sets them in Slurm's slurm.conf and cgroup.conf"
-    if "cgroup v1" in found.limiting.reason:
+    if "cgroup v" in found.limiting.reason:
         return "the administrator boots with systemd.unified_cgroup_hierarchy=1"
-    return "the administrator applies the role podman: it delegates the controllers"
+    return (
+        "the administrator applies the role podman: it delegates the controllers; then restarts the"
+        f" session: systemctl restart user@{found.uid} (it ends what runs in it)"
+    )
 
 
 def tell_steering(found: Session, policy: Policy) -> Iterator[Told]:

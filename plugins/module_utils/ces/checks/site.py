@@ -3,27 +3,26 @@
 
 from __future__ import annotations
 
-from ..system.host.site import Site
+from ..system.host.site import PolicyFile, Site
 from ..typed import Iterator
 from ..values.policy import Policy
-from .look import Look
-from .row import Told
+from .look import Look, Told
 
 
-def tell_policy(found: Site, policy: Policy) -> Iterator[Told]:
+def tell_policy(found: PolicyFile, policy: Policy) -> Iterator[Told]:
     """Whether the policy can be read."""
-    if found.policy_error:
+    if found.error:
         yield Told(
             "fault",
-            f"{found.origin} cannot be used ({found.policy_error}): no command here runs or pulls"
+            f"{policy.origin} cannot be used ({found.error}): no command here runs or pulls"
             " anything. What follows goes by the built-in policy",
             "the administrator corrects it, or applies the role ces_tools",
             "ces_tools",
         )
-    elif not found.policy_there:
+    elif not found.there:
         yield Told(
             "warning",
-            f"there is no {found.origin}: the built-in policy holds, which allows no registry",
+            f"there is no {policy.origin}: the built-in policy holds, which allows no registry",
             "the administrator applies the role ces_tools",
             "ces_tools",
         )
@@ -70,7 +69,7 @@ def tell_unmade(found: Site, policy: Policy) -> Iterator[Told]:
         )
 
 
-def tell_audit(found: Site, policy: Policy) -> Iterator[Told]:
+def tell_audit(found: PolicyFile, policy: Policy) -> Iterator[Told]:
     """Whether the audit reaches somebody."""
     if policy.audit_syslog and not found.audited:
         yield Told(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..values.resources import Resources
     from .command import Launch
     from .images.store import Store
+    from .images.trial import Try
     from .traits import Traits
 
     Places = Callable[[Account, str], Mapping[str, str]]
@@ -27,11 +28,12 @@ class Runner:
     :param name: what users call it; the role of that name installs it.
     :param programs: all that the role installs and a run or a pull starts; the first one is the
         engine's own, by which messages call it.
-    :param store: gives what makes the store of its images. It loads that, likewise ``traits`` and
-        ``places``: a run of one engine does not pay for the others.
+    :param store: gives what makes the store of its images. It loads that, likewise ``traits``,
+        ``places`` and ``trial``: a run of one engine does not pay for the others.
     :param traits: what checks must know of it.
     :param places: gives what says where the directories are that it keeps (``Traits.kept``), by
         their names; for a user, and a host whose root may be elsewhere in tests.
+    :param trial: gives what runs a container on trial, of a small image (ces-doctor).
     :param networks: the network modes it knows.
     :param options: what researchers may pass by default.
     :param files: its images are files, which can be named instead of an image in a registry.
@@ -69,6 +71,7 @@ class Runner:
     store: Callable[[], Stores]
     traits: Callable[[], Traits]
     places: Callable[[], Places]
+    trial: Callable[[], Try]
     early: Callable[[str], str] | None = None
     environment: Callable[[Mapping[str, str]], str] | None = None
     stop: Callable[[str], Command] | None = None

@@ -55,6 +55,8 @@ class Traits:
     :param accepted: its pulls obey policy.json, which says which images are accepted.
     :param registries: its pulls read registries.conf.
     :param subordinate_ids: it gives containers the user's subordinate ids.
+    :param own_number: users have their own number in its containers; in those of others they are
+        root.
     :param user_bus: it asks the user's systemd for cgroups, by the session's message bus.
     :param fuse: what it cannot do where users may not use /dev/fuse; empty if it does without.
     :param form: who one is in its containers, for the portal's forms; empty where these do not
@@ -69,6 +71,7 @@ class Traits:
     accepted: bool = False
     registries: bool = False
     subordinate_ids: bool = False
+    own_number: bool = False
     user_bus: bool = False
     fuse: str = ""
     form: str = ""

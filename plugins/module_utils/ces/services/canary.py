@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Really run a container under each engine, as a run of the user would, and without a registry.
 
-The image is the host's own shell. What the engine is told comes from the same functions as a run's.
+The image is the host's own shell. What the engine is told comes from the same functions as a run's;
+how the engine gets the image is in its own directory (``images/trial.py``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import os
 import time
 
+from ..dataclass import replace
 from ..engines.command import Launch
+from ..engines.images.trial import IN_IMAGE
 from ..engines.runner import Runner
 from ..engines.table import known_runners
 from ..errors import CesError
@@ -17,78 +20,139 @@ from ..system.account import Account
 from ..system.cgroup import limiting_for
 from ..system.files import private_directory, read_if_there, write_new
 from ..system.host.small_root import SHELL, make_root
-from ..system.process import Process, Streams
+from ..system.process import Finished, Process, Streams, SystemProcess
 from ..system.records import Records
 from ..system.system import System
-from ..typed import Iterator
-from ..values.finding import Finding
+from ..typed import Sequence
+from ..values.command import Command
 from ..values.mounts import SAFE_OUTPUTS, Mount
 from ..values.policy import Policy
 from ..values.resources import Resources
+from ..values.trial import WORDS, Trial
 from .host_shell import place_of_images
 from .images import store_of
+from .plan import configuration_that_counts
 
 _SECONDS = 30.0
-_CURE = "mend what else is found; if there is nothing, tell the administrator"
-_WORDS = "written by the container"
-_SCRIPT = f"echo {_WORDS} > {SAFE_OUTPUTS}/proof"
+_PATIENT = Streams(timeout=_SECONDS)
+_SCRIPT = f"""
+{{ echo x > /{IN_IMAGE}; }} 2>/dev/null
+{{ echo {WORDS}
+  while read -r name uid more; do [ "$name" != Uid: ] || echo "Uid: $uid"; done </proc/self/status
+  while read -r inside outside count; do echo "ids: $count"; done </proc/self/uid_map
+  while read -r name more; do echo "net: $name"; done </proc/net/dev
+}} > {SAFE_OUTPUTS}/proof
+"""
+"""The shell's own words alone: the image has no other program."""
 
 
-def canary_findings(account: Account, policy: Policy, process: Process) -> Iterator[Finding]:
-    """What each engine that the site allows made of it. Nothing is left."""
+def run_canaries(
+    account: Account, policy: Policy, process: Process | None = None
+) -> dict[str, Trial]:
+    """What became of one container under each engine that the site allows. Nothing is left.
+
+    :param process: what starts programs; None for one with the user's session, if there is one.
+    """
+    session = account.runtime_base_if_any
+    environ = account.engine_environ if session else account.lasting_environ
     system = System(
         account=account,
         policy=policy,
-        process=process,
+        process=process or SystemProcess(environ),
         records=Records(account.state),
         limiting=limiting_for(account.uid),
         host=os.uname().nodename,
     )
-    for runner in known_runners(policy.runners).values():
-        yield _one(runner, system)
+    return {name: _try(one, system) for name, one in known_runners(policy.runners).items()}
 
 
-def _one(runner: Runner, system: System) -> Finding:
-    check, name = f"canary_{runner.name}", runner.name
-    begin = time.monotonic()
+def _try(runner: Runner, system: System) -> Trial:
+    begin, uid = time.monotonic(), system.account.uid
     try:
         with place_of_images(system.account, "doctor") as work:
-            said = _run(runner, work, system)
+            trial = runner.trial()(_Bench(work, runner, system))
     except CesError as error:
-        said = str(error)
+        trial = Trial(uid, str(error))
     except OSError as error:
-        said = f"{error.filename or 'a file'}: {error.strerror or error}"
-    if said:
-        cure = runner.hint(said) or _CURE
-        said = f"a container with {name} does not do its work: {said}"
-        return Finding(check, "fault", said, cure, name)
-    took = time.monotonic() - begin
-    return Finding(check, "ok", f"a container with {name} did its work in {took:.1f} s")
+        trial = Trial(uid, f"{error.filename or 'a file'}: {error.strerror or error}")
+    seconds = time.monotonic() - begin
+    return replace(trial, seconds=seconds, cure=runner.hint(trial.said) if trial.said else "")
 
 
-def _run(runner: Runner, work: str, system: System) -> str:
-    """Run the container; what went wrong, or ''."""
-    launch, process = _launch(work), system.process
-    for path in (launch.private, launch.image, launch.mounts[0].source):
-        private_directory(path)
-    make_root(launch.image, process)
-    store = store_of(runner.name, system)
-    if runner.environment is not None:
-        write_new(launch.env_file, runner.environment({}))
-    store.lend_directory(launch)
-    launch = store.as_image(launch)
-    try:
-        done = process.run(runner.run(launch), Streams(timeout=_SECONDS))
-    finally:
-        if runner.remove is not None:
-            process.run(runner.remove(launch.cid_file))
-    if done.stopped_by:
-        return f"it did not end within {_SECONDS:g} s"
-    proof = read_if_there(f"{launch.mounts[0].source}/proof").strip()
-    if done.ok and proof:
-        return "" if proof == _WORDS else "what it wrote is not what arrived"
-    said = (done.stderr or done.stdout or read_if_there(launch.aside_file)).strip()
-    return said[-400:] or f"{runner.engine} ended with {done.rc}, and no word"
+class _Bench:
+    """See :class:`ces.engines.images.trial.Bench`."""
+
+    def __init__(self, work: str, runner: Runner, system: System) -> None:
+        self.work, self.launch, self.account = work, _launch(work), system.account
+        self._runner, self._system = runner, system
+        self.environ: dict[str, str] = {}
+        self._outputs = self.launch.mounts[0].source
+        for path in (self.launch.private, self.launch.image, self._outputs):
+            private_directory(path)
+        make_root(self.launch.image, system.process)
+
+    def lend(self) -> Launch:
+        """Prepare what the engine reads of the directory; returns what it is told."""
+        runner, launch, system = self._runner, self.launch, self._system
+        if runner.environment is not None:
+            write_new(launch.env_file, runner.environment({}))
+        if runner.conf:
+            text, by, _warnings = configuration_that_counts(runner, system)
+            if text:
+                write_new(launch.override_file, text)
+            launch = replace(launch, override_by=by)
+        store = store_of(runner.name, system)
+        store.lend_directory(launch)
+        return store.as_image(launch)
+
+    def do(self, tried: str, *argv: str) -> Finished:
+        """Run a program of the engine that prepares something.
+
+        :raises CesError: it failed.
+        """
+        return self._system.process.run(Command(argv, self.environ), _PATIENT).check(tried)
+
+    def run(self, launch: Launch, *silent: str) -> tuple[Finished, Trial]:
+        """Run the container, and see what it left.
+
+        :param silent: words that the engine is not told, to hear what it has to say.
+        """
+        command, process = self._runner.run(launch), self._system.process
+        argv = tuple(word for word in command.argv if word not in silent)
+        command = replace(command, argv=argv, env={**command.env, **self.environ})
+        try:
+            done = process.run(command, _PATIENT)
+        finally:
+            if self._runner.remove is not None:
+                process.run(self._runner.remove(launch.cid_file))
+        return done, self._seen(done, launch)
+
+    def _seen(self, done: Finished, launch: Launch) -> Trial:
+        uid, proof = self.account.uid, f"{self._outputs}/proof"
+        if done.stopped_by:
+            return Trial(uid, f"it did not end within {_SECONDS:g} s")
+        lines = read_if_there(proof).splitlines()
+        if done.ok and lines:
+            return _told(uid, lines, os.stat(proof).st_uid)
+        said = (done.stderr or done.stdout or read_if_there(launch.aside_file)).strip()
+        words = f"{self._runner.engine} ended with {done.rc}, and no word"
+        return Trial(uid, said[-400:] or words)
+
+
+def _told(uid: int, lines: Sequence[str], owner: int) -> Trial:
+    """What the container says of itself, behind its first line."""
+    told = [line.partition(": ")[::2] for line in lines[1:]]
+    users = [int(value) for name, value in told if name == "Uid" and value.isdigit()]
+    # the table has two lines of heading
+    nets = tuple(value.partition(":")[0] for name, value in told if name == "net" and ":" in value)
+    return Trial(
+        uid=uid,
+        inside=users[0] if users else None,
+        ids=sum(int(value) for name, value in told if name == "ids" and value.isdigit()),
+        interfaces=nets,
+        written=lines[0],
+        owner=owner,
+    )
 
 
 def _launch(work: str) -> Launch:

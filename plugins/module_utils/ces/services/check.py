@@ -192,17 +192,9 @@ def _in_registry(
     known: Image, source: ImageRef, allowed: AllowedRegistry, login: Credentials, system: System
 ) -> Image:
     # half of what is loaded here is for TLS: that takes no time from who asks an engine meanwhile
-    from ..system.registry import Registry
+    from ..system.registry import registry_here
 
-    registry = Registry(
-        source,
-        login,
-        system.account.environ,
-        sign_in=allowed.sign_in,
-        signals=system.process.signals,
-        tell=system.tell,
-        patience=PATIENCE,
-    )
+    registry = registry_here(source, login, allowed, system, PATIENCE)
     try:
         manifest = registry.described()
     except NotFound as error:

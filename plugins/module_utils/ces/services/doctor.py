@@ -10,43 +10,18 @@ from __future__ import annotations
 import os
 import pwd
 
-from ..checks import (
-    cluster,
-    configuration,
-    idmap,
-    isolation,
-    places,
-    programs,
-    registries,
-    session,
-    site,
-)
-from ..checks.look import findings_of
-from ..dataclass import dataclass
-from ..engines.table import known_runners
+from ..checks.look import Look, findings_of
+from ..dataclass import dataclass, field, replace
 from ..errors import CesError, NotFound
 from ..shown import shown
 from ..system.account import Account
-from ..system.gpu_host import look_at_host
 from ..system.host.as_user import MEMORY, Looking, end_all
-from ..system.host.cluster import look_at_cluster
-from ..system.host.configuration import look_at_configuration
-from ..system.host.idmap import look_at_ids
-from ..system.host.isolation import look_at_isolation
-from ..system.host.places import look_at_places
-from ..system.host.programs import look_at_programs
-from ..system.host.registries import greetings_of, hosts_of
-from ..system.host.session import look_at_session
-from ..system.host.site import look_at_site
 from ..system.policyfile import POLICY_FILE, load_policy
 from ..system.process import Process, SystemProcess
 from ..system.signals import StopSignals
-from ..system.subids import SubidHost
-from ..typed import Any, Callable, Iterator, Sequence
+from ..typed import Any, Callable, Collection, Iterator, Mapping, Sequence
 from ..values.finding import Finding, worst
 from ..values.policy import Policy
-from .canary import canary_findings
-from .gpu_checks import gpu_findings
 
 _MEMORY = 16 * MEMORY
 """Of children that start programs: those written in Go reserve gigabytes, and use little."""
@@ -54,6 +29,23 @@ _KEPT = ("LANG", "TZ", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
 """Variables that root's environment and a user's have alike."""
 _TEXT_MAX = 2000
 """Characters of what a finding says; a user may have written it."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a role gives that the host does not say, or not yet.
+
+    :param policy: what counts in place of the same in the site's policy.
+    :param storage_root: where users' storage will be, or ''.
+    :param job_options: words that srun needs there.
+    """
+
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    storage_root: str = ""
+    job_options: Sequence[str] = ()
+
+
+NOTHING_GIVEN = Given()
 
 
 @dataclass(frozen=True)
@@ -67,29 +59,48 @@ class Around:
     policy: Policy
     policy_error: str
     process: Process
+    given: Given = NOTHING_GIVEN
+
+
+Parts = tuple[Sequence[Look], Callable[[Around], object]]
+"""The rows of a table, and what finds the facts that they get."""
 
 
 @dataclass(frozen=True)
 class Subject:
     """What is looked at in one go.
 
+    :param parts: its rows and facts; they are loaded when they are needed.
     :param personal: it concerns one user's things, which root has not.
+    :param alike: it is the same for all ordinary users.
     :param starts: it starts engines' programs.
     :param seconds: until when it must have answered: programs are slow on a busy host.
     :param largest: bytes of a file that it may write; None for little.
     """
 
     name: str
-    find: Callable[[Around], Iterator[Finding]]
+    parts: Callable[[], Parts]
     personal: bool = True
+    alike: bool = False
     starts: bool = False
     seconds: float = 15.0
     largest: int | None = None
 
-    def begin(self, user: pwd.struct_passwd) -> Looking:
-        """Start looking, as the user."""
+    def begin(
+        self,
+        user: pwd.struct_passwd,
+        names: Collection[str] | None = None,
+        given: Given = NOTHING_GIVEN,
+    ) -> Looking:
+        """Start looking, as the user.
+
+        :param names: of the rows; None for all.
+        """
+        looks, find = self.parts()
+        looks = [row for row in looks if names is None or row.name in names]
         memory = _MEMORY if self.starts else MEMORY
-        return Looking(user, _look(self, user), self.seconds, memory, self.largest)
+        look = _look(looks, find, user, lambda: _around(given))
+        return Looking(user, look, self.seconds, memory, self.largest)
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,12 @@ def user_named(name: str | None) -> pwd.struct_passwd:
 # --- in the child ---
 
 
-def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, Any]]:
+def _look(
+    looks: Sequence[Look],
+    find: Callable[[Around], object],
+    user: pwd.struct_passwd,
+    around: Callable[[], Around],
+) -> Callable[[], dict[str, Any]]:
     """What the child does: it answers with findings, or with why there are none."""
     other = os.getuid() != user.pw_uid
 
@@ -179,7 +195,9 @@ def _look(subject: Subject, user: pwd.struct_passwd) -> Callable[[], dict[str, A
         if other:
             enter(user)
         try:
-            return {"findings": [one.as_dict() for one in subject.find(_around())]}
+            here = around()
+            found = findings_of(looks, find(here), here.policy)
+            return {"findings": [one.as_dict() for one in found]}
         except PermissionError as error:
             return {"closed": str(error)}
         except Exception as error:  # whatever it is, the other subjects are looked at
@@ -206,13 +224,15 @@ def enter(user: pwd.struct_passwd) -> None:
     )
 
 
-def _around() -> Around:
+def _around(given: Given) -> Around:
     account = Account.current()
     try:
         policy, error = load_policy(), ""
     except CesError as failure:
         policy, error = Policy(origin=POLICY_FILE), str(failure)
-    return Around(account, policy, error, SystemProcess(account.lasting_environ))
+    policy = replace(policy, **given.policy)
+    process = SystemProcess(account.lasting_environ)
+    return Around(account, policy, error, process, given)
 
 
 def answered(name: str, answer: dict[str, Any]) -> list[Finding]:
@@ -241,89 +261,139 @@ def _short(text: str) -> str:
 # --- the subjects ---
 
 
-def _of_isolation(here: Around) -> Iterator[Finding]:
-    facts = look_at_isolation(here.account.uid, here.process)
-    return findings_of(isolation.LOOKS, facts, here.policy)
+def _policy() -> Parts:
+    from ..checks.site import OF_ALL
+    from ..system.host.site import look_at_policy
+
+    return OF_ALL, lambda here: look_at_policy(here.policy, here.policy_error)
 
 
-def _of_ids(here: Around) -> Iterator[Finding]:
-    user = pwd.getpwuid(here.account.uid)
-    facts = look_at_ids(user, here.account.runtime_base_if_any, SubidHost())
-    return findings_of(idmap.LOOKS, facts, here.policy)
+def _isolation() -> Parts:
+    from ..checks.isolation import LOOKS
+    from ..system.host.isolation import look_at_isolation
+
+    return LOOKS, lambda here: look_at_isolation(here.account.uid, here.process)
 
 
-def _of_session(here: Around) -> Iterator[Finding]:
-    return findings_of(session.LOOKS, look_at_session(here.account), here.policy)
+def _programs() -> Parts:
+    from ..checks.programs import LOOKS
+    from ..engines.table import known_runners
+    from ..system.host.programs import look_at_programs
+
+    def find(here: Around) -> object:
+        known = {name: runner.programs for name, runner in known_runners().items()}
+        return look_at_programs(here.account, here.policy, here.process, known)
+
+    return LOOKS, find
 
 
-def _of_places(here: Around) -> Iterator[Finding]:
-    of_engines: dict[str, str] = {}
-    layered: list[str] = []
-    for runner in known_runners(here.policy.runners).values():
-        of_engines.update(runner.places()(here.account, ""))
-        layered += [kept.name for kept in runner.traits().kept if kept.layered]
-    facts = look_at_places(here.account, here.process, of_engines, layered)
-    return findings_of(places.LOOKS, facts, here.policy)
+def _session() -> Parts:
+    from ..checks.session import LOOKS
+    from ..system.host.session import look_at_session
+
+    return LOOKS, lambda here: look_at_session(here.account)
 
 
-def _of_configuration(here: Around) -> Iterator[Finding]:
-    facts = look_at_configuration(here.account, here.policy)
-    return findings_of(configuration.LOOKS, facts, here.policy)
+def _ids() -> Parts:
+    from ..checks.idmap import LOOKS
+    from ..system.host.idmap import look_at_ids
+    from ..system.subids import SubidHost
+
+    def find(here: Around) -> object:
+        user = pwd.getpwuid(here.account.uid)
+        return look_at_ids(user, here.account.runtime_base_if_any, SubidHost())
+
+    return LOOKS, find
 
 
-def _of_programs(here: Around) -> Iterator[Finding]:
-    known = {name: runner.programs for name, runner in known_runners().items()}
-    facts = look_at_programs(here.account, here.policy, here.process, known)
-    return findings_of(programs.LOOKS, facts, here.policy)
+def _places() -> Parts:
+    from ..checks.places import LOOKS
+    from ..engines.table import known_runners
+    from ..system.host.places import look_at_places
+
+    def find(here: Around) -> object:
+        of_engines: dict[str, str] = {}
+        layered: list[str] = []
+        for runner in known_runners(here.policy.runners).values():
+            of_engines.update(runner.places()(here.account, ""))
+            layered += [kept.name for kept in runner.traits().kept if kept.layered]
+        return look_at_places(here.account, here.process, of_engines, layered)
+
+    return LOOKS, find
 
 
-def _of_site(here: Around) -> Iterator[Finding]:
-    facts = look_at_site(here.account, here.policy, here.policy_error)
-    return findings_of(site.LOOKS, facts, here.policy)
+def _configuration() -> Parts:
+    from ..checks.configuration import LOOKS
+    from ..system.host.configuration import look_at_configuration
+
+    def find(here: Around) -> object:
+        return look_at_configuration(
+            here.account, here.policy, storage_root=here.given.storage_root
+        )
+
+    return LOOKS, find
 
 
-def _of_policy(here: Around) -> Iterator[Finding]:
-    facts = look_at_site(here.account, here.policy, here.policy_error)
-    return findings_of(site.OF_ALL, facts, here.policy)
+def _site() -> Parts:
+    from ..checks.site import LOOKS
+    from ..system.host.site import look_at_site
+
+    return LOOKS, lambda here: look_at_site(here.account, here.policy)
 
 
-def _of_registries(here: Around) -> Iterator[Finding]:
-    facts = greetings_of(hosts_of(here.policy), here.account.environ)
-    return findings_of(registries.LOOKS, facts, here.policy)
+def _registries() -> Parts:
+    from ..checks.registries import LOOKS
+    from ..system.host.registries import greetings_of, hosts_of
+
+    return LOOKS, lambda here: greetings_of(hosts_of(here.policy), here.account.environ)
 
 
-def _of_cluster(here: Around) -> Iterator[Finding]:
-    facts = look_at_cluster(here.process, here.account.lasting_environ["PATH"])
-    return findings_of(cluster.LOOKS, facts, here.policy)
+def _cluster() -> Parts:
+    from ..checks.cluster import LOOKS
+    from ..system.host.cluster import look_at_cluster
+
+    return LOOKS, lambda here: look_at_cluster(here.process, here.account.lasting_environ["PATH"])
 
 
-def _of_gpu(here: Around) -> Iterator[Finding]:
-    host = look_at_host(here.account, here.process)
-    if host.kind is None:
-        yield Finding("gpu", "ok", "this host has no GPU")
-    for one in gpu_findings(host):
-        level, cure = ("ok", "") if one.ok else ("warning", one.hint)
-        yield Finding(f"gpu_{one.check}", level, one.said, cure, "" if one.ok else "gpu")
+def _gpu() -> Parts:
+    from ..checks.gpu import LOOKS
+    from ..system.host.gpu import look_at_gpus
+
+    return LOOKS, lambda here: look_at_gpus(here.account, here.process)
 
 
-def _of_canary(here: Around) -> Iterator[Finding]:
-    process = SystemProcess(here.account.engine_environ)
-    return canary_findings(here.account, here.policy, process)
+def _canary() -> Parts:
+    from ..checks.canary import LOOKS
+    from .canary import run_canaries
+
+    def find(here: Around) -> object:
+        return run_canaries(here.account, here.policy)
+
+    return LOOKS, find
+
+
+def _jobs() -> Parts:
+    from ..checks.jobs import LOOKS
+    from .job_canary import run_jobs
+
+    return LOOKS, lambda here: run_jobs(here.account, here.process, here.given.job_options)
 
 
 SUBJECTS: Sequence[Subject] = (
-    Subject("policy", _of_policy, personal=False),
-    Subject("isolation", _of_isolation, personal=False, starts=True),
-    Subject("programs", _of_programs, personal=False, starts=True),
-    Subject("session", _of_session),
-    Subject("subids", _of_ids),
-    Subject("places", _of_places, starts=True),
-    Subject("configuration", _of_configuration),
-    Subject("site", _of_site),
-    Subject("registries", _of_registries, personal=False, starts=True),
-    Subject("slurm", _of_cluster, personal=False, starts=True),
-    Subject("gpu", _of_gpu, personal=False, starts=True),
+    Subject("policy", _policy, personal=False, alike=True),
+    Subject("isolation", _isolation, personal=False, alike=True, starts=True),
+    Subject("programs", _programs, personal=False, alike=True, starts=True),
+    Subject("session", _session),
+    Subject("subids", _ids),
+    Subject("places", _places, starts=True),
+    Subject("configuration", _configuration),
+    Subject("site", _site),
+    Subject("registries", _registries, personal=False, alike=True, starts=True),
+    Subject("slurm", _cluster, personal=False, alike=True, starts=True),
+    Subject("gpu", _gpu, personal=False, starts=True),
 )
 """In the order in which causes come before their effects. A new subject is a new row."""
-CANARY = Subject("canary", _of_canary, starts=True, seconds=120.0, largest=256 << 20)
+CANARY = Subject("canary", _canary, starts=True, seconds=120.0, largest=256 << 20)
 """What changes something for a moment, and so is looked at when asked for."""
+JOBS = Subject("jobs", _jobs, starts=True, seconds=300.0, largest=256 << 20)
+"""The same in jobs of Slurm on this node, which roles ask for."""

@@ -44,7 +44,7 @@ class HostShell:
 @contextmanager
 def place_of_images(account: Account, name: str) -> Iterator[str]:
     """A directory where the user's images are, which is removed at the end."""
-    data = account.engine_environ.get("XDG_DATA_HOME") or f"{account.home}/.local/share"
+    data = account.lasting_environ.get("XDG_DATA_HOME") or f"{account.home}/.local/share"
     place = private_directory(f"{data}/ces/{name}-{os.getpid()}")
     try:
         yield place

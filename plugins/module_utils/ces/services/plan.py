@@ -188,7 +188,7 @@ def plan_run(spec: RunSpec, system: System, elsewhere: bool = False) -> Plan:
         warnings += (_UNSEEN,)
     override, override_by = "", ""
     if runner.conf and not elsewhere:
-        override, override_by, disobeyed = _configuration(runner, system)
+        override, override_by, disobeyed = configuration_that_counts(runner, system)
         warnings += disobeyed
     chosen = spec.directories
     extra = tuple(allowed_mount(mount, account, policy) for mount in given.mounts)
@@ -236,7 +236,7 @@ def with_image(plan: Plan, config: ImageConfig | None) -> Plan:
     return replace(plan, config=config, warnings=(*plan.warnings, *([warning] if lost else [])))
 
 
-def _configuration(runner: Runner, system: System) -> tuple[str, str, tuple[str, ...]]:
+def configuration_that_counts(runner: Runner, system: System) -> tuple[str, str, tuple[str, ...]]:
     """What has to stand against the site's and the user's containers.conf: see :class:`Plan`."""
     account = system.account
     # the prolog's in a Slurm job; else whatever the user has set

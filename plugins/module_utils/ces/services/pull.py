@@ -10,7 +10,7 @@ from ..errors import CesError, Damaged
 from ..system.audit import audit
 from ..system.authfile import login_for
 from ..system.files import locked
-from ..system.registry import Registry
+from ..system.registry import registry_here
 from ..system.system import System
 from ..typed import Sequence
 from ..values.image import ImageRef
@@ -65,14 +65,7 @@ def fetch_image(
     """
     image, source = spec.image, allowed.source(spec.image)
     login = login_for(source, spec.credentials, system.account, system.process)
-    registry = Registry(
-        source,
-        login,
-        system.account.environ,
-        sign_in=allowed.sign_in,
-        signals=system.process.signals,
-        tell=system.tell,
-    )
+    registry = registry_here(source, login, allowed, system)
     remote = registry.digest()
     here = _whole(image, store)
     previous = here.digest_of(image, remote) if here else None

@@ -12,7 +12,7 @@ from ..engines.table import known_runners
 from ..errors import CesError
 from ..shown import shown
 from ..system.files import read_if_there
-from ..system.host.small_root import shell_files
+from ..system.host.small_root import files_of
 from ..system.policyfile import load_policy
 from ..system.process import Streams, SystemProcess
 from ..system.system import System
@@ -183,7 +183,7 @@ def _known(users: Sequence[str]) -> tuple[list[str], list[Proof]]:
 def container_errands(users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
     """One container for each user under each engine."""
     with suppress(CesError):  # the children find it out themselves, and say so
-        shell_files(SystemProcess())
+        files_of("sh", SystemProcess())
     return [
         Errand("container", user, _container(engine), engine)
         for user in users

@@ -7,24 +7,21 @@ import os
 import sys
 
 from ..blocks import contextmanager
-from ..engines.command import Launch
-from ..engines.oci.images.root import configuration, lay_out, survey
 from ..errors import CesError
 from ..json_text import dumps, loads
 from ..shown import shown
 from ..system.account import Account
-from ..system.files import explained, private_directory, random_name, remove_tree, write_new
-from ..system.host.small_root import SHELL, make_root
+from ..system.files import random_name, remove_tree
+from ..system.host.small_root import SHELL
 from ..system.process import Finished, Process, Streams, SystemProcess, last_lines
 from ..system.slurm import hint_for
 from ..system.system import System
 from ..typed import Callable, Iterator, Sequence
-from ..values.bundle import ImageConfig
 from ..values.command import Command
 from ..values.finding import Finding
-from ..values.resources import Resources
 from .errands import Errand
 from .prove import prove_engine
+from .shell_bundle import WORD_FILE, make_shell_bundle
 
 CORE = "/usr/local/lib/tre-ces"
 """Where the role ces_tools puts this program on nodes."""
@@ -43,7 +40,6 @@ sys.dont_write_bytecode = True
 from ces.services.verify_jobs import answer_in_job
 answer_in_job(%r)
 """
-_WORD_FILE = "canary"
 
 
 def slurm_version(process: Process) -> str:
@@ -115,7 +111,7 @@ def _bundle(node: str, partition: str, state: str) -> Callable[[], Iterator[Find
         word = random_name()
         with _bundle_with(word) as bundle:
             options = (f"--partition={partition}", f"--nodelist={node}", f"--container={bundle}")
-            script = f"read word < /{_WORD_FILE}; echo $word"
+            script = f"read word < /{WORD_FILE}; echo $word"
             done = _srun(Command((*_SRUN, *options, SHELL, "-c", script), role="slurm"))
         if done.stdout.strip() == word:
             said = "a job with --container ran in its bundle, and saw a file that is only there"
@@ -142,26 +138,8 @@ def _refused(check: str, done: Finished, tried: str) -> Finding:
 def _bundle_with(word: str) -> Iterator[str]:
     """A bundle of the host's own shell, in the home that nodes share; gone after the block."""
     account = Account.current()
-    path = private_directory(f"{account.state}/verify-{word}")
-    image = f"{path}/image"
+    path = f"{account.state}/verify-{word}"
     try:
-        make_root(image, SystemProcess())
-        write_new(f"{image}/{_WORD_FILE}", f"{word}\n")
-        launch = Launch(
-            image=image,
-            run_id=0,
-            name="ces-verify",
-            mounts=(),
-            resources=Resources(),
-            network="host",
-            private=path,
-            args=(SHELL,),
-        )
-        ground = survey(launch, ImageConfig(), image, path, None)
-        with explained(f"make the bundle {path}"):
-            lay_out(ground, launch, path)
-        text = dumps(configuration(launch, ImageConfig(), ground, account), ascii=False)
-        write_new(f"{path}/config.json", text)
-        yield path
+        yield make_shell_bundle(path, word, account, SystemProcess())
     finally:
         remove_tree(path)

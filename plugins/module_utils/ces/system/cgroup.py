@@ -6,6 +6,8 @@ from __future__ import annotations
 from ..dataclass import dataclass
 
 ROOT = "/sys/fs/cgroup"
+WANTED = ("cpu", "memory", "pids")
+"""The controllers by which containers are limited."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +20,25 @@ class Limiting:
 
 def limiting_for(uid: int, root: str = ROOT) -> Limiting:
     """What rootless containers of this user can be limited by on this host."""
-    everywhere = _controllers(f"{root}/cgroup.controllers")
+    everywhere = controllers_in(f"{root}/cgroup.controllers")
     if everywhere is None:
         return Limiting(
             frozenset(), "this host has cgroup v1, under which rootless limits do not work"
         )
     if uid == 0:
-        return Limiting(everywhere)
-    own = _controllers(f"{root}/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers")
+        return Limiting(frozenset(everywhere))
+    own = controllers_in(
+        f"{root}/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers"
+    )
     if own is None:
         return Limiting(
             frozenset(), "the user has no systemd session on this host (see loginctl enable-linger)"
         )
+    if not {*WANTED} <= {*everywhere}:
+        return Limiting(frozenset(own), "the cgroup v2 of this host has not all controllers")
     return Limiting(
-        own, "the cgroup controllers are not delegated to users on this host (see the role podman)"
+        frozenset(own),
+        "the cgroup controllers are not delegated to users on this host (see the role podman)",
     )
 
 
@@ -50,9 +57,10 @@ def oom_kills(uid: int, root: str = ROOT) -> int:
     return int(counts.get("oom_kill", 0))
 
 
-def _controllers(path: str) -> frozenset[str] | None:
+def controllers_in(path: str) -> tuple[str, ...] | None:
+    """The controllers that a file names; None where there is none."""
     try:
         with open(path, encoding="ascii", errors="replace") as stream:
-            return frozenset(stream.read().split())
+            return tuple(stream.read().split())
     except OSError:
         return None

@@ -9,6 +9,9 @@ from ..errors import CesError
 from ..typed import Sequence
 from ..values.containers_conf import PATH
 
+PLACES = (*PATH.split(":"), "/snap/bin", "/opt/bin", "/opt/podman/bin", "/opt/apptainer/bin")
+"""Where programs are that PATH does not lead to."""
+
 
 def missing(
     tried: str, program: str, path: str, role: str = "", cmd: Sequence[str] = ()
@@ -21,7 +24,7 @@ def missing(
     :param role: the role that installs it; nothing for a program of every host.
     :param cmd: the argument list that was to run, if there is one.
     """
-    directories = dict.fromkeys((*path.split(":"), *PATH.split(":")))
+    directories = dict.fromkeys((*path.split(":"), *PLACES))
     places = [f"{directory or '.'}/{program}" for directory in directories]
     there = next((place for place in places if os.path.isfile(place)), None)
     if there is None:

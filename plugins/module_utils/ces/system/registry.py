@@ -14,6 +14,7 @@ from ..typed import Any, Callable, Mapping, Sequence
 from ..values.image import ImageRef, is_digest
 from ..values.manifest import DOCKER, INDEXES, OCI, Manifest, layer_size
 from ..values.platform import architecture_of
+from ..values.policy import AllowedRegistry
 from ..values.registry_answer import (
     Challenge,
     TokenService,
@@ -26,6 +27,7 @@ from ..values.registry_answer import (
 from ..values.spec import Credentials
 from .https import Answer, Https, basic
 from .signals import StopSignals
+from .system import System
 
 _MANIFESTS = (INDEXES[0], OCI, INDEXES[1], DOCKER)
 _PLATFORM = ("os", "architecture")
@@ -360,3 +362,22 @@ def _sha256(body: bytes) -> str:
     import hashlib
 
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def registry_here(
+    source: ImageRef,
+    login: Credentials,
+    allowed: AllowedRegistry,
+    system: System,
+    patience: float | None = None,
+) -> Registry:
+    """A registry as services ask it: by the policy's entry, the user's proxies and signals."""
+    return Registry(
+        source,
+        login,
+        system.account.environ,
+        sign_in=allowed.sign_in,
+        signals=system.process.signals,
+        tell=system.tell,
+        patience=patience,
+    )

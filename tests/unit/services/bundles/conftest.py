@@ -18,7 +18,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import 
 
 @pytest.fixture
 def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> Site:
-    monkeypatch.setattr(pulling, "Registry", OneImageRegistry)
+    monkeypatch.setattr(pulling, "registry_here", OneImageRegistry)
     backend.system.policy = replace(backend.system.policy, runners=("podman", "oci"))
     image = config_of_image(Entrypoint=["/bin/app"], User="ada", Env=["PATH=/bin"])
     site = Site(**vars(backend), image=image)

@@ -42,6 +42,7 @@ TRAITS = Traits(
         "apptainer": ((1, 4), "it knows no --authfile, so that credentials go by variables"),
     },
     profiles=("apptainer",),
+    own_number=True,
     fuse="apptainer cannot mount an image file",
     form="you are yourself inside too",
 )

@@ -8,6 +8,7 @@ from ..runner import Runner
 from . import command
 
 if TYPE_CHECKING:
+    from ..images.trial import Try
     from ..runner import Places, Stores
     from ..traits import Traits
 
@@ -30,6 +31,12 @@ def _traits() -> Traits:
     return TRAITS
 
 
+def _trial() -> Try:
+    from .images.trial import try_out
+
+    return try_out
+
+
 RUNNER = Runner(
     name="oci",
     programs=("crun", "skopeo", "umoci"),
@@ -41,6 +48,7 @@ RUNNER = Runner(
     store=_store,
     traits=_traits,
     places=_places,
+    trial=_trial,
     remove=command.remove,
     check=command.check,
     aside=True,

@@ -9,6 +9,7 @@ from ..runner import Runner
 from . import command, messages
 
 if TYPE_CHECKING:
+    from ..images.trial import Try
     from ..runner import Places, Stores
     from ..traits import Traits
 
@@ -31,6 +32,12 @@ def _traits() -> Traits:
     return TRAITS
 
 
+def _trial() -> Try:
+    from .images.trial import try_out
+
+    return try_out
+
+
 RUNNER = Runner(
     name="podman",
     programs=("podman",),
@@ -42,6 +49,7 @@ RUNNER = Runner(
     store=_store,
     traits=_traits,
     places=_places,
+    trial=_trial,
     early=messages.messages,
     environment=command.environment,
     stop=command.stop,

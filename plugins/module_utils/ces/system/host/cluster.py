@@ -14,6 +14,7 @@ from ..process import Process, Streams
 
 HOOKS = ("Prolog", "Epilog", "TaskProlog", "TaskEpilog")
 """The programs of the role slurm_oci that Slurm has to call, by the names of its settings."""
+SLURM_CONF = "/etc/slurm/slurm.conf"
 _PROGRAMS = "/usr/local/lib/tre-ces-slurm"
 _PATIENT = Streams(timeout=5.0, keep=1024 * 1024)
 
@@ -23,6 +24,7 @@ class Cluster:
     """One host's part of it.
 
     :param there: whether Slurm's commands are here; all else is empty where they are not.
+    :param configured: whether its configuration is where it usually is.
     :param said: why the controller gave no answer, or ''.
     :param oci_conf: the file that makes slurmd heed ``--container``.
     :param oci_there: whether it is there.
@@ -33,6 +35,7 @@ class Cluster:
     """
 
     there: bool
+    configured: bool = False
     said: str = ""
     oci_conf: str = ""
     oci_there: bool = False
@@ -48,25 +51,29 @@ def look_at_cluster(process: Process, path: str, root: str = "") -> Cluster:
     :param path: where programs are looked for.
     :param root: of the host, for tests.
     """
+    configured = os.path.exists(f"{root}{SLURM_CONF}")
     if not any(os.access(f"{directory}/scontrol", os.X_OK) for directory in path.split(":")):
-        return Cluster(False)
+        return Cluster(False, configured)
     try:
         done = process.run(Command(("scontrol", "show", "config"), role="slurm"), _PATIENT)
     except CesError as error:
-        return Cluster(True, error.said)
+        return Cluster(True, configured, error.said)
     if not done.ok:
-        return Cluster(True, (done.stderr or done.stdout).strip() or "no answer within 5 s")
+        return Cluster(
+            True, configured, (done.stderr or done.stdout).strip() or "no answer within 5 s"
+        )
     settings = settings_in(done.stdout)
-    oci_conf = f"{os.path.dirname(settings.get('SLURM_CONF', '/etc/slurm/slurm.conf'))}/oci.conf"
+    oci_conf = f"{os.path.dirname(settings.get('SLURM_CONF', SLURM_CONF))}/oci.conf"
     node, reason = _node(process)
     called = {name: _calls(settings, name) for name in HOOKS}
     return Cluster(
         there=True,
+        configured=configured,
         oci_conf=oci_conf,
         oci_there=os.path.exists(f"{root}{oci_conf}"),
         node=node,
         reason=reason,
-        unhooked=tuple(name for name in HOOKS if not _is_ours(called[name], name)),
+        unhooked=tuple(name for name in HOOKS if hook_of(name) not in called[name]),
         missing=tuple(
             program
             for programs in called.values()
@@ -91,9 +98,9 @@ def _calls(settings: Mapping[str, str], name: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in settings.get(name, "").split(",") if word.strip())
 
 
-def _is_ours(programs: tuple[str, ...], name: str) -> bool:
-    ours = re.sub(r"(?<=k)(?=[A-Z])", "-", name).lower()
-    return f"{_PROGRAMS}/{ours}" in programs
+def hook_of(name: str) -> str:
+    """Our program for one of ``HOOKS``."""
+    return f"{_PROGRAMS}/" + re.sub(r"(?<=k)(?=[A-Z])", "-", name).lower()
 
 
 def _node(process: Process) -> tuple[str, str]:

@@ -61,10 +61,14 @@ class Configuration:
     contradictions: tuple[str, ...] = ()
 
 
-def look_at_configuration(account: Account, policy: Policy, root: str = "") -> Configuration:
+def look_at_configuration(
+    account: Account, policy: Policy, root: str = "", storage_root: str = ""
+) -> Configuration:
     """Find it out, as the user.
 
     :param root: of the host's own files, for tests.
+    :param storage_root: the directory below which a role is about to put all users' storage, each
+        below its uid; '' where the host is provisioned.
     """
     settings = list(settings_of(configuration_files(account, root)))
     own_storage = _if_file(f"{account.home}/{OWN_STORAGE}")
@@ -73,11 +77,12 @@ def look_at_configuration(account: Account, policy: Policy, root: str = "") -> C
     acceptance, error = acceptance_in(file)
     places = [place for entry in policy.registries for place in (entry.prefix, entry.rewrite)]
     named = [place for place in dict.fromkeys(places) if place]
-    graph_root = podman_storage(account, root)
+    planned = f"{storage_root}/{account.uid}/storage" if storage_root else ""
+    graph_root = planned or podman_storage(account, root)
     left = f"{account.home}/{_LEFT}"
     return Configuration(
         user=account.name,
-        own_storage=own_storage if os.path.exists(f"{root}{STORAGE}") else "",
+        own_storage=own_storage if planned or os.path.exists(f"{root}{STORAGE}") else "",
         own_registries=_if_file(f"{account.home}/.config/{_REGISTRIES}"),
         policy_file=file,
         own_policy=bool(own_policy),

@@ -17,6 +17,7 @@ from .kernel import (
     configured_in,
     sysctl,
 )
+from .mounts import mounts
 from .namespaces import fuse_said, id_mapper_faults
 
 _TRIAL = (
@@ -43,6 +44,7 @@ class Isolation:
     :param mappers: what is wrong with newuidmap and newgidmap, a sentence each.
     :param fuse: what is wrong with ``/dev/fuse``, or ''.
     :param cgroups: which version, ``v1``, ``v2`` or ``hybrid``.
+    :param controllers: that version 2 has.
     :param hidden: how ``/proc`` hides the processes of others, ``invisible`` say, or ''.
     :param keys: how many of the kernel's keys the user has, and may have; 0 where that is unknown.
     """
@@ -55,6 +57,7 @@ class Isolation:
     mappers: tuple[str, ...]
     fuse: str
     cgroups: str
+    controllers: tuple[str, ...] = ()
     hidden: str = ""
     keys: tuple[int, int] = (0, 0)
 
@@ -64,7 +67,7 @@ def look_at_isolation(uid: int, process: Process, root: str = "") -> Isolation:
 
     :param root: of the host, for tests.
     """
-    restricted = apparmor_restricts(root)
+    restricted, version = apparmor_restricts(root), cgroups(f"{root}/sys/fs/cgroup")
     return Isolation(
         settings={name: sysctl(name, root) for name in NAMESPACES},
         files={name: tuple(configured_in(name, root)) for name in NAMESPACES},
@@ -74,8 +77,9 @@ def look_at_isolation(uid: int, process: Process, root: str = "") -> Isolation:
         refused="" if restricted else _refused(process),
         mappers=tuple(id_mapper_faults(f"{root}/usr/bin")),
         fuse=fuse_said(f"{root}/dev/fuse"),
-        cgroups=str(cgroups(f"{root}/sys/fs/cgroup")["version"]),
-        hidden=hidden_processes(read_if_there(f"{root}/proc/self/mounts")),
+        cgroups=version.version,
+        controllers=version.controllers,
+        hidden=hidden_processes(f"{root}/proc/self/mountinfo"),
         keys=_keys(uid, root),
     )
 
@@ -93,10 +97,9 @@ def _refused(process: Process) -> str:
 def hidden_processes(table: str) -> str:
     """The option ``hidepid`` of /proc where it hides something (proc(5)); '' where it does not."""
     found = ""
-    for line in table.splitlines():
-        fields = line.split()
-        if len(fields) > 3 and fields[1] == "/proc":
-            options = dict(word.partition("=")[::2] for word in fields[3].split(","))
+    for mount in mounts(table):
+        if mount.point == "/proc":
+            options = dict(word.partition("=")[::2] for word in mount.settings)
             found = options.get("hidepid", "")
     return "" if found in ("0", "off") else found
 

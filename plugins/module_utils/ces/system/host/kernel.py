@@ -7,6 +7,8 @@ import glob
 import os
 import re
 
+from ...dataclass import dataclass
+from ..cgroup import ROOT, controllers_in
 from ..files import read_if_there
 
 NAMESPACES = (
@@ -50,11 +52,21 @@ def apparmor_profiles(root: str = "") -> list[str]:
     return sorted(os.path.basename(file) for file in glob.glob(f"{root}/etc/apparmor.d/*"))
 
 
-def cgroups(root: str = "/sys/fs/cgroup") -> dict[str, object]:
-    """Which version of cgroups is mounted (``v1``, ``v2`` or ``hybrid``), and its controllers."""
-    if os.path.isfile(f"{root}/cgroup.controllers"):
-        return {
-            "version": "v2",
-            "controllers": read_if_there(f"{root}/cgroup.controllers").split(),
-        }
-    return {"version": "hybrid" if os.path.isdir(f"{root}/unified") else "v1", "controllers": []}
+@dataclass(frozen=True)
+class Cgroups:
+    """The cgroups of a host.
+
+    :param version: ``v1``, ``v2`` or ``hybrid``.
+    :param controllers: of version 2 where it is alone.
+    """
+
+    version: str
+    controllers: tuple[str, ...] = ()
+
+
+def cgroups(root: str = ROOT) -> Cgroups:
+    """Which version is mounted."""
+    there = controllers_in(f"{root}/cgroup.controllers")
+    if there is not None:
+        return Cgroups("v2", there)
+    return Cgroups("hybrid" if os.path.isdir(f"{root}/unified") else "v1")

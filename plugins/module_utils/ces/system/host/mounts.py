@@ -16,11 +16,13 @@ class Mount:
     :param point: the directory that it is mounted on.
     :param kind: its type, as the kernel names it: ``ext4``, ``nfs4``.
     :param options: of this mount: ``rw``, ``noexec``.
+    :param settings: of the file system, wherever it is mounted: ``hidepid=invisible``.
     """
 
     point: str
     kind: str
     options: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
 
 def mounts(table: str = "/proc/self/mountinfo") -> Iterator[Mount]:
@@ -28,8 +30,9 @@ def mounts(table: str = "/proc/self/mountinfo") -> Iterator[Mount]:
     with open(table, encoding="utf-8", errors="surrogateescape") as stream:
         for line in stream:
             left, _dash, right = line.partition(" - ")
-            fields = left.split()
-            yield Mount(_unescaped(fields[4]), right.split()[0], tuple(fields[5].split(",")))
+            fields, kind_and_more = left.split(), right.split()
+            options, settings = fields[5].split(","), kind_and_more[-1].split(",")
+            yield Mount(_unescaped(fields[4]), kind_and_more[0], tuple(options), tuple(settings))
 
 
 def mount_of(path: str, table: str = "/proc/self/mountinfo") -> Mount:

@@ -14,7 +14,7 @@ def account(name: str) -> pwd.struct_passwd | None:
     """The account of a name, from wherever the name service has it."""
     try:
         return pwd.getpwnam(name)
-    except KeyError:
+    except (KeyError, ValueError):
         return None
 
 

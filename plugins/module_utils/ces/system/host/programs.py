@@ -15,14 +15,11 @@ from ...typed import Iterator, Mapping, Sequence
 from ...values.command import Command
 from ...values.policy import Policy
 from ..account import OWN_STORAGE, Account
+from ..missing import missing
 from ..podman_places import podman_storage, storage_by_drop_ins, storage_by_one_file
 from ..process import Process, Streams, last_lines
 from .apptainer import installed
 
-_ELSEWHERE = (
-    *("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/snap/bin", "/opt/bin"),
-    *("/opt/podman/bin", "/opt/apptainer/bin"),
-)
 _NETWORKS = {"pasta": "pasta", "slirp4netns": "slirp4netns"}
 """Networks of podman that need a program of their own."""
 _SECONDS = 5.0
@@ -32,15 +29,16 @@ _SECONDS = 5.0
 class Program:
     """One program.
 
-    :param path: where it is, or '' where it is not on the engines' PATH.
-    :param elsewhere: where else it is, or ''.
+    :param path: where it is, or '' where it is not on the engines' PATH; then ``missing`` says so,
+        with ``cure``.
     :param version: as numbers; () where it did not say.
     :param complaint: what it said in place of its version, or ''.
     """
 
     name: str
     path: str = ""
-    elsewhere: str = ""
+    missing: str = ""
+    cure: str = ""
     version: tuple[int, ...] = ()
     complaint: str = ""
 
@@ -87,7 +85,7 @@ def look_at_programs(
     storage, said = podman_storage(account, root), ""
     with _session(account) as environ:
         engines = {
-            name: tuple(_program(one, path, process, environ) for one in known[name])
+            name: tuple(_program(one, name, path, process, environ) for one in known[name])
             for name in policy.runners
             if name in known
         }
@@ -146,18 +144,20 @@ def _session(account: Account) -> Iterator[Mapping[str, str]]:
         yield {"XDG_RUNTIME_DIR": directory, **home}
 
 
-def _program(name: str, path: str, process: Process, environ: Mapping[str, str]) -> Program:
+def _program(
+    name: str, role: str, path: str, process: Process, environ: Mapping[str, str]
+) -> Program:
     found = shutil.which(name, path=path)
     if found is None:
-        other = (f"{directory}/{name}" for directory in _ELSEWHERE)
-        return Program(name, elsewhere=next((one for one in other if os.access(one, os.X_OK)), ""))
+        error = missing(f"use {name}", name, path, role)
+        return Program(name, missing=error.said, cure=error.hint)
     try:
         done = process.run(Command((found, "--version"), environ), Streams(timeout=_SECONDS))
     except CesError as error:
         return Program(name, found, complaint=error.said)
     version = version_in(done.stdout)
     said = "" if done.ok and version else (done.stderr or done.stdout).strip()
-    return Program(name, found, "", version, said or ("" if version else "it says no version"))
+    return Program(name, found, "", "", version, said or ("" if version else "it says no version"))
 
 
 def version_in(text: str) -> tuple[int, ...]:

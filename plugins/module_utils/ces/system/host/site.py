@@ -22,50 +22,57 @@ _RECORDS_MAX = 200
 
 
 @dataclass(frozen=True)
+class PolicyFile:
+    """What is the same for all users.
+
+    :param there: whether there is a policy file; ``error``: why it cannot be read, or ''.
+    :param audited: whether somebody listens to what is to be audited.
+    """
+
+    there: bool
+    error: str = ""
+    audited: bool = True
+
+
+@dataclass(frozen=True)
 class Site:
     """One user's part of it.
 
-    :param policy_there: whether there is a policy file; ``policy_error``: why it cannot be read.
     :param projects: names of the projects that the user may choose from.
     :param no_data: why a run without options would get no ``/safe_data``, or ''.
     :param stores: image stores for all users that the user cannot read, with what was said.
     :param unmade: directories that a role makes for each user, and did not for this one; by each,
         the role.
-    :param audited: whether somebody listens to what is to be audited.
     :param dead: numbers of runs on this host whose process died.
     :param damaged: numbers of runs whose record cannot be read.
     """
 
     user: str
-    origin: str
-    policy_there: bool
-    policy_error: str = ""
     projects: tuple[str, ...] = ()
     no_data: str = ""
     data_cure: str = ""
     stores: tuple[str, ...] = ()
     unmade: Mapping[str, str] = field(default_factory=dict)
-    audited: bool = True
     dead: tuple[int, ...] = ()
     damaged: tuple[int, ...] = ()
 
 
-def look_at_site(
-    account: Account, policy: Policy, policy_error: str = "", socket: str = _SOCKET
-) -> Site:
-    """Find it out, as the user.
+def look_at_policy(policy: Policy, error: str = "", socket: str = _SOCKET) -> PolicyFile:
+    """Find it out.
 
-    :param policy_error: why ``policy`` is the built-in one.
+    :param error: why ``policy`` is the built-in one.
     :param socket: where syslog listens, for tests.
     """
+    return PolicyFile(os.path.exists(policy.origin), error, os.path.exists(socket))
+
+
+def look_at_site(account: Account, policy: Policy) -> Site:
+    """Find it out, as the user."""
     projects = projects_of(account.groups, policy.safe_data)
     no_data, cure = _no_data(account, policy)
     dead, damaged = _left_runs(Records(account.state), os.uname().nodename)
     return Site(
         user=account.name,
-        origin=policy.origin,
-        policy_there=os.path.exists(policy.origin),
-        policy_error=policy_error,
         projects=tuple(os.path.basename(path) for path in projects),
         no_data=no_data,
         data_cure=cure,
@@ -75,7 +82,6 @@ def look_at_site(
             if store and not os.access(store, os.R_OK | os.X_OK)
         ),
         unmade=_unmade(account),
-        audited=os.path.exists(socket),
         dead=dead,
         damaged=damaged,
     )

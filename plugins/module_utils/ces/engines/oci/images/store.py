@@ -54,7 +54,7 @@ class BundleStore:
     def __init__(self, system: System) -> None:
         self._system = system
         account = system.account
-        own = own_bundles(account.home, account.engine_environ)
+        own = own_bundles(account.home, account.lasting_environ)
         self._kept = ByDigest(own, system.policy.bundle_dir)
         self._configs: dict[str, ImageConfig] = {}
         """What images say of themselves, by their directories: it is read once."""

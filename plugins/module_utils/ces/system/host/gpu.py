@@ -7,16 +7,22 @@ import glob
 import os
 import re
 
-from ..dataclass import dataclass
-from ..errors import CesError
-from ..typed import Mapping
-from ..values.cdi import AMD, NVIDIA, Node
-from ..values.command import Command
-from ..values.gpu_listing import Listed, driver_version, gpu_facts, parse_listing
-from .account import Account
-from .cdi import DIRECTORIES, Installed, installed
-from .files import may, read_if_there
-from .process import Finished, Process
+from ...dataclass import dataclass
+from ...errors import CesError
+from ...typed import Any, Iterator, Mapping, Sequence
+from ...values.cdi import AMD, NVIDIA, Device, Edits, Node, Spec, devices_of
+from ...values.command import Command
+from ...values.gpu_listing import (
+    Listed,
+    driver_version,
+    gpu_facts,
+    parse_listing,
+    slurm_type,
+)
+from ..account import Account
+from ..cdi import DIRECTORIES, Installed, installed
+from ..files import may, read_if_there
+from ..process import Finished, Process
 
 LEGACY_HOOKS = (
     "/usr/share/containers/oci/hooks.d/oci-nvidia-hook.json",
@@ -49,6 +55,11 @@ class GpuHost:
     :param elsewhere: specifications in the usual directories in which podman does not look.
     :param hooks: files of the way before CDI.
     :param slurm: GPUs that Slurm's node of this name has; None where there is no such node.
+    :param user: who looked.
+    :param nodes: the device files of the specifications, and the driver's own.
+    :param gone: files that those name and that are not there.
+    :param closed: device files that the user may not use.
+    :param amd_driver: whether AMD's driver shows its device file.
     """
 
     hardware: Mapping[str, int]
@@ -64,23 +75,55 @@ class GpuHost:
     hooks: tuple[str, ...] = ()
     slurm: int | None = None
     user: str = ""
-    root: str = ""
+    nodes: tuple[Node, ...] = ()
+    gone: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
+    amd_driver: bool = False
 
     @property
     def kind(self) -> str | None:
         """What there is: NVIDIA's where there are several."""
         return next((kind for kind in (NVIDIA, AMD) if self.hardware.get(kind)), None)
 
-    def may_use(self, node: Node) -> bool:
-        """Whether this user can open a device file."""
-        return may(f"{self.root}{node.host}", node.needs(self.kind or ""))
-
-    def has(self, path: str) -> bool:
-        """Whether there is such a file."""
-        return os.path.exists(f"{self.root}{path}")
+    @property
+    def specs(self) -> Sequence[Spec]:
+        """The specifications of that kind."""
+        return self.cdi.of(self.kind) if self.kind else ()
 
 
-def look_at_host(account: Account, process: Process, root: str = "") -> GpuHost:
+def devices_in(host: GpuHost) -> list[Device]:
+    """The GPUs and instances that the specifications have."""
+    return [device for spec in host.specs for device in devices_of(spec)]
+
+
+def slurm_gres(host: GpuHost) -> list[dict[str, Any]]:
+    """What Slurm may give out, in the order of the specification, so that its numbers are ours."""
+    found: list[dict[str, Any]] = []
+    for device in devices_in(host):
+        files = list(device.nodes)
+        if not files:
+            continue
+        if device.is_instance:
+            files_of = {"multiple_files": files}
+        else:
+            # the file that the driver's libraries open first is what Slurm watches
+            files_of = {"files": [next((f for f in files if "/nvidia" in f), files[0])]}
+        model = _model(host, device)
+        found.append({"name": "gpu", **({"type": model} if model else {}), **files_of})
+    return found
+
+
+def _model(host: GpuHost, device: Device) -> str:
+    for gpu in host.listed:
+        if device.place[:1] == (gpu.number,):
+            for part in gpu.instances:
+                if device.place == (gpu.number, part.number):
+                    return part.profile
+            return slurm_type(gpu.model)
+    return ""
+
+
+def look_at_gpus(account: Account, process: Process, root: str = "") -> GpuHost:
     """Find out all of it.
 
     :param root: of the host, for tests.
@@ -91,9 +134,15 @@ def look_at_host(account: Account, process: Process, root: str = "") -> GpuHost:
     listing = _ask(process, _LIST) if driver else None
     toolkit = _ask(process, _TOOLKIT)
     specs, error = _specs(account, root)
+    hardware = _hardware(root, driver, minors, modules)
+    kind = next((kind for kind in (NVIDIA, AMD) if hardware.get(kind)), "")
+    here = specs.of(kind) if kind else ()
+    nodes = tuple(dict.fromkeys(_nodes(here, minors)))
+    named = {path for spec in here for edit in _edits(spec) for path in edit.hosts}
+    named |= {node.host for node in nodes}
     looked = {f"{root}{directory}" for directory in specs.directories}
     return GpuHost(
-        hardware=_hardware(root, driver, minors, modules),
+        hardware=hardware,
         modules=modules,
         driver=driver,
         minors=minors,
@@ -111,8 +160,25 @@ def look_at_host(account: Account, process: Process, root: str = "") -> GpuHost:
         hooks=tuple(path for path in LEGACY_HOOKS if os.path.lexists(f"{root}{path}")),
         slurm=_slurm(process),
         user=account.name,
-        root=root,
+        nodes=nodes,
+        gone=frozenset(path for path in named if not os.path.exists(f"{root}{path}")),
+        closed=frozenset(
+            node.host for node in nodes if not may(f"{root}{node.host}", node.needs(kind))
+        ),
+        amd_driver=os.path.exists(f"{root}/dev/kfd"),
     )
+
+
+def _edits(spec: Spec) -> Sequence[Edits]:
+    return (spec.edits, *spec.devices.values())
+
+
+def _nodes(specs: Sequence[Spec], minors: Sequence[int]) -> Iterator[Node]:
+    for spec in specs:
+        for edits in _edits(spec):
+            yield from edits.nodes
+    for minor in minors:
+        yield Node(f"/dev/nvidia{minor}", f"/dev/nvidia{minor}")
 
 
 def _hardware(

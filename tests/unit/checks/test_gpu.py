@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recording import BackEnd
+from recording import BackEnd, make_backend
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.services.gpu_checks import (
-    CHECKS,
-    gpu_findings,
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.gpu import LOOKS
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.look import findings_of
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.gpu import (
+    GpuHost,
+    look_at_gpus,
     slurm_gres,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.gpu_host import (
-    GpuHost,
-    look_at_host,
-)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.policy import Policy
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "gpu"
 VERSION = (
@@ -33,6 +32,11 @@ def write(backend: BackEnd, path: str, text: str = "") -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
     return file
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> BackEnd:
+    return make_backend(tmp_path)
 
 
 @pytest.fixture
@@ -72,18 +76,17 @@ def write_spec(backend: BackEnd, names: str = "01", driver: str = "550.54.14") -
 
 
 def look(backend: BackEnd) -> GpuHost:
-    return look_at_host(backend.system.account, backend.process, str(backend.place))
+    return look_at_gpus(backend.system.account, backend.process, str(backend.place))
 
 
 def wrong(backend: BackEnd) -> dict[str, str]:
-    return {
-        one.check: f"{one.said}. {one.hint}" for one in gpu_findings(look(backend)) if not one.ok
-    }
+    found = list(findings_of(LOOKS, look(backend), Policy()))
+    assert [one.check for one in found] == [row.name for row in LOOKS]
+    return {one.check.removeprefix("gpu_"): str(one) for one in found if one.level != "ok"}
 
 
 def test_a_host_on_which_all_is_well(host: BackEnd) -> None:
     assert wrong(host) == {}
-    assert {finding.check for finding in gpu_findings(look(host))} == {c.name for c in CHECKS}
     assert look(host).hardware == {"nvidia.com/gpu": 2}
 
 
@@ -93,7 +96,7 @@ def test_a_host_without_a_gpu_is_asked_nothing(backend: BackEnd) -> None:
     write(backend, "sys/bus/pci/devices/1/vendor", "0x10de\n")
     write(backend, "sys/bus/pci/devices/1/class", "0x040300\n")  # the sound of a graphics card
     assert look(backend).kind is None
-    assert gpu_findings(look(backend)) == []
+    assert wrong(backend) == {}
 
 
 def remove(path: str) -> Callable[[BackEnd], object]:

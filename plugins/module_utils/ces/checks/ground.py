@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""May a role provision this host as it was told to? No I/O."""
+
+from __future__ import annotations
+
+from ..system.host.configuration import Configuration
+from ..system.host.ground import Ground
+from ..typed import Iterator
+from ..values.policy import Policy
+from .configuration import tell_broken
+from .look import Look, Told
+from .places import NO_OVERLAY
+
+_DRIVER, _PLACE = "storage.driver", "storage.rootless_storage_path"
+
+
+def _variable(found: Ground) -> str:
+    """The role's own name for the directory."""
+    return f"{found.role.removesuffix('_storage')}_storage_root"
+
+
+def tell_users(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the users are there."""
+    if found.unknown:
+        yield Told(
+            "fault",
+            f"{found.role}_users names users that this host does not know:"
+            f" {', '.join(found.unknown)}",
+            "create them first, or correct the list",
+        )
+
+
+def tell_file_system(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the file system takes what users keep there."""
+    lies = f"{_variable(found)} {found.root} lies on {found.mount.kind} (mounted at"
+    if not found.root:
+        return
+    if found.mount.kind in found.refused:
+        yield Told(
+            "fault",
+            f"{lies} {found.mount.point}): images need files owned by subordinate ids, extended"
+            " attributes and locks, which network filesystems make slow or refuse",
+            "set it to a directory on a local disk of the host",
+        )
+    elif found.mount.kind in NO_OVERLAY and found.role == "container_storage":
+        yield Told(
+            "fault",
+            f"{lies} {found.mount.point}), on which podman does not put its overlays",
+            "set it to a directory on ext4 or xfs",
+        )
+
+
+def tell_noexec(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether programs may be started there."""
+    if found.root and "noexec" in found.mount.options:
+        yield Told(
+            "fault",
+            f"{_variable(found)} {found.root} lies below {found.mount.point}, which is mounted"
+            " noexec: what is unpacked there could not run",
+            "set it to a directory on another filesystem",
+        )
+
+
+def tell_overlay(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether layers can be put over each other there.
+
+    Engines choose by themselves: the kernel's overlay, or fuse-overlayfs where that does not work.
+    """
+    kind = found.mount.kind
+    told = kind in (*found.refused, *NO_OVERLAY)
+    if found.overlay and found.fuse.endswith(" is missing") and not told:
+        yield Told(
+            "fault",
+            f"neither the kernel's overlay nor fuse-overlayfs works on {found.root}: an overlay"
+            f' mounted there by an ordinary user ended with "{found.overlay}" (filesystem {kind}),'
+            f" and {found.fuse}",
+            "use ext4 or xfs and a kernel of at least 5.13, allow user namespaces, or load the"
+            " module fuse",
+        )
+
+
+def tell_signatures(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether a policy.json would be replaced that demands more than the role's."""
+    if found.signed:
+        yield Told(
+            "fault",
+            f"/etc/containers/policy.json demands signatures for {', '.join(found.signed)}, and the"
+            " file that would be written demands none",
+            "keep yours with podman_policy: keep (it must accept the allowed registries), or remove"
+            " it if it is not meant any more",
+        )
+
+
+def tell_driver(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether root's containers would be lost from view."""
+    driver = (found.storage or {}).get(_DRIVER, "")
+    if driver.strip("'\"") not in ("overlay", ""):
+        yield Told(
+            "fault",
+            f"/etc/containers/storage.conf says driver = {driver}: with overlay, which users need,"
+            " podman would no longer see what root has in its storage",
+            "move root's containers to overlay, or remove them, and take the line out",
+        )
+
+
+def tell_moved(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether users' containers would be lost from view."""
+    place, before = f'"{found.root}/$UID/storage"', (found.storage or {}).get(_PLACE)
+    if before not in (None, place):
+        yield Told(
+            "note",
+            f"/etc/containers/storage.conf had the users' storage at {before}. What lies there"
+            " stays, and podman no longer sees it",
+        )
+
+
+def tell_site_settings(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the site's containers.conf breaks what a run promises."""
+    return tell_broken(Configuration("", broken=found.broken), policy)
+
+
+LOOKS = (
+    Look("users_known", "this host knows the users", tell_users),
+    Look("root_file_system", "the file system takes what users keep there", tell_file_system),
+    Look("root_noexec", "programs may be started there", tell_noexec),
+    Look("root_overlay", "layers can be put over each other there", tell_overlay),
+    Look("signatures", "no demand of signatures is dropped", tell_signatures),
+    Look("storage_driver", "root's containers stay in view", tell_driver),
+    Look("storage_moved", "users' containers stay in view", tell_moved),
+    Look("site_containers_conf", "the site's containers.conf keeps promises", tell_site_settings),
+)
+"""In the order in which causes come before their effects. A new check is a new row."""

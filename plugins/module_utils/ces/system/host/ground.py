@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a role finds on a host before it changes anything there. Wants root."""
+
+from __future__ import annotations
+
+from ...dataclass import dataclass
+from ...typed import Mapping, Sequence
+from ...values.containers_conf import breaking
+from ..containers_conf import settings_of, system_files
+from ..process import Process
+from .mounts import Mount, mount_of, nearest_directory
+from .namespaces import fuse_said, overlay_said
+from .people import account
+from .site_files import demanded_signatures, storage_settings
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One host.
+
+    :param role: that asks, for the names of its variables.
+    :param unknown: users that it named and that have no account.
+    :param root: the directory below which it is to keep what users have, or ''.
+    :param mount: the file system that holds that, or would hold it.
+    :param refused: types of file systems on which the site wants none of it.
+    :param overlay: why an ordinary user cannot mount an overlay there, or ''.
+    :param fuse: what is wrong with ``/dev/fuse``, or ''.
+    :param storage: what the site's storage.conf says, by section and key, as texts of TOML.
+    :param signed: images of which the site's policy.json demands a signature.
+    :param broken: settings of the site's containers.conf that break what a run promises.
+    """
+
+    role: str
+    unknown: tuple[str, ...] = ()
+    root: str = ""
+    mount: Mount = Mount("/", "unknown", ())
+    refused: tuple[str, ...] = ()
+    overlay: str = ""
+    fuse: str = ""
+    storage: Mapping[str, str] | None = None
+    signed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+
+def look_at_ground(
+    role: str,
+    users: Sequence[str],
+    root: str,
+    refused: Sequence[str],
+    process: Process | None = None,
+) -> Ground:
+    """Find it out. The host is as it was afterwards.
+
+    :param process: by which an overlay is tried; None to leave that.
+    """
+    broken = breaking(settings_of(system_files()))
+    return Ground(
+        role=role,
+        unknown=tuple(name for name in users if account(name) is None),
+        root=root,
+        mount=mount_of(root or "/"),
+        refused=tuple(refused),
+        overlay=overlay_said(process, nearest_directory(root)) if root and process else "",
+        fuse=fuse_said(),
+        storage=storage_settings(),
+        signed=tuple(demanded_signatures()),
+        broken=tuple(str(setting) for setting in broken),
+    )

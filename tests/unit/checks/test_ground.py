@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What refuses a host before a role changes it; and how that is found."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import Any
+
+import pytest
+from telling import only, told
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks.ground import LOOKS
+from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import ground
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.ground import (
+    Ground,
+    look_at_ground,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.mounts import Mount
+
+ROOT = "/var/lib/tre-ces/containers"
+GOOD = Ground("container_storage", root=ROOT, mount=Mount("/", "ext4", ()), refused=("nfs4",))
+FUSE = "/dev/fuse is missing"
+
+
+def storage(**settings: str) -> dict[str, Any]:
+    return {"storage": {f"storage.{key}": value for key, value in settings.items()}}
+
+
+def test_good_ground_is_well() -> None:
+    own = storage(driver='"overlay"', rootless_storage_path=f'"{ROOT}/$UID/storage"')
+    for found in (GOOD, replace(GOOD, **own), replace(GOOD, **storage(driver='""')), Ground("x")):
+        assert told(LOOKS, found) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "level", "part"),
+    [
+        ({"unknown": ("eve",)}, "users_known", "fault", "container_storage_users names users"),
+        (
+            {"mount": Mount("/srv", "nfs4", ())},
+            "root_file_system",
+            "fault",
+            f"container_storage_root {ROOT} lies on nfs4 (mounted at /srv)",
+        ),
+        ({"mount": Mount("/", "overlay", ())}, "root_file_system", "fault", "ext4 or xfs"),
+        ({"mount": Mount("/v", "xfs", ("noexec",))}, "root_noexec", "fault", "/v, which"),
+        ({"overlay": "mount: denied", "fuse": FUSE}, "root_overlay", "fault", "mount: denied"),
+        ({"signed": ("r.test/x (signedBy)",)}, "signatures", "fault", "podman_policy: keep"),
+        (storage(driver='"vfs"'), "storage_driver", "fault", 'driver = "vfs"'),
+        (storage(driver="'btrfs'"), "storage_driver", "fault", "storage.conf says"),
+        (
+            storage(rootless_storage_path='"/scratch/$USER"'),
+            "storage_moved",
+            "note",
+            '"/scratch/$USER"',
+        ),
+        ({"broken": ("x sets y = z",)}, "site_containers_conf", "warning", "x sets y = z"),
+    ],
+)
+def test_what_is_wrong_is_told(changes: dict[str, Any], check: str, level: str, part: str) -> None:
+    only(LOOKS, replace(GOOD, **changes), check, level, part)
+
+
+def test_one_of_the_two_overlays_is_enough() -> None:
+    assert told(LOOKS, replace(GOOD, overlay="mount: denied")) == []
+    assert told(LOOKS, replace(GOOD, fuse=FUSE)) == []
+
+
+def test_apptainer_needs_no_overlay_there() -> None:
+    found = replace(GOOD, role="apptainer", mount=Mount("/", "overlay", ()))
+    assert told(LOOKS, found) == []
+    found = replace(found, mount=Mount("/srv", "nfs4", ()))
+    only(LOOKS, found, "root_file_system", "fault", "apptainer_storage_root")
+
+
+def test_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    monkeypatch.setattr(ground, "demanded_signatures", lambda: ["x (signedBy)"])
+    found = look_at_ground("podman", [me, "no.such.user"], f"{tmp_path}/not/there", ["nfs"])
+    assert found.unknown == ("no.such.user",)
+    assert found.signed == ("x (signedBy)",)
+    assert found.mount.kind != "unknown"
+    assert found.overlay == ""
