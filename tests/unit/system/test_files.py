@@ -156,6 +156,7 @@ CORE = Path(files.__file__).parents[1]
 NOT_THE_USERS = {
     *("system/allocation.py", "system/cgroup.py", "system/host/mounts.py"),  # the kernel's
     *("system/rootfs.py", "system/subids.py"),  # made by us a moment ago; root's
+    "system/host/packed.py",  # root's
     "system/host/podman_databases.py",  # whoever calls it says what it may open
 }
 

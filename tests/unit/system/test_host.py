@@ -203,10 +203,15 @@ def test_a_database_that_is_none(tmp_path: Path, name: str) -> None:
     assert f"{tmp_path}/{name} cannot be read" in sentence
 
 
-def look(never: Callable[[str, int], Iterable[str] | None], root: Path) -> str:
+def look(never: Callable[[], Iterable[str] | None], seconds: float) -> str:
     """What root hears of a look at a user's files."""
-    found = as_user.look_as(ME, lambda: {"found": list(never(str(root), ME.pw_uid) or ())})
-    return str(found.get("unreadable", ""))
+    # a worker of pytest may have more address space already
+    memory = resource.RLIM_INFINITY
+    looking = as_user.Looking(ME, lambda: {"found": list(never() or ())}, seconds, memory)
+    try:
+        return str(looking.answer().get("unreadable", ""))
+    finally:
+        as_user.end_all([looking])
 
 
 ENDLESS = """CREATE VIEW DBConfig AS
@@ -250,48 +255,37 @@ def pages_in_a_circle(root: str, uid: int) -> Iterator[str]:
     ],
     ids=["asleep", "stopped", "a view", "pages"],
 )
-def test_files_that_never_answer_are_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Callable[..., Any]
-) -> None:
-    monkeypatch.setattr(as_user, "SECONDS", 0.5)
-    # a worker of pytest may have more address space already
-    monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
-    assert look(never, tmp_path / "root") == "their files did not answer within 0.5 s"
+def test_files_that_never_answer_are_told(tmp_path: Path, never: Callable[..., Any]) -> None:
+    said = look(lambda: never(str(tmp_path / "root"), ME.pw_uid), 0.5)
+    assert said == "their files did not answer within 0.5 s"
 
 
-def test_what_reads_a_users_files_fills_no_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
-
-    def fills(_root: str, _uid: int) -> None:
+def test_what_reads_a_users_files_fills_no_disk(tmp_path: Path) -> None:
+    def fills() -> None:
         (tmp_path / "file").write_bytes(b"x" * 2 * as_user._FILE_MAX)
 
-    assert "File too large" in look(fills, tmp_path)
+    assert "File too large" in look(fills, 20)
 
 
 def test_a_process_that_cannot_be_killed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that waits for a file system of the user's own, which never answers."""
     killed = []
-    monkeypatch.setattr(as_user, "SECONDS", 0.1)
-    monkeypatch.setattr(as_user, "MEMORY", resource.RLIM_INFINITY)
     monkeypatch.setattr(os, "kill", lambda *words: killed.append(words))
     reader, writer = os.pipe()
 
-    def never() -> dict[str, Any]:
+    def never() -> None:
         os.close(writer)
         select.select([reader], [], [], 20)
-        return {}
 
     begin = time.monotonic()
     try:
-        found = as_user.look_as(ME, never)
+        said = look(never, 0.1)
         assert time.monotonic() - begin < 8
     finally:
         os.close(reader)
         os.close(writer)
         monkeypatch.undo()
-    assert found == {"unreadable": "their files did not answer within 0.1 s"}
+    assert said == "their files did not answer within 0.1 s"
     child, number = killed[-1]
     assert number == signal.SIGKILL
     os.waitpid(child, 0)

@@ -15,13 +15,14 @@ CORE = Path(__file__).resolve().parents[3] / "plugins/module_utils/ces"
 PROGRAM = """
 import pwd, sys
 sys.path.insert(0, sys.argv[1])
-from packed.ces.system.host.as_user import look_as
+from packed.ces.system.host.as_user import MEMORY, Looking
 
 def look():
-    from packed.ces.system.missing import missing  # nobody has loaded it
-    return {"name": missing.__name__}
+    from packed.ces.engines.oci.images.store import BundleStore  # nobody has loaded any of these
+    return {"name": BundleStore.__name__}
 
-print(look_as(pwd.getpwnam("nobody"), look))
+looking = Looking(pwd.getpwnam("nobody"), look, 20, MEMORY)
+print(looking.answer(), "packed.ces.engines" in sys.modules)
 """
 
 
@@ -41,4 +42,4 @@ def test_what_is_imported_as_the_user_is_there(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout == "{'name': 'missing'}\n"
+    assert done.stdout == "{'name': 'BundleStore'} False\n"

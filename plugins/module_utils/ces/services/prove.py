@@ -265,7 +265,3 @@ def _share(lines: Sequence[str]) -> float | None:
         if quota.isdigit() and period.isdigit() and int(period):
             return int(quota) / int(period)
     return None
-
-
-def _number(lines: Sequence[str]) -> int | None:
-    return next((int(line) for line in lines if line.isdigit()), None)

@@ -21,36 +21,23 @@ import time
 from collections.abc import Callable, Iterable
 
 from ...errors import Interrupted
-from ...typed import Any
+from ...typed import TYPE_CHECKING, Any
 from ..proc import kill_session, parents
 from ..signals import StopSignals
 from .left_by_users import adopt_what_users_leave, end_what_users_left
 
-SECONDS = 20.0
+if TYPE_CHECKING:
+    from .packed import Packed
+
 _TO_END = 3.0
 """Seconds that children have to end the programs that they run, before they are killed."""
 _AFTER_KILL = 1.0
 _ANSWER_MAX = 1024 * 1024
 MEMORY = 1024 * 1024 * 1024
-"""Bytes of address space: the module that we are a part of has some hundred millions of them."""
+"""Bytes of address space for a child that starts no program: the module that we are a part of has
+some hundred millions of them."""
 _FILE_MAX = 1024 * 1024
 """Bytes that may be written to a file: SQLite keeps an index beside a database."""
-
-
-def look_as(user: pwd.struct_passwd, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What a function answers in a child that has become the user. Wants root, or to be that user.
-
-    :returns: its answer, which a user may have made up; or ``unreadable``, why there is none.
-    """
-    looking = Looking(user, look)
-    try:
-        return looking.answer()
-    finally:
-        end_all([looking])
-
-
-_LOADED: set[str] = set()
-"""The packages that were loaded whole, by their names."""
 
 
 class Looking:
@@ -58,33 +45,34 @@ class Looking:
 
     Whoever begins some calls :func:`end_all` in the end.
 
-    :param seconds: after which it is ended, from now on; ``SECONDS`` if not given.
-    :param memory: bytes of address space that it may have, and programs that it starts, too;
-        ``MEMORY`` if not given. Likewise ``largest``, bytes of a file that it writes.
+    :param seconds: after which it is ended, from now on.
+    :param memory: bytes of address space that it may have, and programs that it starts, too.
+    :param largest: bytes of a file that it may write; None for little.
     """
 
     def __init__(
         self,
         user: pwd.struct_passwd,
         look: Callable[[], dict[str, Any]],
-        seconds: float | None = None,
-        memory: int | None = None,
+        seconds: float,
+        memory: int,
         largest: int | None = None,
     ) -> None:
-        self._seconds = SECONDS if seconds is None else seconds
+        self._seconds = seconds
         self._end = time.monotonic() + self._seconds
         if os.geteuid() == 0:
             adopt_what_users_leave()
-        if os.geteuid() != user.pw_uid:
-            _load_from_archive()
+        packed = _archive_of_ours() if os.geteuid() != user.pw_uid else None
         life, ours = _life()
         self._reader, writer = os.pipe()
         self._child, self._there = os.fork(), True
         if self._child == 0:
             os.close(ours)
             os.close(self._reader)
-            limits = {"AS": MEMORY if memory is None else memory, "CORE": 0}
+            limits = {"AS": memory, "CORE": 0}
             limits["FSIZE"] = _FILE_MAX if largest is None else largest
+            if packed is not None:
+                packed.load_before_others()
             _answer(user, look, writer, life, limits)
         os.close(writer)
 
@@ -127,21 +115,17 @@ class Looking:
             _has_ended(self._child, time.monotonic() + _AFTER_KILL)
 
 
-def _load_from_archive() -> None:
-    """Load all of the core, if Ansible has packed it into an archive that is closed to the user.
+_packed: list[Packed] = []
 
-    What a function imports as it is called would not be found there by the child.
-    """
-    package = __name__.rpartition(".system.")[0]
-    if package in _LOADED or not hasattr(__spec__.loader, "archive"):
-        return
-    _LOADED.add(package)
-    import importlib
-    import pkgutil
 
-    core = importlib.import_module(package)
-    for found in pkgutil.walk_packages(core.__path__, f"{package}."):
-        importlib.import_module(found.name)
+def _archive_of_ours() -> Packed | None:
+    """Where another user's child finds our modules; None where the files are open to all."""
+    path = getattr(__spec__.loader, "archive", "")
+    if path and not _packed:
+        from .packed import Packed
+
+        _packed.append(Packed(path))
+    return _packed[0] if _packed else None
 
 
 def end_all(lookings: Iterable[Looking]) -> None:

@@ -18,13 +18,6 @@ _MAPPERS = {"newuidmap": ("cap_setuid", 7), "newgidmap": ("cap_setgid", 6)}
 """The programs that map subordinate ids, the capability that each one needs, and its number."""
 
 
-def user_namespace_said(process: Process) -> str:
-    """Make a user and a network namespace as an ordinary user; what was said, or ''. Wants root."""
-    return _said_to_nobody(
-        process, "unshare", "--user", "--map-root-user", "--net", "true", tried="a user namespace"
-    )
-
-
 def overlay_said(process: Process, directory: str) -> str:
     """Mount an overlay in a directory as an ordinary user; what the kernel said, or ''.
 
