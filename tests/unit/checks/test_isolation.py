@@ -50,7 +50,8 @@ CASES = [
     Case({"refused": "unshare: no"}, "namespaces_made", "fault", "unshare: no"),
     Case({"mappers": ("/usr/bin/newuidmap is missing",)}, "id_mappers", "fault", "newuidmap"),
     Case({"cgroups": "hybrid"}, "cgroup_version", "fault", "side by side"),
-    Case({"cgroups": "v1"}, "cgroup_version", "warning", "no limit"),
+    Case({"cgroups": "v1"}, "cgroup_version", "warning", "limits on cpu, memory, pids"),
+    Case({"controllers": ("pids",)}, "controllers", "warning", "limits on cpu, memory are not"),
     Case({"fuse": "/dev/fuse is missing"}, "fuse", "fault", "apptainer"),
     Case({"hidden": "invisible"}, "hidden_processes", "note", "hidepid=invisible"),
     Case({"keys": (195, 200)}, "kernel_keys", "warning", "195 of 200"),
@@ -78,15 +79,11 @@ def test_what_no_allowed_engine_needs_is_no_fault() -> None:
     only(LOOKS, replace(GOOD, fuse="/dev/fuse is missing"), "fuse", "note", "podman", policy)
 
 
-def test_controllers_that_the_host_lacks() -> None:
-    found = replace(GOOD, controllers=("pids",))
-    only(LOOKS, found, "controllers", "warning", "has not cpu, memory")
-    only(LOOKS, found, "controllers", "fault", "cpu", replace(POLICY, limits="required"))
-
-
-def test_a_site_that_requires_limits_cannot_have_cgroup_v1() -> None:
+@pytest.mark.parametrize("changes", [{"controllers": ("pids",)}, {"cgroups": "v1"}])
+def test_a_site_that_requires_limits_cannot_have_such_a_host(changes: dict[str, Any]) -> None:
     policy = replace(POLICY, limits="required")
-    only(LOOKS, replace(GOOD, cgroups="v1"), "cgroup_version", "fault", "no limit", policy)
+    (found,) = told(LOOKS, replace(GOOD, **changes), policy)
+    assert (found.level, "so no run starts" in found.said) == ("fault", True)
 
 
 @pytest.fixture

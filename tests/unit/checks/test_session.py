@@ -30,6 +30,7 @@ GOOD = Session(
     systemd=True,
     limiting=Limiting(frozenset({"cpu", "memory", "pids"})),
     in_job=False,
+    offered=frozenset({"cpu", "memory", "pids"}),
 )
 NONE = Limiting(frozenset(), "there is no session")
 
@@ -65,6 +66,13 @@ def test_limits_that_the_site_requires_are_a_fault() -> None:
     assert told(LOOKS, ill, quiet) == []
 
 
+def test_what_the_host_itself_lacks_is_told_of_the_host_alone() -> None:
+    ill = replace(GOOD, limiting=NONE, offered=frozenset())
+    assert told(LOOKS, ill) == []
+    ill = replace(ill, offered=frozenset({"pids"}))
+    only(LOOKS, ill, "limits", "warning", "limits on pids are not enforced")
+
+
 def test_in_a_job_slurm_sets_the_limits() -> None:
     found = only(LOOKS, replace(GOOD, limiting=NONE, in_job=True), "limits", "warning", "memory")
     assert "Slurm" in found.cure
@@ -85,7 +93,7 @@ def test_facts_are_read_from_the_host(tmp_path: Path) -> None:
     found = look_at_session(account, str(tmp_path))
     assert (found.runtime, found.bus, found.lingers) == (str(runtime), False, False)
     assert found.systemd
-    assert found.limiting.controllers == {"memory", "pids"}
+    assert found.limiting.controllers == found.offered == {"memory", "pids"}
     assert found.steering == ("APPTAINER_BIND",)
     (tmp_path / "var/lib/systemd/linger/ada").touch()
     (runtime / "bus").touch()

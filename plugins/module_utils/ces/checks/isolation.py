@@ -8,6 +8,7 @@ from ..system.cgroup import WANTED
 from ..system.host.isolation import Isolation
 from ..typed import Iterator
 from ..values.policy import Policy
+from .limits import not_enforced
 from .look import Look, Told, engines_with
 
 _FUSE = "the administrator loads the module fuse (modprobe fuse) and gives /dev/fuse mode 0666"
@@ -87,17 +88,18 @@ def tell_cgroups(host: Isolation, policy: Policy) -> Iterator[Told]:
     if host.cgroups == "hybrid":
         yield Told("fault", "cgroup v1 and v2 are side by side here: crun refuses that", _BOOT)
     elif host.cgroups == "v1":
-        level = "fault" if policy.limits == "required" else "warning"
-        yield Told(level, "this host has cgroup v1: no limit of a container is enforced", _BOOT)
+        yield not_enforced(WANTED, "this host has cgroup v1", policy, _BOOT)
 
 
 def tell_controllers(host: Isolation, policy: Policy) -> Iterator[Told]:
     """Whether it has what limits containers."""
     missing = [name for name in WANTED if name not in host.controllers]
     if host.cgroups == "v2" and missing:
-        level = "fault" if policy.limits == "required" else "warning"
-        said = f"limits of containers are not enforced here: cgroup v2 has not {', '.join(missing)}"
-        yield Told(level, said, f"{_BOOT}, and without controllers mounted elsewhere")
+        why, cure = (
+            "cgroup v2 has no such controllers here",
+            "without controllers mounted elsewhere",
+        )
+        yield not_enforced(missing, why, policy, f"{_BOOT}, and {cure}")
 
 
 def tell_fuse(host: Isolation, policy: Policy) -> Iterator[Told]:

@@ -7,6 +7,7 @@ from ..system.cgroup import WANTED
 from ..system.host.session import Session
 from ..typed import Iterator
 from ..values.policy import Policy
+from .limits import not_enforced, promised
 from .look import Look, Told, engines_with
 
 _FILES = 1024
@@ -77,38 +78,19 @@ def tell_lingering(found: Session, policy: Policy) -> Iterator[Told]:
 
 
 def tell_limits(found: Session, policy: Policy) -> Iterator[Told]:
-    """Whether limits are held: those that the policy promises, and what podman would limit."""
-    promised = [
-        name
-        for name, limits in (("cpu", policy.cpus), ("memory", policy.memory))
-        if limits.default is not None or limits.maximum is not None
-    ]
-    wanted = promised if found.in_job or "podman" not in policy.runners else WANTED
-    missing = [name for name in wanted if name not in found.limiting.controllers]
+    """Whether the session has what the host limits containers by; what the host lacks is told."""
+    wanted = promised(policy) if found.in_job or "podman" not in policy.runners else WANTED
+    missing = [name for name in wanted if name in found.offered - found.limiting.controllers]
     # without a session nothing can be limited, which is told already
-    if not missing or not (found.runtime or found.in_job):
-        return
-    required = policy.limits == "required"
-    refused = required and set(missing) & set(promised)
-    yield Told(
-        "fault" if required else "warning",
-        f"limits on {', '.join(missing)} are not enforced: {found.limiting.reason}"
-        + (". The site requires them" if required else "")
-        + (", so no run starts" if refused else ""),
-        _cure_of_limits(found),
-        "slurm" if found.in_job else "podman",
-    )
-
-
-def _cure_of_limits(found: Session) -> str:
-    if found.in_job:
-        return "the administrator sets them in Slurm's slurm.conf and cgroup.conf"
-    if "cgroup v" in found.limiting.reason:
-        return "the administrator boots with systemd.unified_cgroup_hierarchy=1"
-    return (
-        "the administrator applies the role podman: it delegates the controllers; then restarts the"
-        f" session: systemctl restart user@{found.uid} (it ends what runs in it)"
-    )
+    if missing and (found.runtime or found.in_job):
+        role, cure = "slurm", "the administrator sets them in Slurm's slurm.conf and cgroup.conf"
+        if not found.in_job:
+            role, cure = "podman", (
+                "the administrator applies the role podman: it delegates the controllers; then"
+                f" restarts the session: systemctl restart user@{found.uid} (it ends what runs in"
+                " it)"
+            )
+        yield not_enforced(missing, found.limiting.reason, policy, cure, role)
 
 
 def tell_steering(found: Session, policy: Policy) -> Iterator[Told]:

@@ -8,7 +8,7 @@ import resource
 
 from ...dataclass import dataclass
 from ..account import Account, steers_engines
-from ..cgroup import ROOT, Limiting, limiting_for
+from ..cgroup import ROOT, Limiting, controllers_in, limiting_for
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  podman's own choice
 _CONFIGURING = ("CONTAINERS_CONF", "CONTAINERS_REGISTRIES_CONF", "CONTAINERS_STORAGE_CONF")
@@ -24,6 +24,7 @@ class Session:
     :param lingers: whether systemd keeps the session when nobody is logged in.
     :param systemd: whether this host runs systemd, which makes sessions.
     :param limiting: what containers of the user can be limited by.
+    :param offered: the controllers of cgroup v2 that this host has.
     :param in_job: we are in a Slurm job.
     :param steering: variables by which the user changes what engines do.
     :param files: how many open files a process may have, or -1; ``processes``: likewise.
@@ -39,6 +40,7 @@ class Session:
     systemd: bool
     limiting: Limiting
     in_job: bool
+    offered: frozenset[str] = frozenset()
     steering: tuple[str, ...] = ()
     files: int = -1
     processes: int = -1
@@ -65,6 +67,7 @@ def look_at_session(account: Account, root: str = "") -> Session:
         systemd=os.path.isdir(f"{root}/run/systemd/system"),
         limiting=_limiting(account, in_job, root),
         in_job=in_job,
+        offered=frozenset(controllers_in(f"{root}{ROOT}/cgroup.controllers") or ()),
         steering=tuple(
             sorted(name for name in environ if steers_engines(name) or name in _CONFIGURING)
         ),
