@@ -138,8 +138,8 @@ refused:
     reason:
       description: What was found, what it breaks, who mends it and how.
       type: str
-      sample: "user.max_net_namespaces is 0: podman cannot start a container. The administrator
-        removes the setting and restarts the host"
+      sample: "newuidmap is missing: podman cannot map a user's ids, and starts no container. the
+        administrator installs the package uidmap (shadow-utils) anew"
 told:
   description: What else is not well, a sentence or two each.
   returned: always

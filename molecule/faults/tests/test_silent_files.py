@@ -86,4 +86,4 @@ def test_a_playbook_ends_in_time_and_tells_of_it(bob: User) -> None:
     with silent(bob, f"{bob.home}/.config/containers"):
         done = playbook(TOP / "playbooks/backend.yml", *words, timeout=240)
     assert time.monotonic() - begin < 120
-    assert "did not answer within 20 s" in " ".join(done.said.split()), done.said[-3000:]
+    assert "did not answer within 15 s" in " ".join(done.said.split()), done.said[-3000:]

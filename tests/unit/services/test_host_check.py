@@ -94,8 +94,13 @@ def test_a_host_that_cannot_be_looked_at_is_refused_and_a_user_is_told(
     subject(fail, personal=personal)
     question = asked(tell=["note"], refuse=["fault"])
     (found,) = judge(question)
-    assert "RuntimeError: odd" in found.said
+    assert f"{ME}: things could not be looked at: RuntimeError: odd" in found.said
     assert question.refuses(found) is refused
+
+
+def test_a_subject_of_which_no_row_is_named_is_not_looked_at(subject: Make) -> None:
+    subject(lambda _here: 1 / 0)
+    assert judge(asked()) == []
 
 
 def test_a_canary_that_dies_refuses_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

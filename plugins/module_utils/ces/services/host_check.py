@@ -70,11 +70,13 @@ def judge(asked: Asked) -> list[Finding]:
     :raises InvalidValue: there is no row of one of the names.
     """
     wanted = [one for one in (*SUBJECTS, CANARY, JOBS) if one.name in asked.subjects]
-    there = {row.name for one in wanted for row in one.parts()[0]}
+    rows = {one: {row.name for row in one.parts()[0]} for one in wanted}
+    there = {name for names in rows.values() for name in names}
     found = list(_of_ground(asked, there)) if GROUND in asked.subjects else []
     for name in sorted(asked.rows - there):
         raise InvalidValue("a check", name, f"none of {', '.join(asked.subjects)} has it")
-    pairs = [(subject, user) for subject in wanted for user in _whom(subject, asked)]
+    named = [subject for subject in wanted if rows[subject] & asked.rows]
+    pairs = [(subject, user) for subject in named for user in _whom(subject, asked)]
     begun: list[Looking] = []
     try:
         for subject, user in pairs:
@@ -92,7 +94,7 @@ def _heard(
     """The findings, with the user's name where they are one user's."""
     for one in answered(subject.name, answer):
         if one.check == subject.name:
-            one = replace(one, check=_counts_as(subject, asked))
+            one = replace(one, check=_counts_as(subject, asked), said=f"{one.check} {one.said}")
         yield one if subject.alike else replace(one, said=f"{user.pw_name}: {one.said}")
 
 
