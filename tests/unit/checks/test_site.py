@@ -138,7 +138,9 @@ def test_runs_whose_process_died_are_found(backend: BackEnd) -> None:
     broken = records.open()
     (backend.home / f".local/state/ces/runs/{broken.run_id}/run.json").write_text("{")
     broken.release()
+    # a file that cannot be opened for writing, as on a read-only home
+    (backend.home / ".local/state/ces/active/9").mkdir()
     found = look(backend)
     assert found.dead == (1,)
-    assert found.damaged == (broken.run_id,)
+    assert found.damaged == (broken.run_id, 9)
     numbers[2].release()

@@ -112,9 +112,9 @@ def _unmade(account: Account) -> dict[str, str]:
 def _left_runs(records: Records, host: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     dead, damaged = [], []
     for number in records.active()[-_RECORDS_MAX:]:
-        if records.is_alive(number):
-            continue
         try:
+            if records.is_alive(number):
+                continue
             record = records.load(number)
         except CesError:
             damaged.append(number)
