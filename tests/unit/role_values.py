@@ -34,6 +34,7 @@ def role_values(name: str, **given: Any) -> Templar:
     loader, role = DataLoader(), ROOT / "roles" / name
     variables: dict[str, Any] = {"inventory_hostname": "backend1", "ansible_check_mode": False}
     variables["ansible_search_path"] = [str(role)]
+    variables["playbook_dir"] = str(ROOT)
     for part in ("defaults", "vars"):
         path = role / part / "main.yml"
         if path.exists():

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -65,3 +69,26 @@ class Whole:
 
     def __init__(self, work: Callable[[Handler], None]) -> None:
         self.work = work
+
+
+@contextmanager
+def serving(certificate: Path) -> Iterator[SimpleNamespace]:
+    """A server with the certificate of a directory."""
+    with Server() as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        try:
+            yield SimpleNamespace(
+                name=f"localhost:{server.server_port}",
+                port=server.server_port,
+                answers=server.answers,
+                asked=server.asked,
+                bodies=server.bodies,
+                heard=server.heard,
+            )
+        finally:
+            server.shutdown()
+            serving.join()

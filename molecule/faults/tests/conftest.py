@@ -226,12 +226,12 @@ def play(tmp_path: Path) -> Play:
     return run
 
 
-def playbook(path: Path, *options: str, timeout: float = 300) -> Done:
+def playbook(path: Path, *options: str, timeout: float = 300, started_in: Path = TOP) -> Done:
     done = subprocess.run(
         ansible_playbook(path, *options),
         capture_output=True,
         text=True,
-        cwd=TOP,
+        cwd=started_in,
         env=ANSIBLE_ENVIRONMENT,
         timeout=timeout,
         check=False,

@@ -54,6 +54,12 @@ def test_a_registry_that_answers_is_well() -> None:
             "fault",
             "timedatectl",
         ),
+        (
+            Greeting(HOST, said=UNTRUSTED.format("IP address mismatch"), cure="x"),
+            "registries_trusted",
+            "fault",
+            "registry_host_names",
+        ),
         (Greeting(HOST, 200, ahead=7200.0), "clock", "warning", "7200 s behind that of"),
         (Greeting(HOST, 200, ahead=-400.0), "clock", "warning", "400 s ahead of"),
     ],

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from told_server import Server
+from told_server import serving
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import certificates
 
@@ -39,22 +37,8 @@ def host(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleN
     # nothing of what this machine trusts: it takes long to load
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
     monkeypatch.setenv("SSL_CERT_DIR", str(certificate / "none"))
-    with Server() as server:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
-        serving.start()
-        yield SimpleNamespace(
-            name=f"localhost:{server.server_port}",
-            port=server.server_port,
-            answers=server.answers,
-            asked=server.asked,
-            bodies=server.bodies,
-            heard=server.heard,
-        )
-        server.shutdown()
-        serving.join()
+    with serving(certificate) as server:
+        yield server
 
 
 @pytest.fixture

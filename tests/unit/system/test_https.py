@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from told_server import Handler, Whole
+from told_server import Handler, Whole, serving
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError, Interrupted
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import certificates, https
@@ -456,3 +456,19 @@ def test_a_good_answer_is_not_waited_for(trusted: SimpleNamespace) -> None:
     answer = ask(trusted)
     assert (answer.status, answer.headers["x-one"], answer.body) == (200, "1", b"body")
     assert time.monotonic() - begin < 20
+
+
+def test_a_certificate_for_other_names_is_not_cured_by_its_authority(
+    trusted: SimpleNamespace, tmp_path: Path
+) -> None:
+    """The authority is trusted: what lacks is the address."""
+    _signed(tmp_path, with_key_usage=True)
+    (tmp_path / "certs.d" / trusted.name / "ca.crt").write_bytes((tmp_path / "ca.pem").read_bytes())
+    with serving(tmp_path) as server:
+        server.answers["GET", "/v2/"] = (200, {}, b"")
+        https = Https("ask", {}, (trusted.name,))
+        assert https.ask(server.name, "GET", "/v2/", {}).status == 200
+        with pytest.raises(CesError, match="mismatch") as caught:
+            https.ask(f"127.0.0.1:{server.port}", "GET", "/v2/", {})
+    assert "registry_host_names" in caught.value.hint
+    assert "registry's ca" not in caught.value.hint

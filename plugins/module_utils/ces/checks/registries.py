@@ -5,14 +5,19 @@ from __future__ import annotations
 
 from ..system.host.registries import Greeting
 from ..typed import Iterator, Sequence
+from ..values.certificate import OTHER_NAME, OUT_OF_TIME
 from ..values.policy import Policy
 from .look import Look, Told
 
 SKEW = 300.0
 """Seconds: tokens of registries are valid for that long, and certificates from a moment on."""
 _UNTRUSTED = "certificate is not trusted"
-_CLOCK = "the administrator sets this host's clock (timedatectl), or renews the certificate"
-_OF_TIME = ("not yet valid", "has expired")
+_OTHER_CAUSES = (
+    ("not yet valid", OUT_OF_TIME),
+    ("has expired", OUT_OF_TIME),
+    ("mismatch", OTHER_NAME),
+)
+"""What OpenSSL says of a certificate whose authority is not the matter, and the cure."""
 
 
 def tell_allowed(found: Sequence[Greeting], policy: Policy) -> Iterator[Told]:
@@ -50,12 +55,12 @@ def tell_trusted(found: Sequence[Greeting], policy: Policy) -> Iterator[Told]:
     """Whether their certificates are trusted."""
     for one in found:
         if _UNTRUSTED in one.said:
-            of_time = any(words in one.said for words in _OF_TIME)
+            cure = next((cure for words, cure in _OTHER_CAUSES if words in one.said), "")
             yield Told(
                 "fault",
                 f"registry {one.host}: {one.said}: no image of it can be pulled",
-                _CLOCK if of_time else one.cure,
-                "" if of_time else "podman",
+                cure or one.cure,
+                "" if cure else "podman",
             )
 
 

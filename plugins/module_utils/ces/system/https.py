@@ -16,6 +16,7 @@ from ..blocks import suppress
 from ..dataclass import dataclass
 from ..errors import CesError, Interrupted
 from ..typed import Iterable, Mapping
+from ..values.certificate import CURES_BY_CODE
 from .certificates import trust_in
 from .proxy import Proxy, proxy_for
 from .signals import StopSignals
@@ -137,7 +138,10 @@ class Https:
         if isinstance(error, ssl.SSLCertVerificationError):
             return self._error(
                 f"its certificate is not trusted ({host}: {error.verify_message})",
-                "the administrator gives the registry's ca to the role podman",
+                CURES_BY_CODE.get(
+                    error.verify_code,
+                    "the administrator gives the registry's ca to the role podman",
+                ),
             )
         if words.startswith(_REFUSED):
             answer = words[len(_REFUSED) :]

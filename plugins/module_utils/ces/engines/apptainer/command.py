@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...errors import EXIT_OURS
 from ...typed import TYPE_CHECKING, Iterable, Mapping
+from ...values.certificate import CERTIFICATE_ERRORS
 from ...values.command import Command
 from ...values.containers_conf import PATH
 from ...values.mounts import Mount
@@ -69,6 +70,8 @@ ERRORS = (
     ("mount source", "a directory that is to be mounted is not there"),
     ("squashfs image", "the image's file is damaged: ces-rm it and pull it again"),
     ("unsquashfs", "the administrator installs what apptainer opens images with (role apptainer)"),
+    # before "fuse", which is a part of it
+    ("connection refused", "the registry does not answer: try later, or tell the administrator"),
     ("open /dev/fuse: permission", "the administrator opens /dev/fuse to all users (mode 0666)"),
     ("fuse", "the administrator installs what apptainer mounts images with (role apptainer)"),
     ("image format not recognized", "the file is no image that apptainer can run"),
@@ -88,7 +91,7 @@ ERRORS = (
     ("unauthorized", "check the user name and the token, and that they may read this project"),
     ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
-    ("connection refused", "the registry does not answer: try later, or tell the administrator"),
+    *CERTIFICATE_ERRORS,
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
     ("a shared library is likely missing", NO_INTERPRETER),
     ("fork/exec ", NO_INTERPRETER),

@@ -12,6 +12,7 @@ from ...dataclass import dataclass
 from ...errors import EXIT_OURS, CesError, InvalidValue
 from ...json_text import loads
 from ...typed import Any, Sequence
+from ...values.certificate import CERTIFICATE_ERRORS
 from ...values.command import Command
 from ...values.options import Option
 from ...values.resources import Resources
@@ -70,6 +71,7 @@ ERRORS = (
     ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
     ("connection refused", "the registry does not answer: try later, or tell the administrator"),
+    *CERTIFICATE_ERRORS,
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
     (
         "is rejected by policy",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...errors import EXIT_OURS
 from ...typed import Mapping
+from ...values.certificate import CERTIFICATE_ERRORS
 from ...values.command import Command
 from ...values.mounts import Mount
 from ...values.options import Option
@@ -177,6 +178,7 @@ ERRORS = (
     ("manifest unknown", "the registry has no such tag: check the image's name and tag"),
     ("no such host", "the registry's name is unknown here: check it, or ask for a mirror"),
     ("connection refused", "the registry does not answer: try later, or tell the administrator"),
+    *CERTIFICATE_ERRORS,
     (
         "certificate signed by unknown authority",
         "the administrator gives the registry's ca to role podman",
