@@ -17,6 +17,8 @@ description:
   - In check mode it tells what would change, also below directories that are not there yet.
   - A file that somebody else wrote, or changed since this module wrote it, is copied before it is
     replaced or removed, and a warning says where the copy is.
+  - What must follow a change (O(files[].apply)) is known beyond the task. If a run is interrupted
+    in between, the next one makes up for it.
   - Render templates with P(ansible.builtin.template#lookup).
 extends_documentation_fragment:
   - tre.ces.attributes
@@ -69,10 +71,23 @@ options:
         type: list
         elements: str
         default: []
+      apply:
+        description:
+          - Program and arguments that have the system take up the file. It runs after all files are
+            in place, once for all files that name it, and for files that are removed, too.
+          - It runs unless it is known to have succeeded with this content before. A program that is
+            named by a path and is not there has nothing to do.
+        type: list
+        elements: str
+        default: []
+      stale:
+        description: Run O(files[].apply) in any case. What runs is known to differ from the file.
+        type: bool
+        default: false
   kept:
     description:
-      - Directory for the copies, which only root can enter. It also has a list of what this module
-        wrote. Must be absolute.
+      - Directory for the copies, which only root can enter. It also has lists of what this module
+        wrote, and of what was applied. Must be absolute.
     type: path
     default: /var/lib/tre-ces/replaced
 seealso:
@@ -89,12 +104,13 @@ EXAMPLES = r"""
         content: "{{ lookup('ansible.builtin.template', 'storage.conf.j2') }}"
       - path: /etc/ces/container_storage.json
         content: {storage_root: /var/lib/tre-ces/containers}
-  register: written
 
-- name: Load the kernel's settings, if they changed
-  ansible.builtin.command:
-    argv: [sysctl, --system]
-  when: "'/etc/sysctl.d/90-site.conf' in written.changed_paths"
+- name: Set a value of the kernel's, now and at boot
+  tre.ces.file_set:
+    files:
+      - path: /etc/sysctl.d/90-site.conf
+        content: "user.max_user_namespaces = 28633\n"
+        apply: [sysctl, --load=/etc/sysctl.d/90-site.conf]
 """
 
 RETURN = r"""
@@ -104,6 +120,12 @@ changed_paths:
   type: list
   elements: str
   sample: [/etc/containers/storage.conf]
+applied:
+  description: Paths of the set for which O(files[].apply) ran, or would.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 kept:
   description: Files of others that were replaced or removed, each with its copy, or would be.
   returned: success
@@ -120,6 +142,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.apply_files import Applying, apply_files
+from ..module_utils.ces.system.host.applied_files import AppliedFiles
 from ..module_utils.ces.system.host.kept_files import KeptFiles
 
 DEFAULT_MODES = {"file": "0644", "directory": "0755"}
@@ -130,6 +154,8 @@ Change = dict[str, Any]
 def work(module: AnsibleModule) -> dict[str, Any]:
     changed, diff, kept = [], [], {}
     files = KeptFiles(module.params["kept"], module.check_mode)
+    programs = AppliedFiles(module.params["kept"], module.check_mode)
+    programs.change(outdated(module.params["files"]))
     for entry in module.params["files"]:
         if copy := keep(files, entry):
             kept[entry["path"]] = copy
@@ -141,7 +167,37 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     will = "would be" if module.check_mode else "is"
     for path, copy in kept.items():
         module.warn(f"{path} was written by somebody else. What it said {will} kept in {copy}.")
-    return {"changed": bool(changed), "changed_paths": changed, "diff": diff, "kept": kept}
+    applied = apply_files(module, programs, applying(module.params["files"]))
+    return {
+        "changed": bool(changed or applied),
+        "changed_paths": changed,
+        "applied": applied,
+        "diff": diff,
+        "kept": kept,
+    }
+
+
+def applying(entries: list[dict[str, Any]]) -> list[Applying]:
+    """The files that a program takes up."""
+    return [
+        Applying(entry["path"], wanted_text(entry), tuple(entry["apply"]))
+        for entry in entries
+        if entry["apply"] and entry["state"] in ("file", "absent")
+    ]
+
+
+def outdated(entries: list[dict[str, Any]]) -> list[str]:
+    """The files that a program takes up anew, whatever it had before."""
+    stale = {entry["path"] for entry in entries if entry["stale"]}
+    return [
+        one.path
+        for one in applying(entries)
+        if one.path in stale or (not os.path.isdir(one.path) and read(one.path) != one.content)
+    ]
+
+
+def wanted_text(entry: dict[str, Any]) -> str | None:
+    return text_of(entry["content"]) if entry["state"] == "file" else None
 
 
 def keep(files: KeptFiles, entry: dict[str, Any]) -> str | None:
@@ -149,7 +205,7 @@ def keep(files: KeptFiles, entry: dict[str, Any]) -> str | None:
     path, state = entry["path"], entry["state"]
     if state not in ("file", "absent") or os.path.isdir(path):
         return None
-    before, after = read(path), text_of(entry["content"]) if state == "file" else None
+    before, after = read(path), wanted_text(entry)
     copy = None if before in (None, after) else files.keep(path, before)
     if after is not None and before != after:
         files.note(path, after)
@@ -286,6 +342,8 @@ def main() -> None:
         "owner": {"type": "str", "default": "root"},
         "group": {"type": "str", "default": "root"},
         "validate": {"type": "list", "elements": "str", "default": []},
+        "apply": {"type": "list", "elements": "str", "default": []},
+        "stale": {"type": "bool", "default": False},
     }
     module = AnsibleModule(
         argument_spec={

@@ -73,6 +73,14 @@ options:
       - V(0) keeps nothing, and changes files where they are.
     type: int
     default: 0
+  apply:
+    description:
+      - Program and arguments that have the system take up the directory. It runs unless it is known
+        to have succeeded with this content before, so that the next run makes up for one that was
+        interrupted. A program that is named by a path and is not there has nothing to do.
+    type: list
+    elements: str
+    default: []
   byte_code:
     description:
       - Whether Python sources are compiled for the Python that runs this module, where their byte
@@ -99,13 +107,16 @@ changed_paths:
   type: list
   elements: str
   sample: [/usr/local/lib/example/launcher, /usr/local/lib/example/old (stale)]
+applied:
+  description: Whether O(apply) ran, or would.
+  returned: success
+  type: bool
 """
 
 import base64
 import binascii
 import grp
 import hashlib
-import importlib.util
 import io
 import os
 import py_compile
@@ -120,8 +131,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.apply_files import Applying, apply_files
+from ..module_utils.byte_code import compile_file, compiled, is_compiled
+from ..module_utils.ces.system.host.applied_files import AppliedFiles
+
 Change = tuple[str, Callable[[], None]]
 """What differs, and how to mend it."""
+NOTED_IN = "/var/lib/tre-ces/replaced"
+"""Where the list of what was applied is, as that of file_set."""
 Tree = dict[str, tuple[bytes, int]]
 """Content and mode of each file, by its name below the directory."""
 
@@ -157,8 +174,11 @@ def place_of(root: Path, tree: Tree, keep_days: int) -> Path:
     """Where the files are to be: in a directory that is named for them if earlier ones are kept."""
     if not keep_days:
         return root
-    digest = hashlib.sha256(repr(sorted(tree.items())).encode()).hexdigest()
-    return versions_of(Path(os.path.realpath(root.parent), root.name)) / digest[:16]
+    return versions_of(Path(os.path.realpath(root.parent), root.name)) / digest_of(tree)[:16]
+
+
+def digest_of(tree: Tree) -> str:
+    return hashlib.sha256(repr(sorted(tree.items())).encode()).hexdigest()
 
 
 def versions_of(root: Path) -> Path:
@@ -267,26 +287,6 @@ def write(file: Path, content: bytes, mode: int) -> None:
         raise
 
 
-def compiled(source: Path) -> Path:
-    return Path(importlib.util.cache_from_source(str(source)))
-
-
-def is_compiled(source: Path) -> bool:
-    """Whether this Python's byte code is there and made from this source (see PEP 552)."""
-    try:
-        header = compiled(source).read_bytes()[:16]
-        status = source.stat()
-    except OSError:
-        return False
-    times = (int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
-    recorded = (int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little"))
-    return header[:4] == importlib.util.MAGIC_NUMBER and recorded == times
-
-
-def compile_file(source: Path) -> None:
-    py_compile.compile(str(source), doraise=True)
-
-
 def removals(
     root: Path, kept: set[Path], asked: dict[str, Any]
 ) -> Iterator[tuple[Path, str, Callable[[], None]]]:
@@ -337,13 +337,25 @@ def link(path: Path, target: Path) -> None:
 def work(module: AnsibleModule) -> dict[str, Any]:
     # a hardened umask does not count: users run what is installed
     os.umask(0o022)
-    found = []
-    for what, mend in changes(module.params):
+    asked = module.params
+    programs = AppliedFiles(NOTED_IN, module.check_mode)
+    found: list[str] = []
+    for what, mend in changes(asked):
+        if asked["apply"] and not found:
+            programs.change([asked["path"]])
         found.append(what)
         if not module.check_mode:
             mend()
     diff = {"before": "", "after": "".join(f"{what}\n" for what in found)}
-    return {"changed": bool(found), "changed_paths": found, "diff": diff}
+    content = digest_of(wanted(asked["archive"]))
+    files = [Applying(asked["path"], content, tuple(asked["apply"]))] if asked["apply"] else []
+    applied = bool(apply_files(module, programs, files))
+    return {
+        "changed": bool(found) or applied,
+        "changed_paths": found,
+        "applied": applied,
+        "diff": diff,
+    }
 
 
 def main() -> None:
@@ -358,6 +370,7 @@ def main() -> None:
             "links": {"type": "dict", "default": {}},
             "links_below": {"type": "dict", "default": {}},
             "keep_days": {"type": "int", "default": 0},
+            "apply": {"type": "list", "elements": "str", "default": []},
             "byte_code": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

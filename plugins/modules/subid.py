@@ -94,8 +94,8 @@ requirements:
 notes:
   - When C(/etc/nsswitch.conf) takes subordinate ids from elsewhere, as with C(subid:) V(sss),
     nobody reads the files. The module then fails, says so, and writes nothing.
-  - After a change each user in RV(changed_users) needs C(podman system migrate), which the role
-    P(tre.ces.subid#role) does.
+  - Each user in RV(changed_users) and in RV(stale_users) needs C(podman system migrate), which the
+    role P(tre.ces.subid#role) does.
 seealso:
   - name: subuid(5)
     description: The files.
@@ -120,7 +120,7 @@ EXAMPLES = r"""
     chdir: /
   become: true
   become_user: "{{ item }}"
-  loop: "{{ subids.changed_users }}"
+  loop: "{{ subids.changed_users | union(subids.stale_users) }}"
   changed_when: true
 
 - name: Give everybody in a group subordinate ids
@@ -153,6 +153,14 @@ changed_users:
   type: list
   elements: str
   sample: [alice]
+stale_users:
+  description:
+    - Names of the users whose podman runs and works with other ranges than the files give. So an
+      interrupted run is known to the next one.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 ranges:
   description:
     - For each user the range of subordinate uids (RV(ignore:uid)) and of gids (RV(ignore:gid)),
@@ -209,6 +217,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
     return {
         "changed": bool(outcome.changes),
         "changed_users": list(outcome.changed_users),
+        "stale_users": list(outcome.stale_users),
         "ranges": {
             name: {kind: {"start": ids.start, "count": ids.count} for kind, ids in kinds.items()}
             for name, kinds in outcome.ranges.items()

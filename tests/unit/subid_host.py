@@ -76,7 +76,7 @@ def host_with(
     for name, text in (("subuid", subuid), ("subgid", subgid)):
         if text is not None:
             Path(etc, name).write_text(text, errors="surrogateescape")
-    return SubidHost(str(etc), names, patience=20)
+    return SubidHost(str(etc), names, patience=20, runtimes=f"{etc}/run-user")
 
 
 def wanting(*names: str, **more: Any) -> Request:

@@ -223,7 +223,7 @@ def copies(kept: Path) -> dict[str, str]:
     return {
         str(path.relative_to(kept)): path.read_text()
         for path in kept.rglob("*")
-        if path.is_file() and path.name != "written.json"
+        if path.is_file() and path.name not in ("written.json", "applied.json")
     }
 
 
@@ -289,3 +289,115 @@ def test_what_stays_as_it_is_needs_no_copy(
     bring({"path": str(path), "content": "same\n", "mode": "0600"})
     bring({"path": str(path), "state": "unmanaged"})
     assert copies(kept) == {}
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> tuple[list[str], Path]:
+    """A program that takes up files, as ``apply`` has it, and where it counts its runs."""
+    runs = tmp_path / "runs"
+    return ["sh", "-c", f"echo run >>{runs}; test ! -e {tmp_path}/ill || exit 3"], runs
+
+
+def stop(module: AnsibleModule, *_: Any) -> None:
+    """In place of what must follow: the run was interrupted."""
+    module.fail_json(msg="interrupted")
+
+
+def counted(runs: Path) -> int:
+    return len(runs.read_text().splitlines()) if runs.exists() else 0
+
+
+def test_a_program_takes_up_a_file_once(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, program: tuple[list[str], Path]
+) -> None:
+    """And once for all files that name it."""
+    argv, runs = program
+    paths = [str(tmp_path / name) for name in ("one", "two")]
+    entries = [{"path": path, "content": "text", "apply": argv} for path in paths]
+    four_times(bring, *entries)
+    assert counted(runs) == 1
+    answer = bring({**entries[0], "content": "another"}, entries[1])
+    assert (answer["applied"], counted(runs)) == (paths[:1], 2)
+
+
+@pytest.mark.parametrize("state", ["file", "absent"])
+def test_a_run_that_was_interrupted_is_made_up_for(
+    bring: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    program: tuple[list[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+) -> None:
+    """Between the file and what must follow it, whether it had a content before or not."""
+    argv, runs = program
+    path = tmp_path / "file"
+    bring({"path": str(path), "content": "before", "apply": argv})
+    entry = {"path": str(path), "content": "after", "state": state, "apply": argv}
+    with monkeypatch.context() as patched:
+        patched.setattr(file_set, "apply_files", stop)
+        bring(entry)
+    assert path.exists() == (state == "file")
+    assert counted(runs) == 1
+    for check in (True, False):
+        answer = bring(entry, check=check)
+        assert (answer["changed"], answer["changed_paths"]) == (True, [])
+        assert answer["applied"] == [str(path)]
+    assert counted(runs) == 2
+    assert not bring(entry)["changed"]
+
+
+def test_a_program_that_fails_runs_again(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, program: tuple[list[str], Path]
+) -> None:
+    argv, runs = program
+    (tmp_path / "ill").touch()
+    entry = {"path": str(tmp_path / "file"), "content": "text", "apply": argv}
+    answer = bring(entry)
+    assert answer["failed"]
+    assert f"apply {tmp_path}/file: sh -c" in answer["msg"]
+    (tmp_path / "ill").unlink()
+    assert bring(entry)["applied"] == [str(tmp_path / "file")]
+    assert counted(runs) == 2
+
+
+def test_a_file_that_goes_back_to_what_it_was_is_taken_up(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, program: tuple[list[str], Path]
+) -> None:
+    """Somebody changed it by hand, and had the program read that."""
+    argv, _runs = program
+    entry = {"path": str(tmp_path / "file"), "content": "ours", "apply": argv}
+    bring(entry)
+    (tmp_path / "file").write_text("by hand")
+    (tmp_path / "ill").touch()
+    assert bring(entry)["failed"]
+    (tmp_path / "ill").unlink()
+    assert bring(entry)["applied"] == [str(tmp_path / "file")]
+
+
+def test_what_runs_may_be_known_to_differ(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, program: tuple[list[str], Path]
+) -> None:
+    argv, runs = program
+    entry = {"path": str(tmp_path / "file"), "content": "ours", "apply": argv}
+    bring(entry)
+    assert bring({**entry, "stale": True}, check=True)["changed"]
+    assert bring({**entry, "stale": True})["applied"] == [str(tmp_path / "file")]
+    assert (bring(entry)["changed"], counted(runs)) == (False, 2)
+
+
+def test_a_program_that_is_not_there_has_nothing_to_do(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    entry = {"path": str(tmp_path / "file"), "content": "ours", "apply": [f"{tmp_path}/none"]}
+    assert bring(entry)["applied"] == []
+    assert not bring(entry)["changed"]
+
+
+def test_what_was_never_there_is_not_taken_up(
+    bring: Callable[..., dict[str, Any]], tmp_path: Path, program: tuple[list[str], Path]
+) -> None:
+    argv, runs = program
+    path = str(tmp_path / "file")
+    assert not bring({"path": path, "state": "absent", "apply": argv})["changed"]
+    assert not bring({"path": path, "state": "unmanaged", "apply": argv})["changed"]
+    assert counted(runs) == 0

@@ -242,3 +242,25 @@ def test_a_broken_archive_is_refused_with_the_path(
     answer = run(file_tree, path=str(tmp_path / "tree"), archive=broken)
     assert answer["failed"]
     assert str(tmp_path / "tree") in answer["msg"]
+
+
+def test_a_program_takes_up_the_directory_whatever_became_of_the_run_that_changed_it(
+    install: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_tree, "NOTED_IN", str(tmp_path / "noted"))
+    runs = tmp_path / "runs"
+    argv = ["sh", "-c", f"echo run >>{runs}"]
+    four_times(install, apply=argv)
+    assert runs.read_text() == "run\n"
+    files = {**FILES, "launcher": (b"#!/bin/sh\ntrue\n", 0o755)}
+
+    def stop(module: Any, *_: Any) -> None:
+        module.fail_json(msg="interrupted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file_tree, "apply_files", stop)
+        install(apply=argv, files=files)
+    answers = [install(apply=argv, files=files, check=check) for check in (True, False, True)]
+    assert [answer["changed"] for answer in answers] == [True, True, False]
+    assert [answer["changed_paths"] for answer in answers] == [[], [], []]
+    assert runs.read_text() == "run\nrun\n"

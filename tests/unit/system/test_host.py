@@ -152,6 +152,13 @@ def test_the_age_of_package_lists(tmp_path: Path) -> None:
     then = time.time() - 5000
     os.utime(lists, (then, then))
     assert 5000 <= there(packages.lists_age(str(tmp_path))) < 5100
+    sources = tmp_path / "etc/apt/sources.list.d"
+    sources.mkdir(parents=True)
+    (sources / "site.sources").write_text("")
+    assert packages.lists_age(str(tmp_path)) is None, "the lists have nothing of the new source"
+    for path in (sources, sources / "site.sources"):
+        os.utime(path, (then - 10, then - 10))
+    assert packages.lists_age(str(tmp_path)) is not None
 
 
 def test_packages_that_are_missing_are_those_that_were_named() -> None:

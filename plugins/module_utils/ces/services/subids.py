@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from ..dataclass import dataclass, field, replace
 from ..errors import CesError, InvalidValue
+from ..system.host.idmap import ids_in_use
 from ..system.subids import KINDS, LoginDefs, SubidHost
-from ..typed import Mapping
+from ..typed import Mapping, Sequence
 from ..values.subid_mending import Mended, mended
 from ..values.subid_owners import Owners
 from ..values.subid_report import capped, listed, report
@@ -63,11 +64,13 @@ class Outcome:
     """What was done, or would be.
 
     :param changed_users: whose ranges changed: they need ``podman system migrate``.
+    :param stale_users: whose podman works with other ranges: they need it, whoever changed them.
     :param ranges: for each user the range of ``uid`` and of ``gid``.
     """
 
     changes: tuple[Change, ...] = ()
     changed_users: tuple[str, ...] = ()
+    stale_users: tuple[str, ...] = ()
     ranges: Mapping[str, Mapping[str, IdRange]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -116,9 +119,43 @@ def plan(request: Request, host: SubidHost) -> Outcome:
     return Outcome(
         tuple(changes),
         tuple(name for name in people.selected if name in done.changed),
+        _stale(people, done.tables, host),
         done.ranges,
         (*people.warnings, *done.warnings, *remaining),
     )
+
+
+def _stale(people: People, tables: Tables, host: SubidHost) -> tuple[str, ...]:
+    """The users whose podman works with other ranges than the tables give them."""
+    in_use = {
+        name: ids_in_use(f"{host.runtimes}/{uid}")
+        for name, uid in people.selected.items()
+        if uid is not None
+    }
+    running = {name: used for name, used in in_use.items() if any(map(_is_known, used.values()))}
+    if not running:
+        return ()
+    lines = {kind: tables[kind].by_owner() for kind in KINDS}
+    return tuple(
+        name
+        for name, used in running.items()
+        if any(
+            used[kind] not in (None, _ranges(lines[kind], name, people.selected[name]))
+            for kind in KINDS
+        )
+    )
+
+
+def _is_known(ranges: object) -> bool:
+    return ranges is not None
+
+
+def _ranges(
+    lines: Mapping[str, Sequence[Entry]], name: str, uid: int | None
+) -> tuple[IdRange, ...]:
+    """A user's ranges, as podman reads them."""
+    entries = [*lines.get(name, ()), *lines.get(str(uid), ())]
+    return tuple(sorted(one.ids for one in entries if one.usable and not one.disabled))
 
 
 def _check_source(host: SubidHost) -> None:

@@ -101,12 +101,17 @@ class SubidHost:
     :param etc: the directory they are in.
     :param names: its accounts.
     :param patience: seconds to wait for who else writes these files.
+    :param runtimes: where users' runtime directories are, each named by the uid.
     """
 
     def __init__(
-        self, etc: str = "/etc", names: NameService | None = None, patience: float = 60.0
+        self,
+        etc: str = "/etc",
+        names: NameService | None = None,
+        patience: float = 60.0,
+        runtimes: str = "/run/user",
     ) -> None:
-        self.etc = etc
+        self.etc, self.runtimes = etc, runtimes
         self.names = names or NameService()
         self.patience = patience
 

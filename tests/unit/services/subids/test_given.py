@@ -14,6 +14,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     InvalidValue,
     NotFound,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import subids
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.subid_people import Selection
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.subids import (
     Outcome,
@@ -21,6 +22,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.subids import
     apply,
     plan,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.subids import KINDS
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.subids import (
     IdRange,
     SubidTable,
@@ -266,3 +268,36 @@ def test_range_of_uids(
 def test_range_of_uids_the_wrong_way_round(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="above uid_max"):
         plan(Request(Selection(uid_min=2000, uid_max=1000)), host_with(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("in_use", "stale"),
+    [
+        (IdRange(100000, 65536), ()),
+        (IdRange(900000, 65536), ("alice",)),
+    ],
+)
+def test_podman_that_works_with_other_ranges_is_told_whoever_changed_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_use: IdRange, stale: tuple[str, ...]
+) -> None:
+    """The run that changed them may have been interrupted."""
+    text = "alice:100000:65536\nbob:165536:65536\n"
+    host = host_with(tmp_path, text, text)
+    used = {f"{tmp_path}/run-user/1000": (in_use,)}
+    monkeypatch.setattr(subids, "ids_in_use", lambda place: dict.fromkeys(KINDS, used.get(place)))
+    for outcome in (plan(wanting("alice", "bob"), host), apply(wanting("alice", "bob"), host)):
+        assert (outcome.changes, outcome.changed_users) == ((), ())
+        assert outcome.stale_users == stale
+
+
+def test_podman_is_asked_what_it_works_with(tmp_path: Path) -> None:
+    """This process stands for the one that keeps podman's namespace: it has no ranges at all."""
+    text = "alice:100000:65536\n"
+    host = host_with(tmp_path, text, text)
+    assert plan(wanting("alice"), host).stale_users == ()
+    pause = tmp_path / "run-user/1000/libpod/tmp/pause.pid"
+    pause.parent.mkdir(parents=True)
+    pause.write_text(f"{os.getpid()}")
+    assert plan(wanting("alice"), host).stale_users == ("alice",)
+    pause.write_text("no number")
+    assert plan(wanting("alice"), host).stale_users == ()

@@ -59,7 +59,7 @@ def look_at_ids(user: pwd.struct_passwd, runtime: str, host: SubidHost, root: st
     :param root: of the host, for tests.
     :raises CesError: a table cannot be read.
     """
-    pause = read_if_there(f"{runtime}/{_PAUSE}").strip() if runtime else ""
+    in_use = ids_in_use(runtime, root)
     real = {
         "uid": {one.pw_uid: one.pw_name for one in host.names.users()},
         "gid": {one.gr_gid: one.gr_name for one in host.names.groups()},
@@ -67,12 +67,27 @@ def look_at_ids(user: pwd.struct_passwd, runtime: str, host: SubidHost, root: st
     ids = {}
     for kind in KINDS:
         table = SubidTable.parse(host.read(kind))
-        mapped = read_if_there(f"{root}/proc/{pause}/{kind}_map") if pause.isdigit() else ""
-        ids[kind] = _ids(table, user, real[kind], mapped)
+        ids[kind] = _ids(table, user, real[kind], in_use[kind])
     return IdMap(user.pw_name, user.pw_uid, user.pw_gid, host.source(), ids)
 
 
-def _ids(table: SubidTable, user: pwd.struct_passwd, real: Mapping[int, str], mapped: str) -> Ids:
+def ids_in_use(runtime: str, root: str = "") -> dict[str, tuple[IdRange, ...] | None]:
+    """What podman works with, by kind; None where it does not run.
+
+    :param runtime: the user's runtime directory, or '' where there is none.
+    """
+    pause = read_if_there(f"{runtime}/{_PAUSE}").strip() if runtime else ""
+    if not pause.isdigit():
+        return dict.fromkeys(KINDS)
+    return {kind: _mapped(read_if_there(f"{root}/proc/{pause}/{kind}_map")) for kind in KINDS}
+
+
+def _ids(
+    table: SubidTable,
+    user: pwd.struct_passwd,
+    real: Mapping[int, str],
+    in_use: tuple[IdRange, ...] | None,
+) -> Ids:
     own = table.usable_by(user.pw_name, user.pw_uid)
     others = [entry for entry in table.in_force if entry.usable and entry not in own]
     return Ids(
@@ -80,7 +95,7 @@ def _ids(table: SubidTable, user: pwd.struct_passwd, real: Mapping[int, str], ma
         shared=tuple(one for one in others if any(one.ids.overlaps(mine.ids) for mine in own)),
         real={number: name for number, name in real.items() if _holds(own, number)},
         unclear=tuple(table.unknown),
-        in_use=_mapped(mapped),
+        in_use=in_use,
     )
 
 

@@ -15,6 +15,7 @@ from ..process import Process, Streams
 _LISTS = "/var/lib/apt/lists/*_Packages*"
 _MARKS = ("/var/lib/apt/lists", "/var/lib/apt/periodic/update-success-stamp")
 """Their times of change: the first changes with each list, the second after a complete update."""
+_SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/sources.list.d/*")
 _TARGET = "$(REPO_URI)\t$(CODENAME)\t$(COMPONENT)\t$(CREATED_BY)\t$(SIGNED_BY)"
 _WHOLE = Streams(keep=16 * 1024 * 1024)
 
@@ -32,12 +33,18 @@ def missing(process: Process, names: list[str]) -> list[str]:
 
 
 def lists_age(root: str = "") -> int | None:
-    """Seconds since apt's lists of packages were fetched; None where apt has none."""
+    """Seconds since apt's lists of packages were fetched; None where apt has none of its sources.
+
+    A source that was added or changed since then has none yet, whoever wrote it.
+    """
     if not glob.glob(f"{root}{_LISTS}"):
         return None
     times = [
         os.stat(f"{root}{mark}").st_mtime for mark in _MARKS if os.path.exists(f"{root}{mark}")
     ]
+    sources = [path for pattern in _SOURCES for path in glob.glob(f"{root}{pattern}")]
+    if any(os.stat(path).st_mtime > max(times) for path in sources):
+        return None
     return int(time.time() - max(times))
 
 
