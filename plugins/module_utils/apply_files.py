@@ -31,7 +31,7 @@ def apply_files(module: AnsibleModule, list_of: AppliedFiles, wanted: list[Apply
     :returns: the files that were taken up, or would be.
     """
     waiting = [one for one in wanted if list_of.waits(one.path, one.content)]
-    taken_up = []
+    taken_up: list[str] = []
     for argv in dict.fromkeys(one.argv for one in waiting):
         files = {one.path: one.content for one in waiting if one.argv == argv}
         if os.path.isabs(argv[0]) and not os.path.exists(argv[0]):

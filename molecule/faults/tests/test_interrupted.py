@@ -21,7 +21,7 @@ import pytest
 from conftest import ANSIBLE_ENVIRONMENT, AUTH, TOP, ansible_playbook
 from remote import Done, Host
 
-CALLBACKS = TOP / "molecule/faults/callbacks"
+CALLBACKS = Path(__file__).with_name("callbacks")
 ROOT = "/var/lib/tre-ces/containers"
 STOPPED = 99
 ALL = os.environ.get("CES_STOPS") == "all"
@@ -59,7 +59,7 @@ class Settled:
     """A host that the roles have configured."""
 
     host: Host
-    asked: dict[str, str]
+    asked: dict[str, Any]
 
     def unsettle(self) -> None:
         self.host.ask("root", "unsettle", root=ROOT)

@@ -38,6 +38,8 @@ def test_good_ground_is_well() -> None:
 @pytest.mark.parametrize(
     ("changes", "check", "level", "part"),
     [
+        ({"lost": True}, "root_disk", "fault", "is not mounted"),
+        ({"lost": True}, "root_disk", "fault", "container_storage_new_disk"),
         ({"unknown": ("eve",)}, "users_known", "fault", "container_storage_users names users"),
         (
             {"mount": Mount("/srv", "nfs4", ())},

@@ -163,3 +163,10 @@ def test_an_engine_says_where_all_is_that_it_keeps(name: str, tmp_path: Path) ->
         one.name for other in NAMES if other != name for one in runner_named(other).traits().kept
     ]
     assert {one.name for one in kept} & {"home", "records", *others} == set()
+
+
+def test_a_disk_that_is_not_mounted_is_told_once() -> None:
+    """And not that the administrator is to make what lies on it."""
+    place = replace(PLACE, path="/scratch/c/1001/data", there=False, refused="Permission denied")
+    found = replace(GOOD, places={**GOOD.places, "storage": place}, lost=("/scratch/c",))
+    only(LOOKS, found, "disks", "fault", "/scratch/c lacks the file .tre-ces-disk")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ..system.disks import CURE, MARK
 from ..system.host.configuration import Configuration
 from ..system.host.ground import Ground
 from ..typed import Iterator
@@ -47,6 +48,17 @@ def tell_file_system(found: Ground, policy: Policy) -> Iterator[Told]:
             "fault",
             f"{lies} {found.mount.point}), on which podman does not put its overlays",
             "set it to a directory on ext4 or xfs",
+        )
+
+
+def tell_disk(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether users' things would be made anew on another disk."""
+    if found.lost:
+        yield Told(
+            "fault",
+            f"{_variable(found)} {found.root} lacks the file {MARK}, which an earlier run left"
+            " there: what users have lies on a disk that is not mounted",
+            f"{CURE}; if the disk is new or was emptied, set {found.role}_new_disk for this run",
         )
 
 
@@ -122,6 +134,7 @@ def tell_site_settings(found: Ground, policy: Policy) -> Iterator[Told]:
 LOOKS = (
     Look("users_known", "this host knows the users", tell_users),
     Look("root_file_system", "the file system takes what users keep there", tell_file_system),
+    Look("root_disk", "the disk of what users have is there", tell_disk),
     Look("root_noexec", "programs may be started there", tell_noexec),
     Look("root_overlay", "layers can be put over each other there", tell_overlay),
     Look("signatures", "no demand of signatures is dropped", tell_signatures),

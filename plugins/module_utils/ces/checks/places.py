@@ -8,6 +8,7 @@ import os
 
 from ..engines.table import known_runners
 from ..engines.traits import Kept
+from ..system.disks import CURE, MARK
 from ..system.host.places import Place, Places
 from ..typed import Iterator
 from ..values.policy import Policy
@@ -41,6 +42,17 @@ def _each(found: Places, policy: Policy) -> Iterator[tuple[Kept, Place]]:
         place = found.of(kept.name)
         if place is not None:
             yield kept, place
+
+
+def tell_disks(found: Places, policy: Policy) -> Iterator[Told]:
+    """Whether the disks are mounted."""
+    for root in found.lost:
+        yield Told(
+            "fault",
+            f"{root} lacks the file {MARK}, which provisioning left there: the disk is not mounted,"
+            " and your images are on it",
+            CURE,
+        )
 
 
 def tell_network(found: Places, policy: Policy) -> Iterator[Told]:
@@ -116,6 +128,8 @@ def tell_written(found: Places, policy: Policy) -> Iterator[Told]:
     for kept, place in _each(found, policy):
         if kept.passing and not place.there:
             continue  # tell_temporary() does
+        if any(place.path.startswith(f"{root}/") for root in found.lost):
+            continue  # tell_disks() does
         if place.refused and (home is None or home.there):
             lacking = kept.made and not place.there
             yield Told(
@@ -204,6 +218,7 @@ def _cure(place: Place) -> str:
 
 
 LOOKS = (
+    Look("disks", "the disks are mounted", tell_disks),
     Look("storage_file_system", "no storage lies on a network file system", tell_network),
     Look("storage_overlay", "engines can put layers over each other", tell_overlay),
     Look("storage_flags", "programs of images may be started", tell_flags),

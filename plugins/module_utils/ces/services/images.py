@@ -6,6 +6,7 @@ from __future__ import annotations
 from ..engines.images.store import LocalImage, Store
 from ..engines.table import known_runners, runner_named
 from ..errors import NotFound
+from ..system.disks import refuse_lost_disks
 from ..system.system import System
 from ..values.image import ImageRef
 
@@ -14,7 +15,9 @@ def store_of(runner: str, system: System) -> Store:
     """The storage of an engine.
 
     :raises InvalidValue: there is no such engine.
+    :raises CesError: the disk that it is on is not there.
     """
+    refuse_lost_disks()
     return runner_named(runner).store()(system)
 
 

@@ -7,6 +7,7 @@ from ...dataclass import dataclass
 from ...typed import Mapping, Sequence
 from ...values.containers_conf import breaking
 from ..containers_conf import settings_of, system_files
+from ..disks import lost_disks
 from ..process import Process
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import fuse_said, overlay_said
@@ -21,6 +22,7 @@ class Ground:
     :param role: that asks, for the names of its variables.
     :param unknown: users that it named and that have no account.
     :param root: the directory below which it is to keep what users have, or ''.
+    :param lost: whether the disk that the role has marked is not there.
     :param mount: the file system that holds that, or would hold it.
     :param refused: types of file systems on which the site wants none of it.
     :param overlay: why an ordinary user cannot mount an overlay there, or ''.
@@ -33,6 +35,7 @@ class Ground:
     role: str
     unknown: tuple[str, ...] = ()
     root: str = ""
+    lost: bool = False
     mount: Mount = Mount("/", "unknown", ())
     refused: tuple[str, ...] = ()
     overlay: str = ""
@@ -58,6 +61,7 @@ def look_at_ground(
         role=role,
         unknown=tuple(name for name in users if account(name) is None),
         root=root,
+        lost=root in lost_disks(),
         mount=mount_of(root or "/"),
         refused=tuple(refused),
         overlay=overlay_said(process, nearest_directory(root)) if root and process else "",

@@ -10,6 +10,7 @@ import tempfile
 from ...dataclass import dataclass, field
 from ...typed import Collection, Mapping
 from ..account import Account
+from ..disks import lost_disks
 from ..process import Process
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import own_overlay_said
@@ -46,6 +47,7 @@ class Places:
 
     :param places: by what they are for: ``home``, ``records``, and those of the engines.
     :param overlay: by what a place is for, why the user could not mount an overlay there.
+    :param lost: directories of these whose disk is not there.
     :param fuse_overlay: whether fuse-overlayfs is there in its place.
     """
 
@@ -54,6 +56,7 @@ class Places:
     places: Mapping[str, Place]
     overlay: Mapping[str, str] = field(default_factory=dict)
     fuse_overlay: bool = True
+    lost: tuple[str, ...] = ()
 
     def of(self, what: str) -> Place | None:
         """The directory for that, if the site's engines need one."""
@@ -81,7 +84,8 @@ def look_at_places(
         if not places[what].refused and account.uid != 0 and can_try:
             overlay[what] = own_overlay_said(process, nearest_directory(places[what].path))
     fuse = any(os.access(f"{path}/fuse-overlayfs", os.X_OK) for path in programs.split(":"))
-    return Places(account.name, account.uid, places, overlay, fuse and os.path.exists("/dev/fuse"))
+    fuse = fuse and os.path.exists("/dev/fuse")
+    return Places(account.name, account.uid, places, overlay, fuse, lost_disks())
 
 
 def look_at_place(path: str, table: str = _TABLE) -> Place:

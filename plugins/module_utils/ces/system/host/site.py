@@ -13,6 +13,7 @@ from ...values.record import LIVE
 from ...values.spec import Directories
 from ..account import LOCAL_DIRECTORIES, Account
 from ..directories import projects_of, safe_data_mount
+from ..disks import lost_disks
 from ..files import read_json
 from ..records import Records
 
@@ -103,7 +104,8 @@ def _unmade(account: Account) -> dict[str, str]:
         except (CesError, KeyError, TypeError):
             continue
         directory = f"{root}/{account.uid}/{name}"
-        if account.uid != 0 and not os.path.isdir(directory):
+        # of a disk that is not mounted it is told that
+        if account.uid != 0 and not os.path.isdir(directory) and root not in lost_disks():
             # the role has the name of its file
             found[directory] = os.path.basename(file).partition(".")[0]
     return found

@@ -26,7 +26,8 @@ STOPPED = 99
 """Exit status."""
 
 
-class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
+# Ansible has no types
+class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Counts changes."""
 
     CALLBACK_VERSION = 2.0
