@@ -175,6 +175,16 @@ users:
       description: Whether there is such an account. The other values are there only if it is.
       type: bool
       sample: true
+    ready:
+      description:
+        - Whether a container can run as the user. The account exists, the host's own rules (PAM)
+          let it have a session, and its home directory is there.
+      type: bool
+      sample: true
+    kept_out:
+      description: Why the host's own rules let the user have no session, or nothing.
+      type: str
+      sample: ""
     uid:
       description: Number of the user.
       type: int
@@ -187,6 +197,10 @@ users:
       description: Home directory.
       type: str
       sample: /home/alice
+    session:
+      description: Whether the user has a session now, with a runtime directory.
+      type: bool
+      sample: true
     lingers:
       description: Whether systemd keeps a session for the user, with a message bus.
       type: bool
@@ -236,12 +250,13 @@ apt:
 """
 
 import glob
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.dataclass import asdict
-from ..module_utils.ces.system.host import apptainer, kernel, packages, people, site_files
+from ..module_utils.ces.system.host import admitted, apptainer, kernel, packages, people, site_files
 from ..module_utils.ces.system.process import SystemProcess
 from ..module_utils.door import answer
 
@@ -250,7 +265,9 @@ SHORT_NAMES = "/etc/containers/registries.conf.d/*shortnames.conf"
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     wanted, process = module.params, SystemProcess()
-    refused, told = judged(wanted) if wanted["subjects"] else ([], [])
+    accounts = filter(None, map(people.account, wanted["users"]))
+    kept_out = admitted.kept_out(list(accounts))
+    refused, told = judged(wanted, kept_out) if wanted["subjects"] else ([], [])
     result = {
         "changed": False,
         "refused": refused,
@@ -261,7 +278,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             "restricts_userns": kernel.apparmor_restricts(),
             "profiles": kernel.apparmor_profiles(),
         },
-        "users": [user(name, wanted["user_directories"]) for name in wanted["users"]],
+        "users": [user(name, wanted, kept_out) for name in wanted["users"]],
         "packages_missing": packages.missing(process, wanted["packages"]),
         "package_lists_age": packages.lists_age(),
         "short_name_lists": sorted(glob.glob(SHORT_NAMES)),
@@ -273,7 +290,9 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     return result
 
 
-def judged(wanted: dict[str, Any]) -> tuple[list[dict[str, str]], list[str]]:
+def judged(
+    wanted: dict[str, Any], kept_out: Mapping[str, str]
+) -> tuple[list[dict[str, str]], list[str]]:
     """What refuses the host, and what is told besides."""
     # most tasks of most roles have nothing to judge: they need not wait for what this loads
     from ..module_utils.ces.services.doctor import Given
@@ -283,17 +302,20 @@ def judged(wanted: dict[str, Any]) -> tuple[list[dict[str, str]], list[str]]:
     instead = {"limits": wanted["limits"]} if wanted["limits"] else {}
     instead |= {"runners": tuple(wanted["runners"])} if wanted["runners"] else {}
     given = Given(instead, wanted["root"] or "", wanted["job_options"])
-    asked = Asked(**{name: wanted[name] for name in same}, given=given)
+    asked = Asked(**{name: wanted[name] for name in same}, given=given, kept_out=kept_out)
     found = judge(asked)
     refused = [{"check": one.check, "reason": str(one)} for one in found if asked.refuses(one)]
     return refused, [str(one) for one in found if not asked.refuses(one)]
 
 
-def user(name: str, directories: list[str]) -> dict[str, Any]:
+def user(name: str, wanted: dict[str, Any], kept_out: Mapping[str, str]) -> dict[str, Any]:
     account = people.account(name)
     if account is None:
-        return {"name": name, "known": False}
-    return {"known": True, **people.person(account, directories)}
+        return {"name": name, "known": False, "ready": False}
+    reason = kept_out.get(name, "")
+    ready = not reason and not people.homeless(name)
+    facts = people.person(account, wanted["user_directories"])
+    return {"known": True, "kept_out": reason, "ready": ready, **facts}
 
 
 def main() -> None:

@@ -45,6 +45,21 @@ def test_all_versions_find_the_same_places(tmp_path: Path, graphroot: str) -> No
         assert reading(admin, root) == graphroot
 
 
+def test_a_great_uid_has_a_link_where_podman_looks(tmp_path: Path) -> None:
+    """podman has the number with a sign."""
+    great = 3_000_000_000
+    users = [{"name": "great", "uid": great, "gid": 100}, {"name": "ada", "uid": 1234, "gid": 100}]
+    text = render(
+        "container_storage", "tmpfiles.conf.j2", __container_storage_host={"users": users}
+    )
+    links = [line.split() for line in text.splitlines() if line.startswith("L ")]
+    assert [(line[1].rpartition("/")[2], line[-1]) for line in links] == [
+        ("-1294967296", str(great))
+    ]
+    place = podman_storage(Account("great", great, "/home/great", (), {}), applied(tmp_path))
+    assert place == PLACE.strip('"').replace("$UID", "-1294967296")
+
+
 @pytest.mark.parametrize(("uid", "runroot"), [(1234, ""), (0, "/run/containers/storage")])
 def test_a_newer_podman_has_a_runroot_for_each_and_warns_of_nothing(
     tmp_path: Path, uid: int, runroot: str

@@ -13,7 +13,7 @@ from telling import only, told
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.ground import LOOKS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import ground
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import ground, people
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.ground import (
     Ground,
     look_at_ground,
@@ -41,6 +41,8 @@ def test_good_ground_is_well() -> None:
         ({"lost": True}, "root_disk", "fault", "is not mounted"),
         ({"lost": True}, "root_disk", "fault", "container_storage_new_disk"),
         ({"unknown": ("eve",)}, "users_known", "fault", "container_storage_users names users"),
+        ({"kept_out": {"eve": "expired"}}, "users_served", "warning", "eve is left out"),
+        ({"homeless": ("eve",)}, "homes_there", "warning", "eve has no home directory yet"),
         (
             {"mount": Mount("/srv", "nfs4", ())},
             "root_file_system",
@@ -86,3 +88,24 @@ def test_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.signed == ("x (signedBy)",)
     assert found.mount.kind != "unknown"
     assert found.overlay == ""
+
+
+def test_who_has_no_home_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = {
+        "here": tmp_path,
+        "not_yet": tmp_path / "x",
+        "file": tmp_path / "f",
+        "out": tmp_path / "x",
+    }
+    (tmp_path / "f").touch()
+    entry = pwd.getpwuid(os.geteuid())
+    monkeypatch.setattr(
+        people,
+        "account",
+        lambda name: (
+            pwd.struct_passwd((*entry[:5], str(homes[name]), "")) if name in homes else None
+        ),
+    )
+    found = look_at_ground("podman", [*homes, "nobody.here"], "", [], kept_out={"out": "expired"})
+    assert found.homeless == ("not_yet", "file")
+    assert found.kept_out == {"out": "expired"}

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.services import host_check as service
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import admitted
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import Finding
 from ansible_collections.tre.ces.plugins.modules import host_check
 
@@ -59,8 +60,22 @@ def test_without_a_subject_nothing_is_judged(
     assert (answer["refused"], answer["told"]) == ([], [])
     mine, nobodys = answer["users"]
     assert mine["directories_wrong"] == [f"/no/{os.geteuid()}"]
-    assert nobodys == {"name": "no.such.user", "known": False}
+    assert nobodys == {"name": "no.such.user", "known": False, "ready": False}
     assert "apptainer" not in answer
+
+
+@pytest.mark.parametrize("reason", ["", "the account has expired"])
+def test_a_user_is_ready_whom_the_host_admits(
+    run: Callable[..., dict[str, Any]],
+    asked: list[service.Asked],
+    monkeypatch: pytest.MonkeyPatch,
+    reason: str,
+) -> None:
+    found = {ME: reason} if reason else {}
+    monkeypatch.setattr(admitted, "kept_out", lambda _users: found)
+    (mine,) = run(host_check, users=[ME], subjects=["ground"])["users"]
+    assert (mine["kept_out"], mine["ready"]) == (reason, not reason)
+    assert asked[0].kept_out == found
 
 
 def test_subjects_are_those_of_the_doctor(run: Callable[..., dict[str, Any]]) -> None:

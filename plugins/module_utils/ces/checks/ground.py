@@ -31,6 +31,26 @@ def tell_users(found: Ground, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_kept_out(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the host's own rules let all users have sessions."""
+    for name, reason in found.kept_out.items():
+        yield Told(
+            "warning",
+            f"{name} is left out, and gets no session and no containers: {reason.rstrip('.')}",
+            "mend that, or take the name off the list",
+        )
+
+
+def tell_homeless(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the users have homes."""
+    for name in found.homeless:
+        yield Told(
+            "warning",
+            f"{name} has no home directory yet: {name} has a session, and no container can run",
+            "make it, or have the user log in, where the first login makes it",
+        )
+
+
 def tell_file_system(found: Ground, policy: Policy) -> Iterator[Told]:
     """Whether the file system takes what users keep there."""
     lies = f"{_variable(found)} {found.root} lies on {found.mount.kind} (mounted at"
@@ -133,6 +153,8 @@ def tell_site_settings(found: Ground, policy: Policy) -> Iterator[Told]:
 
 LOOKS = (
     Look("users_known", "this host knows the users", tell_users),
+    Look("users_served", "the host's rules let all users have sessions", tell_kept_out),
+    Look("homes_there", "all users have home directories", tell_homeless),
     Look("root_file_system", "the file system takes what users keep there", tell_file_system),
     Look("root_disk", "the disk of what users have is there", tell_disk),
     Look("root_noexec", "programs may be started there", tell_noexec),

@@ -11,12 +11,12 @@ import os
 import pwd
 
 from ..checks.look import findings_of
-from ..dataclass import dataclass, replace
+from ..dataclass import dataclass, field, replace
 from ..errors import InvalidValue, NotFound
 from ..system.host.as_user import Looking, end_all
 from ..system.host.people import account
 from ..system.process import SystemProcess
-from ..typed import Any, Iterator, Sequence
+from ..typed import Any, Iterator, Mapping, Sequence
 from ..values.finding import Finding
 from ..values.policy import Policy
 from .doctor import CANARY, JOBS, SUBJECTS, Given, Subject, answered
@@ -38,6 +38,7 @@ class Asked:
     :param refuse: rows of which a fault refuses the host, and a warning is told.
     :param strict: rows of which a warning refuses it, too.
     :param tell: rows of which nothing refuses it.
+    :param kept_out: why users cannot have containers on the host, by name.
     :param given: what the host does not say; ``storage_root`` is the directory below which the
         role keeps what users have, or ''.
     :param refused_file_systems: on which that must not lie; None for the common network ones.
@@ -51,6 +52,7 @@ class Asked:
     tell: Sequence[str]
     given: Given
     refused_file_systems: Sequence[str] | None = None
+    kept_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> frozenset[str]:
@@ -110,7 +112,8 @@ def _of_ground(asked: Asked, there: set[str]) -> Iterator[Finding]:
     there.update(row.name for row in LOOKS)
     process = SystemProcess() if "root_overlay" in asked.rows else None
     refused = NETWORK if asked.refused_file_systems is None else asked.refused_file_systems
-    facts = look_at_ground(asked.role, asked.users, asked.given.storage_root, refused, process)
+    root = asked.given.storage_root
+    facts = look_at_ground(asked.role, asked.users, root, refused, process, asked.kept_out)
     rows = [row for row in LOOKS if row.name in asked.rows]
     return findings_of(rows, facts, replace(Policy(), **asked.given.policy))
 

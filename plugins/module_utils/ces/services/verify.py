@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 
 from ..blocks import suppress
 from ..dataclass import asdict, dataclass, field
@@ -12,6 +13,7 @@ from ..engines.table import known_runners
 from ..errors import CesError
 from ..shown import shown
 from ..system.files import read_if_there
+from ..system.host.admitted import kept_out
 from ..system.host.small_root import files_of
 from ..system.policyfile import load_policy
 from ..system.process import Streams, SystemProcess
@@ -157,7 +159,7 @@ def _proofs(wanted: Wanted, policy: Policy) -> list[Proof]:
 
 def _known(users: Sequence[str]) -> tuple[list[str], list[Proof]]:
     """The users who may run containers, and a proof that says why not for each of the others."""
-    known: list[str] = []
+    known: list[pwd.struct_passwd] = []
     strangers: list[Proof] = []
     for name in users:
         try:
@@ -173,8 +175,12 @@ def _known(users: Sequence[str]) -> tuple[list[str], list[Proof]]:
             said = "containers are not run by root here"
             strangers.append(Proof(Finding("container", "note", said), name))
         else:
-            known.append(name)
-    return known, strangers
+            known.append(user)
+    out = kept_out(known)
+    for name, reason in out.items():
+        said = f"no container was run: the host does not let the user have a session. {reason}"
+        strangers.append(Proof(Finding("container", "warning", said), name))
+    return [user.pw_name for user in known if user.pw_name not in out], strangers
 
 
 # --- what is proved: each of these makes errands ---

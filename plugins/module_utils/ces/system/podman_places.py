@@ -124,7 +124,9 @@ def _temporary(account: Account, root: str) -> Iterator[str]:
 
 
 def _expanded(path: str, account: Account) -> str:
-    values = {"$HOME": account.home, "$USER": account.name, "$UID": str(account.uid)}
+    # podman has the number with a sign: of 2^31 and more it makes a negative one
+    uid = account.uid if account.uid < 1 << 31 else account.uid - (1 << 32)
+    values = {"$HOME": account.home, "$USER": account.name, "$UID": str(uid)}
     for name, value in values.items():
         path = path.replace(name, value)
     return path

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...dataclass import dataclass
+from ...dataclass import dataclass, field
 from ...typed import Mapping, Sequence
 from ...values.containers_conf import breaking
 from ..containers_conf import settings_of, system_files
@@ -11,7 +11,7 @@ from ..disks import lost_disks
 from ..process import Process
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import fuse_said, overlay_said
-from .people import account
+from .people import account, homeless
 from .site_files import demanded_signatures, storage_settings
 
 
@@ -21,6 +21,8 @@ class Ground:
 
     :param role: that asks, for the names of its variables.
     :param unknown: users that it named and that have no account.
+    :param kept_out: why users cannot have containers here, by name; ``homeless``: who has no home
+        directory yet.
     :param root: the directory below which it is to keep what users have, or ''.
     :param lost: whether the disk that the role has marked is not there.
     :param mount: the file system that holds that, or would hold it.
@@ -34,6 +36,8 @@ class Ground:
 
     role: str
     unknown: tuple[str, ...] = ()
+    kept_out: Mapping[str, str] = field(default_factory=dict)
+    homeless: tuple[str, ...] = ()
     root: str = ""
     lost: bool = False
     mount: Mount = Mount("/", "unknown", ())
@@ -51,15 +55,19 @@ def look_at_ground(
     root: str,
     refused: Sequence[str],
     process: Process | None = None,
+    kept_out: Mapping[str, str] | None = None,
 ) -> Ground:
     """Find it out. The host is as it was afterwards.
 
     :param process: by which an overlay is tried; None to leave that.
+    :param kept_out: why users cannot have containers here, by name; None if nobody asked.
     """
     broken = breaking(settings_of(system_files()))
     return Ground(
         role=role,
         unknown=tuple(name for name in users if account(name) is None),
+        kept_out=kept_out or {},
+        homeless=tuple(name for name in users if name not in (kept_out or {}) and homeless(name)),
         root=root,
         lost=root in lost_disks(),
         mount=mount_of(root or "/"),

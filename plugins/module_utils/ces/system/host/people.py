@@ -18,6 +18,20 @@ def account(name: str) -> pwd.struct_passwd | None:
         return None
 
 
+def homeless(name: str) -> bool:
+    """Whether a user's home directory is not there, as where the first login makes it.
+
+    One that we cannot see, on a file server for example, may be there.
+    """
+    user = account(name)
+    try:
+        return user is not None and not stat.S_ISDIR(os.stat(user.pw_dir).st_mode)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
     """What roles need to know of a user.
 
@@ -29,6 +43,7 @@ def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
         "uid": user.pw_uid,
         "gid": user.pw_gid,
         "home": user.pw_dir,
+        "session": os.path.isdir(f"/run/user/{user.pw_uid}"),
         "lingers": lingers(user),
         "directories_wrong": [directory for directory in own if not is_private(directory, user)],
     }
