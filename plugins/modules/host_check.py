@@ -185,6 +185,12 @@ users:
       description: Why the host's own rules let the user have no session, or nothing.
       type: str
       sample: ""
+    former:
+      description:
+        - Name of another user for whom the directories of this uid below O(root) were made, or
+          nothing.
+      type: str
+      sample: ""
     uid:
       description: Number of the user.
       type: int
@@ -256,6 +262,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.dataclass import asdict
+from ..module_utils.ces.system import owners
 from ..module_utils.ces.system.host import admitted, apptainer, kernel, packages, people, site_files
 from ..module_utils.ces.system.process import SystemProcess
 from ..module_utils.door import answer
@@ -315,7 +322,9 @@ def user(name: str, wanted: dict[str, Any], kept_out: Mapping[str, str]) -> dict
     reason = kept_out.get(name, "")
     ready = not reason and not people.homeless(name)
     facts = people.person(account, wanted["user_directories"])
-    return {"known": True, "kept_out": reason, "ready": ready, **facts}
+    root = wanted["root"]
+    former = owners.former_owner(root, account.pw_uid, name, wanted["role"]) if root else ""
+    return {"known": True, "kept_out": reason, "ready": ready, "former": former, **facts}
 
 
 def main() -> None:

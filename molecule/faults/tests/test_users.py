@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Accounts that are odd: whom the host lets have no session, and whose numbers are great."""
+"""Accounts that are odd, users who leave, and uids that are used again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ def make(backend: Host, site_users: None) -> Iterator[Make]:
         backend.root(f"loginctl disable-linger {uid}; systemctl unmask user@{uid}; true")
         backend.root(f"loginctl terminate-user {uid}; pkill -KILL -U {uid}; true")
         backend.root(f"userdel --force --remove {name}; true")
-        backend.root(f"rm -rf {STORAGE}/{uid} {STORAGE}/{uid - 2**32} {APPTAINER}/{uid}")
+        for root in (STORAGE, APPTAINER):
+            backend.root(f"rm -rf {root}/{uid} {root}/owners/{uid} {root}/{uid - 2**32}")
+        backend.root(f"rm -rf /home/{name}")
         backend.root(f"sed -i '/^{name}:/d' /etc/subuid /etc/subgid")
 
 
@@ -143,3 +145,85 @@ def test_a_uid_that_podman_takes_for_a_negative_one(
     backend.root(f"rm {STORAGE}/{GREAT - 2**32}")
     doctor = backend.run("root", "ces-doctor --user great").said
     assert f"{STORAGE}/{GREAT - 2**32}/storage" in doctor, doctor
+
+
+def as_user(backend: Host, name: str, uid: int, line: str) -> Done:
+    bus = f"DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{uid}/bus"
+    session = f"HOME=/home/{name} XDG_RUNTIME_DIR=/run/user/{uid} {bus}"
+    return backend.run("root", f"cd /; runuser -u {name} -- env {session} {line}")
+
+
+LEAVER, NEXT = "old.name", "new.name"
+UID = 2120
+
+
+@pytest.fixture
+def left(backend: Host, make: Make, provision: Provision) -> None:
+    """A user with a volume has left, and another one has the uid, and by useradd the same ids."""
+    make(LEAVER, UID)
+    assert provision([LEAVER, "alice"], PODMAN).rc == 0
+    as_user(backend, LEAVER, UID, "podman volume create patient-data").ok()
+    backend.root(f"systemctl stop user@{UID}; pkill -KILL -U {UID}; userdel --force {LEAVER}; true")
+    make(NEXT, UID)
+
+
+def volumes(backend: Host) -> list[str]:
+    return as_user(backend, NEXT, UID, "podman volume ls --quiet").ok().out.split()
+
+
+def test_a_uid_that_was_anothers_is_refused_until_somebody_decides(
+    backend: Host, left: None, provision: Provision
+) -> None:
+    done = provision([NEXT, "alice"], PODMAN)
+    assert done.rc != 0
+    assert recap(done.said)["changed"] == 0, done.said
+    assert f"{NEXT} has the uid {UID}, which was {LEAVER}'s" in " ".join(done.said.split())
+    backend.root(f"loginctl enable-linger {UID}; systemctl start user@{UID}")
+    run = as_user(backend, NEXT, UID, "ces-images")
+    assert (run.rc, f"was made for {LEAVER}" in run.said) == (125, True), run.said
+    assert "fault (made_for)" in as_user(backend, NEXT, UID, "ces-doctor").said
+
+
+@pytest.mark.parametrize("becomes", ["keep_apart", "remove", "give"])
+def test_what_becomes_of_it(backend: Host, left: None, provision: Provision, becomes: str) -> None:
+    variable = f"--extra-vars=ces_reused_uids={becomes}"
+    if becomes == "remove":
+        foreseen = provision([NEXT, "alice"], PODMAN, variable, "--check")
+        assert foreseen.rc == 0, foreseen.said
+        backend.root(f"test -d {STORAGE}/{UID}/storage")
+    done = provision([NEXT, "alice"], PODMAN, variable)
+    assert done.rc == 0, done.said
+    assert volumes(backend) == (["patient-data"] if becomes == "give" else [])
+    assert as_user(backend, NEXT, UID, "ces-images").rc == 0
+    kept = f"{STORAGE}/kept/{LEAVER}-{UID}"
+    assert (backend.run("root", f"test -d {kept}").rc == 0) is (becomes == "keep_apart")
+    backend.root(f"rm -rf {STORAGE}/kept")
+    if becomes == "keep_apart":
+        again = provision([NEXT, "alice"], PODMAN)
+        assert recap(again.said)["changed"] == 0, again.said
+
+
+@pytest.mark.parametrize("account", [True, False])
+def test_of_a_user_who_left_nothing_runs_and_nothing_is_kept_that_was_not_to_be(
+    backend: Host, make: Make, provision: Provision, account: bool
+) -> None:
+    make(LEAVER, UID)
+    assert provision([LEAVER, "alice"], PODMAN).rc == 0
+    as_user(backend, LEAVER, UID, "podman volume create patient-data").ok()
+    if not account:
+        backend.root(f"userdel --force {LEAVER}; true")
+    given = {"ces_users_absent": [LEAVER], "ces_absent_stores": "remove"}
+    leaving = f"--extra-vars={json.dumps(given)}"
+    foreseen = provision(["alice"], PODMAN, leaving, "--check")
+    assert foreseen.rc == 0, foreseen.said
+    backend.root(f"test -d {STORAGE}/{UID}/storage; pgrep -U {UID}")
+    done = provision(["alice"], PODMAN, leaving)
+    assert done.rc == 0, done.said
+    gone = (f"{STORAGE}/{UID}", f"{STORAGE}/owners/{UID}", f"/var/lib/systemd/linger/{LEAVER}")
+    for path in gone:
+        assert backend.run("root", f"ls -d {path}").rc != 0, path
+    assert backend.run("root", f"pgrep -U {UID}").rc == 1
+    assert LEAVER not in backend.root("cat /etc/subuid /etc/subgid")
+    assert (backend.run("root", f"test -d /home/{LEAVER}").rc == 0) is True
+    again = provision(["alice"], PODMAN, leaving)
+    assert recap(again.said)["changed"] == 0, again.said

@@ -42,6 +42,8 @@ def test_good_ground_is_well() -> None:
         ({"lost": True}, "root_disk", "fault", "container_storage_new_disk"),
         ({"unknown": ("eve",)}, "users_known", "fault", "container_storage_users names users"),
         ({"kept_out": {"eve": "expired"}}, "users_served", "warning", "eve is left out"),
+        ({"reused": (("eve", 2003, "carol"),)}, "uids_reused", "fault", "which was carol's"),
+        ({"moved": (("eve", 2002),)}, "uids_changed", "warning", "eve had the uid 2002 before"),
         ({"homeless": ("eve",)}, "homes_there", "warning", "eve has no home directory yet"),
         (
             {"mount": Mount("/srv", "nfs4", ())},

@@ -170,3 +170,8 @@ def test_a_disk_that_is_not_mounted_is_told_once() -> None:
     place = replace(PLACE, path="/scratch/c/1001/data", there=False, refused="Permission denied")
     found = replace(GOOD, places={**GOOD.places, "storage": place}, lost=("/scratch/c",))
     only(LOOKS, found, "disks", "fault", "/scratch/c lacks the file .tre-ces-disk")
+
+
+def test_what_was_made_for_another_user_of_that_uid_is_told() -> None:
+    found = replace(GOOD, anothers="/x/1001 was made for carol")
+    only(LOOKS, found, "made_for", "fault", "was made for carol")

@@ -16,6 +16,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import account as account_module
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.account import Account
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.cgroup import limiting_for
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.owners import note_owner
 
 
 def account(home: str, **environ: str) -> Account:
@@ -155,6 +156,20 @@ def test_engines_data_is_where_the_role_made_a_place_unless_the_user_decides_on_
         (tmp_path / ".config/containers").mkdir(parents=True)
         (tmp_path / ".config/containers/storage.conf").touch()
     assert ada().engine_environ.get("XDG_DATA_HOME") == (None if own_storage else str(data))
+
+
+def test_what_was_made_for_another_user_of_that_uid_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "said.json").write_text(json.dumps({"storage_root": str(tmp_path)}))
+    place = (("XDG_DATA_HOME", str(tmp_path / "said.json"), "data"),)
+    monkeypatch.setattr(account_module, "LOCAL_DIRECTORIES", place)
+    ada = account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path))
+    note_owner(str(tmp_path), ada.uid, ada.name)
+    assert ada.engine_environ["HOME"] == "/home/ada"
+    note_owner(str(tmp_path), ada.uid, "carol")
+    with pytest.raises(CesError, match=f"{ada.uid} was made for carol"):
+        assert account("/home/ada", XDG_RUNTIME_DIR=str(tmp_path)).engine_environ
 
 
 def test_the_accounts_facts_win_over_the_environment_in_references(tmp_path: Path) -> None:

@@ -51,6 +51,30 @@ def tell_homeless(found: Ground, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_reused(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether all that users find in their directories is their own."""
+    for name, uid, owner in found.reused:
+        yield Told(
+            "fault",
+            f"{name} has the uid {uid}, which was {owner}'s: {found.root}/{uid} has images,"
+            f" containers and volumes of {owner}, and {name} could read them",
+            f"say what becomes of them ({found.role}_reused_uids: remove, keep_apart, or give them"
+            f" to {name})",
+        )
+
+
+def tell_moved_users(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether users had other uids before."""
+    for name, uid in found.moved:
+        yield Told(
+            "warning",
+            f"{name} had the uid {uid} before: images, containers and volumes in"
+            f" {found.root}/{uid} stay there, and {name} does not see them",
+            f"{name} pulls images anew; remove that directory and {found.root}/owners/{uid} when"
+            " nothing in it is needed",
+        )
+
+
 def tell_file_system(found: Ground, policy: Policy) -> Iterator[Told]:
     """Whether the file system takes what users keep there."""
     lies = f"{_variable(found)} {found.root} lies on {found.mount.kind} (mounted at"
@@ -155,6 +179,8 @@ LOOKS = (
     Look("users_known", "this host knows the users", tell_users),
     Look("users_served", "the host's rules let all users have sessions", tell_kept_out),
     Look("homes_there", "all users have home directories", tell_homeless),
+    Look("uids_reused", "nobody's uid was somebody else's", tell_reused),
+    Look("uids_changed", "all users have the uids that they had", tell_moved_users),
     Look("root_file_system", "the file system takes what users keep there", tell_file_system),
     Look("root_disk", "the disk of what users have is there", tell_disk),
     Look("root_noexec", "programs may be started there", tell_noexec),

@@ -145,6 +145,18 @@ def tell_written(found: Places, policy: Policy) -> Iterator[Told]:
             )
 
 
+def tell_anothers(found: Places, policy: Policy) -> Iterator[Told]:
+    """Whether nothing of it was made for somebody else."""
+    if found.anothers:
+        yield Told(
+            "fault",
+            f"{found.anothers}: no command here uses it",
+            "the administrator says what becomes of it (ces_reused_uids), and applies the role"
+            " container_storage",
+            "container_storage",
+        )
+
+
 def tell_owner(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether what should be the user's own is."""
     for kept, place in _each(found, policy):
@@ -223,6 +235,7 @@ LOOKS = (
     Look("storage_overlay", "engines can put layers over each other", tell_overlay),
     Look("storage_flags", "programs of images may be started", tell_flags),
     Look("writable", "the user can write where containers need it", tell_written),
+    Look("made_for", "the user's directories were made for the user", tell_anothers),
     Look("owner", "the user's directories are the user's own", tell_owner),
     Look("home", "there is a home, and room in it", tell_home),
     Look("room", "there is room for images", tell_room),

@@ -12,6 +12,7 @@ from ..dataclass import dataclass
 from ..errors import CesError, NotFound
 from ..typed import Iterator, Mapping
 from .files import private_directory, read_json
+from .owners import refuse_other_owner
 
 LOCAL_DIRECTORIES = (
     ("APPTAINER_CACHEDIR", "/etc/ces/apptainer.json", "cache"),
@@ -126,6 +127,7 @@ class Account:
         return known["_engine_environ"]
 
     def _find_engine_environ(self) -> dict[str, str]:
+        self.refuse_what_is_anothers()
         runtime = self.runtime_base
         environ = {**self.lasting_environ, "XDG_RUNTIME_DIR": runtime}
         # another user's session bus would be refused
@@ -167,17 +169,32 @@ class Account:
 
         return missing(tried, program, self.engine_environ["PATH"], role)
 
+    def refuse_what_is_anothers(self) -> None:
+        """Leave alone directories that were made for somebody else who had our uid.
+
+        :raises CesError: they were.
+        """
+        for _variable, file, _name in LOCAL_DIRECTORIES:
+            refuse_other_owner(self._root_named_in(file), self.uid, self.name)
+
+    def _root_named_in(self, file: str) -> str:
+        """The directory that holds what all users have, as a role has written it, or ''."""
+        known: dict[str, str] = self.__dict__.setdefault("_roots", {})
+        if file not in known:
+            try:
+                known[file] = str(read_json(file, "the place of engines' files")["storage_root"])
+            except (NotFound, KeyError, TypeError):
+                known[file] = ""
+        return known[file]
+
     def _local_directories(self) -> Iterator[tuple[str, str]]:
         """Where the roles put engines' caches and temporary files, off network filesystems."""
         for variable, file, name in LOCAL_DIRECTORIES:
             if variable == "XDG_DATA_HOME" and os.path.exists(f"{self.home}/{OWN_STORAGE}"):
                 continue
-            try:
-                root = read_json(file, "the place of engines' files")["storage_root"]
-            except (NotFound, KeyError, TypeError):
-                continue
+            root = self._root_named_in(file)
             directory = f"{root}/{self.uid}/{name}"
-            if _belongs_to(directory, self.uid):
+            if root and _belongs_to(directory, self.uid):
                 yield variable, directory
 
     @property

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+
 from ...dataclass import dataclass, field
-from ...typed import Mapping, Sequence
+from ...typed import Iterator, Mapping, Sequence
 from ...values.containers_conf import breaking
 from ..containers_conf import settings_of, system_files
 from ..disks import lost_disks
+from ..owners import former_owner, former_uids
 from ..process import Process
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import fuse_said, overlay_said
@@ -23,6 +27,8 @@ class Ground:
     :param unknown: users that it named and that have no account.
     :param kept_out: why users cannot have containers here, by name; ``homeless``: who has no home
         directory yet.
+    :param reused: whose uid was somebody else's: the user's name, the uid, and the other's name.
+    :param moved: who had other uids before: the user's name, and that uid.
     :param root: the directory below which it is to keep what users have, or ''.
     :param lost: whether the disk that the role has marked is not there.
     :param mount: the file system that holds that, or would hold it.
@@ -38,6 +44,8 @@ class Ground:
     unknown: tuple[str, ...] = ()
     kept_out: Mapping[str, str] = field(default_factory=dict)
     homeless: tuple[str, ...] = ()
+    reused: tuple[tuple[str, int, str], ...] = ()
+    moved: tuple[tuple[str, int], ...] = ()
     root: str = ""
     lost: bool = False
     mount: Mount = Mount("/", "unknown", ())
@@ -63,11 +71,18 @@ def look_at_ground(
     :param kept_out: why users cannot have containers here, by name; None if nobody asked.
     """
     broken = breaking(settings_of(system_files()))
+    known = [one for one in map(account, users) if one is not None] if root else []
     return Ground(
         role=role,
         unknown=tuple(name for name in users if account(name) is None),
         kept_out=kept_out or {},
         homeless=tuple(name for name in users if name not in (kept_out or {}) and homeless(name)),
+        reused=tuple(_reused(root, known, role)),
+        moved=tuple(
+            (one.pw_name, uid)
+            for one in known
+            for uid in former_uids(root, one.pw_name, one.pw_uid)
+        ),
         root=root,
         lost=root in lost_disks(),
         mount=mount_of(root or "/"),
@@ -78,3 +93,13 @@ def look_at_ground(
         signed=tuple(demanded_signatures()),
         broken=tuple(str(setting) for setting in broken),
     )
+
+
+def _reused(
+    root: str, users: Sequence[pwd.struct_passwd], role: str
+) -> Iterator[tuple[str, int, str]]:
+    for user in users:
+        owner = former_owner(root, user.pw_uid, user.pw_name, role)
+        # what is only noted, nobody could read
+        if owner and os.path.isdir(f"{root}/{user.pw_uid}"):
+            yield user.pw_name, user.pw_uid, owner

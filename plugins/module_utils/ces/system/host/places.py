@@ -8,6 +8,7 @@ import shutil
 import tempfile
 
 from ...dataclass import dataclass, field
+from ...errors import CesError
 from ...typed import Collection, Mapping
 from ..account import Account
 from ..disks import lost_disks
@@ -48,6 +49,7 @@ class Places:
     :param places: by what they are for: ``home``, ``records``, and those of the engines.
     :param overlay: by what a place is for, why the user could not mount an overlay there.
     :param lost: directories of these whose disk is not there.
+    :param anothers: of what was made for somebody else who had the uid before, or ''.
     :param fuse_overlay: whether fuse-overlayfs is there in its place.
     """
 
@@ -55,6 +57,7 @@ class Places:
     uid: int
     places: Mapping[str, Place]
     overlay: Mapping[str, str] = field(default_factory=dict)
+    anothers: str = ""
     fuse_overlay: bool = True
     lost: tuple[str, ...] = ()
 
@@ -83,9 +86,14 @@ def look_at_places(
     for what in layered:
         if not places[what].refused and account.uid != 0 and can_try:
             overlay[what] = own_overlay_said(process, nearest_directory(places[what].path))
+    try:
+        account.refuse_what_is_anothers()
+        anothers = ""
+    except CesError as error:
+        anothers = error.said
     fuse = any(os.access(f"{path}/fuse-overlayfs", os.X_OK) for path in programs.split(":"))
     fuse = fuse and os.path.exists("/dev/fuse")
-    return Places(account.name, account.uid, places, overlay, fuse, lost_disks())
+    return Places(account.name, account.uid, places, overlay, anothers, fuse, lost_disks())
 
 
 def look_at_place(path: str, table: str = _TABLE) -> Place:
