@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories of a file system that mksquashfs has made: samples/sif/tree.squashfs.
+"""File systems that mksquashfs has made: samples/sif/tree.squashfs and contents.squashfs.
 
-In it: a/b, many with 340 directories, "ä x", the file ``file``, and links: abs to /a, a/rel to
-../a/./b, up to ../../../../a, tofile to /file, far to the 333rd of many, loop to itself.
+In the first: a/b, many with 340 directories, "ä x", the file ``file``, and links: abs to /a, a/rel
+to ../a/./b, up to ../../../../a, tofile to /file, far to the 333rd of many, loop to itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import time
 from pathlib import Path
@@ -15,9 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.squashfs import (
-    Squashfs,
-    UnknownForm,
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.squashfs import Squashfs
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.tree import (
+    Unseen,
+    everything,
+    find,
+)
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.inside import (
+    BLOCKED,
+    DANGLING,
+    DIRECTORY,
+    FILE,
+    NOTHING,
+    UNSEEN,
 )
 
 TREE = (Path(__file__).parents[1] / "samples/sif/tree.squashfs").read_bytes()
@@ -46,37 +57,80 @@ def files(content: bytes = TREE, start: int = 0) -> Squashfs:
     ],
 )
 def test_what_is_there_is_found_by_way_of_links_as_they_lead_in_a_container(path: str) -> None:
-    assert files().has(path)
-    assert files(start=4096).has(path)
+    for start in (0, 4096):
+        assert find(files(start=start), path).kind in (DIRECTORY, FILE)
 
 
 @pytest.mark.parametrize(
     "path", ["/b", "/file/x", "/loop", "/loop/x", "/a/b/c", "/many/340", "/a/r"]
 )
 def test_what_is_not_there_is_not_found(path: str) -> None:
-    assert not files().has(path)
+    assert find(files(), path).kind in (NOTHING, BLOCKED, DANGLING)
 
 
 @pytest.mark.parametrize("content", [b"", b"hsqs", b"x" * 96, TREE[:20] + b"\6" + TREE[21:]])
 def test_what_cannot_be_read_is_of_an_unknown_form(content: bytes) -> None:
-    with pytest.raises(UnknownForm):
+    with pytest.raises(Unseen):
         files(content)
 
 
 def test_a_path_that_leads_through_a_full_directory_again_and_again_is_left_alone() -> None:
     found = files()
     begin = time.process_time()
-    with pytest.raises(UnknownForm):
-        found.has(f"/many/{339:03}-{'n' * 200}/../.." * 10_000)
+    assert find(found, f"/many/{339:03}-{'n' * 200}/../.." * 10_000).kind == UNSEEN
     assert time.process_time() - begin < 5
 
 
-@given(place=st.integers(0, len(TREE) - 1), value=st.integers(0, 255))
-def test_a_damaged_file_system_ends_in_an_answer_or_in_an_unknown_form(
-    place: int, value: int
+CONTENTS = (Path(__file__).parents[1] / "samples/sif/contents.squashfs").read_bytes()
+"""Blocks of 4096 bytes: lines, twice by a hard link; noise that cannot be compressed; a hole."""
+LINES = "".join(f"{number:07}\n" for number in range(1300)).encode()
+NOISE = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(160))
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        *(("/lines", LINES), ("/bin/linked", LINES), ("/noise", NOISE), ("/empty", b"")),
+        *(("/sparse", bytes(8192) + b"end"), ("/bin/small", b"#!/bin/sh\n")),
+    ],
+)
+@pytest.mark.parametrize(
+    ("start", "size"),
+    [(0, 10), (0, 20_000), (4090, 20), (8190, 9), (8192, 4), (9_999, 1), (2**60, 1)],
+)
+def test_any_part_of_a_file_can_be_read(path: str, content: bytes, start: int, size: int) -> None:
+    tree = files(CONTENTS)
+    found = find(tree, path).entry
+    assert found is not None
+    assert tree.read(found, start, size) == content[start : start + size]
+
+
+def test_names_kinds_and_rights_are_those_of_the_files() -> None:
+    tree = files(CONTENTS)
+    found = dict(everything(tree))
+    assert set(found) == {
+        "/bin",
+        "/bin/linked",
+        "/bin/small",
+        "/empty",
+        *("/lines", "/noise", "/sparse"),
+    }
+    assert tree.executable(found["/bin/small"]) and not tree.executable(found["/lines"])
+    assert len(dict(everything(files()))) == 340 + 11
+
+
+@given(
+    tree=st.sampled_from([TREE, CONTENTS]), place=st.integers(0, 8191), value=st.integers(0, 255)
+)
+def test_a_damaged_file_system_ends_in_an_answer_or_is_unseen(
+    tree: bytes, place: int, value: int
 ) -> None:
     try:
-        found = files(TREE[:place] + bytes([value]) + TREE[place + 1 :])
-        assert found.has(f"/far/../{339:03}-{'n' * 200}") in (True, False)
-    except UnknownForm:
+        found = files(tree[:place] + bytes([value]) + tree[place + 1 :])
+        assert find(found, f"/far/../{339:03}-{'n' * 200}").kind
+        for _path, entry in everything(found):
+            if entry.kind == FILE:
+                assert len(found.read(entry, 0, 100)) <= 100
+                assert found.executable(entry) in (True, False)
+    except Unseen:
         pass

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 
-from ..blocks import suppress
+from ..blocks import contextmanager
 from ..errors import CesError
 from ..json_text import loads
 from ..typed import TYPE_CHECKING, Any, Iterator, Sequence
 from ..values.image_config import CONFIG_MAX, check_image
+from ..values.inside import BLOCKED, DANGLING, NOTHING, UNSEEN
 from ..values.platform import architecture_of, unlike
 from .files import explained, regular
-from .squashfs import Squashfs, UnknownForm
+from .squashfs import Squashfs
+from .tree import Unseen, find
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -76,16 +78,42 @@ def sif_config(path: str) -> dict[str, Any] | None:
     return None
 
 
+def sif_image(path: str) -> dict[str, Any] | None:
+    """What a registry would say of the image that a SIF file was made of; None if of none.
+
+    :raises CesError: as :func:`sif_config`.
+    """
+    about = {"architecture": sif_architecture(path), "os": "linux"}
+    config = sif_config(path)
+    return None if config is None else {**about, "config": config}
+
+
 def sif_lacks(path: str, directories: Sequence[str]) -> tuple[str, ...] | None:
     """Those of the directories of which a SIF file has nothing; None if that cannot be seen."""
+    try:
+        with sif_files(path) as files:
+            found = {name: find(files, name).kind for name in directories}
+    except Unseen:
+        return None
+    if UNSEEN in found.values():
+        return None
+    return tuple(name for name, kind in found.items() if kind in (NOTHING, DANGLING, BLOCKED))
+
+
+@contextmanager
+def sif_files(path: str) -> Iterator[Squashfs]:
+    """The files in a SIF file.
+
+    :raises Unseen: it has none of a form that we read.
+    :raises CesError: the file cannot be read.
+    """
     with explained(f"read the image file {path}"), open(path, "rb", opener=regular) as stream:
         for entry in _objects(stream):
             kind = (_number(entry, _EXTRA_AT, 4), _number(entry, _EXTRA_AT + 4, 4))
             if _number(entry, 0, 4) == _PARTITION and kind == (_SQUASHFS, _PRIMARY):
-                with suppress(UnknownForm):
-                    files = Squashfs(stream, _number(entry, _OFFSET_AT))
-                    return tuple(name for name in directories if not files.has(name))
-    return None
+                yield Squashfs(stream, _number(entry, _OFFSET_AT))
+                return
+        raise Unseen("it has no file system of a known form")
 
 
 def _objects(stream: BinaryIO) -> Iterator[bytes]:
