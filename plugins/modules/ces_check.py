@@ -11,19 +11,27 @@ version_added: 0.2.0
 author: The tre.ces contributors (@tre-ces)
 description:
   - Looks at an image's manifest and configuration in its registry, and at what matters for it on
-    the back-end. Nothing is fetched.
+    the back-end. Nothing is fetched, unless O(pull=true).
   - Says for each container engine that the site allows whether the image works there, works with
     warnings, or will not work, with the reasons and what to do.
   - An image that will not work is no failure of the task. RV(works) says it, for an assertion. The
     task fails where the image cannot be looked at, when the registry does not answer for example.
-  - What is in an image's files is not seen. Files that are missing, damaged or for another
-    processor are found by a run alone.
+  - What is in an image's files is seen with O(pull=true) alone. Without it, files that are missing,
+    damaged or for another processor are found by a run.
   - Runs as the user who will run the container, so use C(become_user).
 extends_documentation_fragment:
   - tre.ces.attributes
   - tre.ces.attributes.action_group
-  - tre.ces.attributes.info
   - tre.ces.credentials
+attributes:
+  check_mode:
+    support: full
+    details:
+      - With O(pull=true) nothing is fetched. The files of an image that is there are looked at.
+  diff_mode:
+    support: N/A
+    details:
+      - There is no state but the image that O(pull=true) fetches.
 options:
   image:
     description:
@@ -38,6 +46,18 @@ options:
         and the policy's default one counts for RV(works).
     type: str
     choices: [podman, apptainer, oci]
+  pull:
+    description:
+      - Look into the image's files, too. Its programs may be for another processor, or lack the
+        shell, the interpreter or the loader that they need; files may be where directories are to
+        be mounted; and so on.
+      - The container engine that counts for RV(works) fetches the image, unless it has it, and
+        keeps it, so that a run finds it there. C(ces-rm) removes it.
+      - An image that it has is looked at as it is there, as a run takes it. The registry is not
+        asked.
+      - An image that cannot work by its manifest and configuration is not fetched.
+    type: bool
+    default: false
 seealso:
   - module: tre.ces.ces_pull
   - module: tre.ces.ces_run
@@ -56,6 +76,15 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: image.works
     fail_msg: "{{ image.runners[image.runner].reason }}"
+
+- name: Fetch the image for tonight's runs, and see that its programs can be started here
+  tre.ces.ces_check:
+    image: registry.example.org/project/analysis:2.1
+    authfile: ~/registry-auth.json
+    pull: true
+  become: true
+  become_user: alice
+  register: image
 """
 
 RETURN = r"""
@@ -95,6 +124,11 @@ size:
   returned: success
   type: int
   sample: 48234496
+pulled:
+  description: Whether the image was fetched by O(pull=true), or would be in check mode.
+  returned: success
+  type: bool
+  sample: false
 runners:
   description:
     - By the name of a container engine what is to be expected under it.
@@ -123,8 +157,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ces.services.check import check_for_here
+from ..module_utils.ces.services.check import Checked, check_for_here
+from ..module_utils.ces.services.check_inside import check_inside
+from ..module_utils.ces.services.session import session
 from ..module_utils.ces.system.signals import StopSignals
+from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import parse_image
 from ..module_utils.ces.values.spec import CheckSpec
 from ..module_utils.door import (
@@ -141,16 +178,26 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
     spec = CheckSpec(parse_image(params["image"], "/"), params["runner"], credentials(params))
     system = system_for(module)
+    checked = with_files(spec, system, module) if params["pull"] else without(spec, system)
+    return {"changed": checked.pulled, **checked.as_dict()}
+
+
+def without(spec: CheckSpec, system: System) -> Checked:
     with StopSignals() as signals:
         system.process.signals = signals
-        checked = check_for_here(spec, system)
-    return {"changed": False, **checked.as_dict()}
+        return check_for_here(spec, system)
+
+
+def with_files(spec: CheckSpec, system: System, module: AnsibleModule) -> Checked:
+    with session(system, change=not module.check_mode):
+        return check_inside(spec, system, check_only=module.check_mode)
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "image": {"type": "str", "required": True},
+            "pull": {"type": "bool", "default": False},
             **RUNNER,
             **CREDENTIALS,
         },

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ces_commands.verbs import VERBS
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.checks.image import ROWS
+from ansible_collections.tre.ces.plugins.module_utils.ces.checks import image, image_files
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines import table
 from ansible_collections.tre.ces.plugins.module_utils.ces.values import policy
 
@@ -213,7 +213,7 @@ def test_the_page_for_researchers_has_every_option(verb: str) -> None:
 def test_the_page_for_researchers_has_every_check_of_an_image() -> None:
     section = RESEARCHER.split("## Will an image work\n")[1].split("\n## ")[0]
     documented = {name for cell in first_cells(section) for name in re.findall(r"`(\w+)`", cell)}
-    assert documented == {row.name for row in ROWS}
+    assert documented == {row.name for row in (*image.ROWS, *image_files.ROWS)}
 
 
 def test_the_page_for_researchers_has_what_apptainer_alone_cannot_do() -> None:

@@ -149,6 +149,16 @@ def carol(users: dict[str, User]) -> User:
     return users["carol"]
 
 
+@pytest.fixture(scope="module")
+def signed_in(alice: User, site: dict[str, Any]) -> Iterator[User]:
+    """Alice, who has signed in to the registry."""
+    at = site["testbed_registry"]
+    login = f"podman login --username {site['testbed_registry_user']} --password-stdin {at}"
+    alice.run(login, stdin=site["testbed_registry_password"]).ok()
+    yield alice
+    alice.run(f"podman logout {at}").ok()
+
+
 @contextmanager
 def down(registry: Host) -> Iterator[None]:
     registry.root("systemctl stop docker-registry")

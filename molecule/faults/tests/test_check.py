@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from checking import CRUN, FOREIGN, REGISTRY, named, predicted
 from conftest import LOGIN, IntoRegistry, Play, Push, User
 from engines import RUNNERS
 from remote import Host
 
-CRUN = ("podman", "oci")
-REGISTRY = "registry.tre.test:5000"
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 OF_DOCKER = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.oci.image.layer"
 RUNS = {"Entrypoint": ["/bin/echo", "runs"], "Cmd": []}
 FILES = [{"name": "more", "text": "x"}]
-FOREIGN = "\x7fELF\x01\x01\x01" + "\0" * 9 + "\x02\0\x28\0\x01\0\0\0" + "\0" * 40
 WRONG = [f"sha256:{'1' * 64}"] * 2
 
 
@@ -137,26 +133,11 @@ IMAGES: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def researcher(alice: User, site: dict[str, Any], push_images: Push) -> Iterator[User]:
+def researcher(signed_in: User, push_images: Push) -> User:
     """Alice, who has signed in to a registry that has these images."""
-    login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
-    alice.run(login, stdin=site["testbed_registry_password"]).ok()
     images = ((name, image) for name, (_check, _runners, image) in IMAGES.items())
     push_images([{"name": f"tre/check-{name}:1.0", **image} for name, image in images])
-    yield alice
-    alice.run(f"podman logout {REGISTRY}").ok()
-
-
-def named(name: str) -> str:
-    return f"{REGISTRY}/tre/check-{name}:1.0"
-
-
-def predicted(user: User, *words: str) -> dict[str, Any]:
-    done = user.command("ces-check", "--json", *words)
-    assert done.rc in (0, 1), done.said
-    said: dict[str, Any] = json.loads(done.out)
-    assert said["works"] is (done.rc == 0)
-    return said
+    return signed_in
 
 
 @pytest.mark.parametrize("name", IMAGES)

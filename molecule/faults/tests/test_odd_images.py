@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -168,13 +167,10 @@ NO_PLACE = {
 
 
 @pytest.fixture(scope="module")
-def researcher(alice: User, site: dict[str, Any], push_images: Push) -> Iterator[User]:
+def researcher(signed_in: User, push_images: Push) -> User:
     """Alice, who has signed in to a registry that has these images."""
-    login = f"podman login --username {site['testbed_registry_user']} --password-stdin {REGISTRY}"
-    alice.run(login, stdin=site["testbed_registry_password"]).ok()
     push_images([{"name": f"tre/{name}:1.0", **image} for name, image in IMAGES.items()])
-    yield alice
-    alice.run(f"podman logout {REGISTRY}").ok()
+    return signed_in
 
 
 def pulled(user: User, runner: str, name: str) -> str:

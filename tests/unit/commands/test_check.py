@@ -35,10 +35,12 @@ def check(
             for runner, level, said in findings
         )
         checked = Checked(IMAGE, findings[0][0], verdicts, digest="sha256:1", size=2048)
+        looked_into = Checked(IMAGE, findings[0][0], verdicts, digest="sha256:2", pulled=True)
         system = SimpleNamespace(
             process=SimpleNamespace(), tell=lambda text: print(text, file=sys.stderr)
         )
         monkeypatch.setattr(door, "check_for_here", lambda _spec, _system: checked)
+        monkeypatch.setattr(door, "_with_files", lambda _spec, _system: looked_into)
         monkeypatch.setattr(door, "system_for", lambda _parsed: system)
         status = door.main(parse(VERBS["check"], "ces-check", [*words, IMAGE]))
         return (status, *capsys.readouterr())
@@ -88,6 +90,15 @@ def test_programs_get_all_of_it(check: Callable[..., tuple[int, str, str]]) -> N
     assert [one["level"] for one in said["runners"]["podman"]["findings"]] == ["ok", "fault"]
 
 
+def test_files_are_looked_at_where_that_is_asked_for(
+    check: Callable[..., tuple[int, str, str]],
+) -> None:
+    _status, out, _err = check([("podman", "ok", "fine")], "--json", "--pull")
+    assert json.loads(out)["pulled"] is True
+    _status, out, _err = check([("podman", "ok", "fine")], "--json")
+    assert json.loads(out)["pulled"] is False
+
+
 def test_runners_under_which_it_works_are_named(check: Callable[..., tuple[int, str, str]]) -> None:
     status, _out, err = check([("podman", "fault", "bad"), ("oci", "ok", "fine")])
     assert (status, err) == (1, "it works under oci: name that runner\n")
@@ -104,6 +115,7 @@ def test_the_man_page_has_the_commands_own_exit_statuses() -> None:
     pages = generated("1")
     check, run, bundle = (pages[f"share/man/man1/ces-{n}.1"] for n in ("check", "run", "bundle"))
     assert "It will not work under that one" in check and "The container" not in check
+    assert "\\-\\-pull" in check and "look into its files, too" in check.lower()
     assert "The container ran longer" in run
     assert ".SH EXIT STATUS" not in bundle and ".SH FILES" in bundle
     script = pages["share/bash-completion/completions/ces"]

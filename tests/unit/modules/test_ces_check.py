@@ -56,6 +56,25 @@ def test_what_was_found_is_returned_in_check_mode_too(
     assert (str(told[0].image), told[0].runner) == (IMAGE, "podman")
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_what_was_pulled_is_a_change(
+    run: Callable[..., dict[str, Any]],
+    session: None,
+    monkeypatch: pytest.MonkeyPatch,
+    check: bool,
+) -> None:
+    asked: list[bool] = []
+
+    def look(_spec: CheckSpec, _system: System, check_only: bool = False) -> Checked:
+        asked.append(check_only)
+        return Checked(IMAGE, "podman", (Verdict("podman", (FAULT,)),), pulled=True)
+
+    monkeypatch.setattr(ces_check, "check_inside", look)
+    answer = run(ces_check, check=check, image=IMAGE, pull=True)
+    assert (answer["changed"], answer["pulled"], answer["works"]) == (True, True, False)
+    assert asked == [check]
+
+
 def test_the_login_is_handed_on_and_returned_nowhere(
     run: Callable[..., dict[str, Any]], told: list[CheckSpec]
 ) -> None:

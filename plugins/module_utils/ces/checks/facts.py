@@ -10,6 +10,7 @@ from ..errors import CesError
 from ..typed import Any, Mapping
 from ..values.bundle import ImageConfig
 from ..values.image_config import check_image
+from ..values.inside import Inside
 from ..values.manifest import Manifest
 
 MAKER = "ask its maker"
@@ -86,6 +87,7 @@ class Host:
     :param uids: how many user ids a container can have beside the user's own, where an engine uses
         subordinate ids; None where that is not known. Likewise ``gids``.
     :param words_max: bytes that arguments and variables of a program may have together (execve(2)).
+    :param driver: version of NVIDIA's driver; empty where there is none, or nobody asked.
     """
 
     architecture: str
@@ -95,6 +97,7 @@ class Host:
     uids: int | None = None
     gids: int | None = None
     words_max: int = 2 * 1024 * 1024
+    driver: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,29 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """How a look into an image's files went.
+
+    :param by: the engine whose image it was, or would have been.
+    :param pulled: that engine fetched it for this look; ``place``: where it is now.
+    :param would: it would have been pulled, had not somebody asked what would happen.
+    :param refusal: why the engine could not fetch it.
+    :param unseen: why nothing was looked at.
+    :param size: bytes that it takes there.
+    :param inside: what was seen.
+    """
+
+    by: str
+    pulled: bool = False
+    place: str = ""
+    would: bool = False
+    refusal: CesError | None = None
+    unseen: str = ""
+    size: int = 0
+    inside: Inside | None = None
+
+
+@dataclass(frozen=True)
 class Engine:
     """What is known of one engine here.
 
@@ -123,6 +149,7 @@ class Engine:
     :param here: the digest of the image of that name that it has; None if it has none.
     :param misread: what a pull cannot read of the files of its configuration, a sentence each.
     :param damaged: what is wrong with the image that it has.
+    :param opened: None where nobody asked to look into the image's files.
     """
 
     name: str
@@ -133,6 +160,7 @@ class Engine:
     misread: tuple[str, ...] = ()
     here: str | None = None
     damaged: str = ""
+    opened: Opened | None = None
 
     def fetches(self, image: Image) -> bool:
         """Whether a pull transfers the image: the engine does not have it."""

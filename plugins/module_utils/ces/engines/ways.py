@@ -9,6 +9,7 @@ What the engines' own ``traits.py`` say was seen on real hosts: Debian 13 (podma
 from __future__ import annotations
 
 from ..dataclass import dataclass
+from ..values.inside import FILE, OTHER
 
 RANGE, ANY, PASSED_OVER = "range", "any", "passed over"
 """What becomes of a user that an image names: one of the user's own ids and subordinate ids; any
@@ -47,6 +48,9 @@ class Ways:
     :param strict_names: it refuses a variable without a name.
     :param strict_places: it refuses volumes at places of the kernel.
     :param strict_text: it refuses words that are not UTF-8.
+    :param no_mount_on: what an image may not have where a directory is mounted (values/inside.py);
+        ``no_start_in``: what its working directory may not be.
+    :param by_shell: the image's shell reads a program that is no script without a first line.
     """
 
     user: str
@@ -68,3 +72,6 @@ class Ways:
     strict_names: bool = False
     strict_places: bool = False
     strict_text: bool = False
+    no_mount_on: tuple[str, ...] = ()
+    no_start_in: tuple[str, ...] = (FILE, OTHER)
+    by_shell: bool = False

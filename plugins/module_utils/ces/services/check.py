@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Will an image work here, before a run or a job waits for it? Nothing is fetched or changed."""
+"""Will an image work here, before a run or a job waits for it? Nothing is fetched or changed.
+
+A look into its files is in check_inside.py.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from ..system.containers_conf import registries_files, toml_errors
 from ..system.host.configuration import acceptance_in, policy_file
 from ..system.host.mounts import nearest_directory
 from ..system.proxy import proxy_for
-from ..system.sif import sif_architecture, sif_config
+from ..system.sif import sif_image
 from ..system.subids import SubidHost
 from ..system.system import System
 from ..typed import TYPE_CHECKING, Any, Callable, Iterator, Sequence
@@ -32,7 +35,7 @@ from ..values.manifest import Manifest
 from ..values.platform import architecture_of
 from ..values.policy import AllowedRegistry, Policy
 from ..values.spec import CheckSpec, Credentials
-from ..values.subids import SubidTable
+from ..values.subids import IdRange, SubidTable
 from .images import store_of
 from .plan import usable_runner
 
@@ -97,6 +100,7 @@ class Checked:
     :param digest: the registry's; empty where it was not asked or has none.
     :param platform: ``linux/amd64``; empty where that is not known.
     :param size: bytes that a pull transfers; None where that is not known.
+    :param pulled: the image was fetched to look into its files, or would be.
     """
 
     image: str
@@ -106,6 +110,7 @@ class Checked:
     digest: str = ""
     platform: str = ""
     size: int | None = None
+    pulled: bool = False
 
     @property
     def works(self) -> bool:
@@ -127,6 +132,7 @@ class Checked:
             "size": self.size,
             "runner": self.runner,
             "works": self.works,
+            "pulled": self.pulled,
             "runners": {one.runner: one.as_dict() for one in self.verdicts},
         }
 
@@ -136,21 +142,38 @@ def check_for_here(spec: CheckSpec, system: System) -> Checked:
 
     :raises CesError: it cannot be looked at: the registry does not answer or refuses, say.
     """
+    names = names_of(spec, system)
+    # the registry and podman take as long as each other
+    asked = beside(question(spec, system))
+    looks = [look_at_engine(name, spec.image, system) for name in names]
+    image, source = asked()
+    host = look_at_host(system)
+    engines = [known_by(one, here, spec.image, image) for one, here in looks]
+    verdicts = [Verdict(one.name, image_findings(image, host, one)) for one in engines]
+    return checked_of(spec, image, verdicts, source)
+
+
+def names_of(spec: CheckSpec, system: System) -> list[str]:
+    """The engines that are looked at; the first one counts.
+
+    :raises InvalidValue: there is no such engine.
+    """
     policy = system.policy
     runner = spec.runner or policy.default_runner
     runner_named(runner)
-    names = [spec.runner] if spec.runner else list(dict.fromkeys((runner, *policy.runners)))
-    # the registry and podman take as long as each other
-    asked = beside(_question(spec, system))
-    looks = [_engine(name, spec.image, system) for name in names]
-    image, source = asked()
-    host, parts, manifest = _host(system), image.parts, image.manifest
-    engines = [replace(one, here=_known_as(here, spec.image, manifest)) for one, here in looks]
+    return [spec.runner] if spec.runner else list(dict.fromkeys((runner, *policy.runners)))
+
+
+def checked_of(
+    spec: CheckSpec, image: Image, verdicts: Sequence[Verdict], source: str = ""
+) -> Checked:
+    """All that was found; the first verdict is the one that counts."""
+    parts, manifest = image.parts, image.manifest
     architecture = parts.get("architecture")
     return Checked(
         image=str(spec.image),
-        runner=runner,
-        verdicts=tuple(Verdict(one.name, image_findings(image, host, one)) for one in engines),
+        runner=verdicts[0].runner,
+        verdicts=tuple(verdicts),
         source=source,
         digest=manifest.digest if manifest else "",
         platform=f"{parts.get('os') or 'linux':.40}/{architecture:.40}" if architecture else "",
@@ -161,23 +184,16 @@ def check_for_here(spec: CheckSpec, system: System) -> Checked:
 # --- the image ---
 
 
-def _in_file(file: ImageFile) -> Image:
-    architecture = sif_architecture(file.path)
-    config = sif_config(file.path)
-    about = {"architecture": architecture, "os": "linux", "config": config}
-    # of an image from no registry nothing else is known
-    return Image(str(file), raw=None if config is None else about)
-
-
-def _question(spec: CheckSpec, system: System) -> Callable[[], tuple[Image, str]]:
+def question(spec: CheckSpec, system: System) -> Callable[[], tuple[Image, str]]:
     """What answers what is known of the image, and what is asked for at its registry."""
     image = spec.image
     if isinstance(image, ImageFile):
-        facts = _in_file(image)
+        # of an image from no registry nothing else is known
+        facts = Image(str(image), raw=sif_image(image.path))
         return lambda: (facts, "")
     known = Image(str(image))
     try:
-        allowed, unnamed = _allowed(image, system.policy)
+        allowed, unnamed = allowed_for(image, system.policy)
         source = allowed.source(image)
     except RefusedByPolicy as error:
         refused = replace(known, refusal=error, refused_by="policy")
@@ -202,7 +218,7 @@ def _in_registry(
     return replace(known, manifest=manifest, raw=_configuration(manifest, registry))
 
 
-def _allowed(image: ImageRef, policy: Policy) -> tuple[AllowedRegistry, str]:
+def allowed_for(image: ImageRef, policy: Policy) -> tuple[AllowedRegistry, str]:
     """The policy's entry for an image; and why it has to be named by a digest, if so.
 
     :raises RefusedByPolicy: the site does not allow its registry.
@@ -234,15 +250,16 @@ def _configuration(manifest: Manifest, registry: Registry) -> object:
 # --- the host, and each engine on it ---
 
 
-def _host(system: System) -> Host:
+def look_at_host(system: System) -> Host:
+    """What is known of this host and its user."""
     policy = system.policy
     return Host(
         architecture=architecture_of(os.uname().machine),
         size_limit=policy.image_size_limit,
         network=policy.network_default,
         networks=policy.networks,
-        uids=_subordinate("uid", system.account),
-        gids=_subordinate("gid", system.account),
+        uids=_count("uid", system.account),
+        gids=_count("gid", system.account),
         words_max=_words_max(),
     )
 
@@ -259,16 +276,24 @@ def _words_max() -> int:
     return most if stack == resource.RLIM_INFINITY else min(most, max(128 * 1024, stack // 4))
 
 
-def _subordinate(kind: str, account: Account) -> int | None:
-    """How many subordinate ids a user has; None for root, and where no file says it."""
+def _count(kind: str, account: Account) -> int | None:
+    """How many subordinate ids a user has; None where that is not known."""
+    own = subordinate(kind, account)
+    return None if own is None else sum(ids.count for ids in own)
+
+
+def subordinate(kind: str, account: Account) -> tuple[IdRange, ...] | None:
+    """A user's subordinate ids; None for root, and where no file says it."""
     host = SubidHost()
     if account.uid == 0 or host.source() != "files":
         return None
     own = SubidTable.parse(host.read(kind)).usable_by(account.name, account.uid)
-    return sum(entry.ids.count for entry in own)
+    return tuple(entry.ids for entry in own)
 
 
-def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, LocalImage | None]:
+def look_at_engine(
+    name: str, image: ImageOrFile, system: System
+) -> tuple[Engine, LocalImage | None]:
     """An engine, and the image of that name that it has."""
     runner = runner_named(name)
     engine = Engine(name, runner, runner.traits().ways)
@@ -280,7 +305,7 @@ def _engine(name: str, image: ImageOrFile, system: System) -> tuple[Engine, Loca
             store.open_file(image)
             return engine, None
         misread = tuple(_misread(runner, system.account))
-        engine = replace(engine, spaces=tuple(_spaces(store.rooms())), misread=misread)
+        engine = replace(engine, spaces=spaces_in(store.rooms()), misread=misread)
         return engine, store.find(image)
     except Damaged as error:
         return replace(engine, damaged=error.said), None
@@ -297,11 +322,12 @@ def _have_programs(runner: Runner, account: Account) -> None:
             raise account.missing(f"use the runner {runner.name}", program, runner.name)
 
 
-def _known_as(here: LocalImage | None, image: ImageOrFile, manifest: Manifest | None) -> str | None:
-    """The digest of an image that is here: the registry's, if that is one of its digests."""
-    if here is None or isinstance(image, ImageFile):
-        return None
-    return here.digest_of(image, manifest.digest if manifest else None) or here.digest
+def known_by(engine: Engine, here: LocalImage | None, name: ImageOrFile, image: Image) -> Engine:
+    """The same with the digest of the image that it has: the registry's, if it is one of these."""
+    if here is None or isinstance(name, ImageFile):
+        return engine
+    remote = image.manifest.digest if image.manifest else None
+    return replace(engine, here=here.digest_of(name, remote) or here.digest)
 
 
 def _misread(runner: Runner, account: Account) -> Iterator[str]:
@@ -316,13 +342,15 @@ def _misread(runner: Runner, account: Account) -> Iterator[str]:
             yield f"{file} cannot be read ({error})"
 
 
-def _spaces(rooms: Sequence[Room]) -> Iterator[Space]:
+def spaces_in(rooms: Sequence[Room]) -> tuple[Space, ...]:
     """The space where directories are, or will be; nothing of one whose disk does not answer."""
+    found = []
     for room in rooms:
         path, makeable = nearest_directory(room.path), (room.path, os.path.dirname(room.path))
         with suppress(OSError):
-            found = os.statvfs(path)
-            free = found.f_bavail * found.f_frsize
+            status = os.statvfs(path)
+            free = status.f_bavail * status.f_frsize
             closed = not os.access(path, os.W_OK | os.X_OK)
             closed = closed or not (room.deep or path in makeable)
-            yield Space(room.path, free, room.usual, os.stat(path).st_dev, closed)
+            found.append(Space(room.path, free, room.usual, os.stat(path).st_dev, closed))
+    return tuple(found)

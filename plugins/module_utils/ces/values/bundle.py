@@ -86,6 +86,20 @@ class ImageConfig:
         """For keeping beside the files."""
         return asdict(self)
 
+    def as_image(self) -> dict[str, Any]:
+        """As a registry has it, but for what is not kept: names, labels and ports."""
+        user = self.unknown_user or (f"{self.uid}:{self.gid}" if self.uid or self.gid else "")
+        config = {
+            "Entrypoint": list(self.entrypoint),
+            "Cmd": list(self.cmd),
+            "Env": list(self.env),
+            "WorkingDir": self.cwd,
+            "User": user,
+            "Volumes": {path: {} for path in self.volumes},
+            "StopSignal": self.stop_signal,
+        }
+        return {"architecture": self.architecture, "os": self.os, "config": config}
+
     @classmethod
     def from_dict(cls, raw: object, origin: str) -> ImageConfig:
         """What :meth:`as_dict` gave, by way of JSON.

@@ -26,13 +26,21 @@ def is_processor(architecture: str) -> bool:
     return architecture in _KNOWN or architecture in _ARCHITECTURES.values()
 
 
+def is_run_by(processor: str, here: str) -> bool:
+    """Whether a host executes programs for a processor.
+
+    :param here: this host's, see :func:`architecture_of`.
+    """
+    return processor in (here, *_ALSO.get(here, ()))
+
+
 def unlike(architecture: str, here: str) -> tuple[str, str] | None:
     """What is wrong with an image for another processor, and what to do; None if it fits.
 
     :param architecture: the image's; empty where it does not say.
     :param here: this host's, see :func:`architecture_of`.
     """
-    if architecture in ("", here, *_ALSO.get(here, ())) or not is_processor(architecture):
+    if is_run_by(architecture, here) or not is_processor(architecture):
         return None
     return (
         f"it is for {shown(architecture):.40}, and this host is {here}",

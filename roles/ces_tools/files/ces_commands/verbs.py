@@ -180,9 +180,14 @@ VERBS = {
         Verb(
             "check",
             "IMAGE|SIF",
-            "Say whether an image will work here, without fetching it.",
+            "Say whether an image will work here; it is fetched with --pull alone.",
             "check",
-            (*_CREDENTIALS, _JSON, _ALL_OF_IT),
+            (
+                Option("--pull", "", "look into its files, too, and fetch it unless it is here"),
+                *_CREDENTIALS,
+                _JSON,
+                _ALL_OF_IT,
+            ),
             takes_runner=True,
             operands=(1, 1),
             statuses=(

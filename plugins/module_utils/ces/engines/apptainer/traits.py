@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...values.inside import FILE, OTHER
 from ..traits import Kept, Traits
 from ..ways import FOREIGN, KEPT_BACK, OF_DOCKER, OF_OCI, PASSED_OVER, Ways
 
@@ -18,6 +19,8 @@ TRAITS = Traits(
         # its starter takes a configuration of 1048448 bytes, which has more in it
         words_max=1_000_000,
         word_added=len("APPTAINERENV_"),
+        no_mount_on=(FILE, OTHER),
+        by_shell=True,
     ),
     kept=(
         Kept(

@@ -14,6 +14,7 @@ from ...values.spec import Credentials
 from ..command import Launch
 
 if TYPE_CHECKING:
+    from ...system.tree import Tree
     from ...values.bundle import ImageConfig
 
 
@@ -111,6 +112,15 @@ class Store(Lender, Protocol):
 
     def config(self, image: LocalImage) -> ImageConfig | None:
         """What the image says of itself; None if the engine needs nobody who tells it."""
+
+    def said(self, image: LocalImage) -> dict[str, Any] | None:
+        """What a registry would say of the image; None if the engine has not kept that."""
+
+    def files(self, image: LocalImage) -> AbstractContextManager[Tree]:
+        """While in the block the image's files can be looked at.
+
+        :raises Unseen: they cannot be.
+        """
 
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Keep in mind that the registry knows the image that is here by this digest."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...values.inside import BLOCKED, FILE, OTHER
 from ..traits import Kept, Traits
 from ..ways import ANY, FOREIGN, KEPT_BACK, OF_DOCKER, OF_OCI, Ways
 
@@ -15,6 +16,7 @@ TRAITS = Traits(
         one_form=True,
         strict_layers=True,
         strict_text=True,
+        no_start_in=(FILE, OTHER, BLOCKED),
     ),
     kept=(
         Kept(

@@ -205,6 +205,17 @@ def image_lookup(image: str) -> Command:
     return Command(("podman", "image", "inspect", "--format", _IMAGE, image), role="podman")
 
 
+_KEPT = (
+    '{"said":{"architecture":{{json .Architecture}},"os":{{json .Os}},"config":{{json .Config}}},'
+    '"driver":{{json .GraphDriver}}}'
+)
+
+
+def image_kept(image: str) -> Command:
+    """What an image in storage says of itself, and where its files are, as JSON."""
+    return Command(("podman", "image", "inspect", "--format", _KEPT, image), role="podman")
+
+
 def image_list() -> Command:
     """Every image in storage, as JSON."""
     return Command(("podman", "images", "--format", "json"), role="podman")

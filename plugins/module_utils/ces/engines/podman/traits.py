@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ...values.inside import BLOCKED, DANGLING, FILE, OTHER
 from ..traits import Kept, Traits
 from ..ways import FOREIGN, OF_DOCKER, RANGE, Ways
 
@@ -20,6 +21,8 @@ TRAITS = Traits(
         strict_signals=True,
         strict_names=True,
         strict_places=True,
+        no_mount_on=(FILE, OTHER, BLOCKED, DANGLING),
+        no_start_in=(FILE, OTHER, BLOCKED, DANGLING),
     ),
     kept=(
         Kept(

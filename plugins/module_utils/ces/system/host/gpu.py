@@ -128,7 +128,7 @@ def look_at_gpus(account: Account, process: Process, root: str = "") -> GpuHost:
 
     :param root: of the host, for tests.
     """
-    driver = driver_version(read_if_there(f"{root}/proc/driver/nvidia/version")) or _asked(process)
+    driver = nvidia_driver(process, root)
     modules = _modules(root, driver)
     minors = _minors(root)
     listing = _ask(process, _LIST) if driver else None
@@ -179,6 +179,12 @@ def _nodes(specs: Sequence[Spec], minors: Sequence[int]) -> Iterator[Node]:
             yield from edits.nodes
     for minor in minors:
         yield Node(f"/dev/nvidia{minor}", f"/dev/nvidia{minor}")
+
+
+def nvidia_driver(process: Process, root: str = "") -> str:
+    """Version of NVIDIA's driver as it is loaded, or nothing."""
+    said = read_if_there(f"{root}/proc/driver/nvidia/version")
+    return driver_version(said) or _asked(process)
 
 
 def _hardware(

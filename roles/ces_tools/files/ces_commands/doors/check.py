@@ -9,6 +9,7 @@ from ces.json_text import dumps_lines
 from ces.services.check import Checked, Verdict, check_for_here
 from ces.shown import shown
 from ces.system.signals import StopSignals
+from ces.system.system import System
 from ces.values.image import parse_image
 from ces.values.quantities import spell_bytes
 from ces.values.spec import CheckSpec
@@ -26,9 +27,7 @@ def main(parsed: Parsed) -> int:
         parse_image(parsed.operands[0], os.getcwd()), parsed.runner, credentials(parsed)
     )
     system = system_for(parsed)
-    with StopSignals() as signals:
-        system.process.signals = signals
-        checked = check_for_here(spec, system)
+    checked = _with_files(spec, system) if parsed.on("pull") else _without(spec, system)
     if parsed.on("json"):
         print(dumps_lines(checked.as_dict()), end="")
     else:
@@ -36,6 +35,21 @@ def main(parsed: Parsed) -> int:
     if not checked.works and checked.others:
         system.tell(f"it works under {', '.join(checked.others)}: name that runner")
     return 0 if checked.works else _WILL_NOT_WORK
+
+
+def _without(spec: CheckSpec, system: System) -> Checked:
+    with StopSignals() as signals:
+        system.process.signals = signals
+        return check_for_here(spec, system)
+
+
+def _with_files(spec: CheckSpec, system: System) -> Checked:
+    # most checks look into no image, and do not pay for loading it
+    from ces.services.check_inside import check_inside
+    from ces.services.session import session
+
+    with session(system):
+        return check_inside(spec, system)
 
 
 def _print(checked: Checked, all_of_it: bool) -> None:

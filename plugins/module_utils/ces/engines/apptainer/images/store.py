@@ -17,9 +17,16 @@ from ....system.files import (
     regular,
     remove_tree,
 )
-from ....system.sif import check_architecture, sif_architecture, sif_config, sif_lacks
+from ....system.sif import (
+    check_architecture,
+    sif_architecture,
+    sif_config,
+    sif_files,
+    sif_image,
+    sif_lacks,
+)
 from ....system.system import System
-from ....typed import AbstractContextManager, Iterator, Sequence
+from ....typed import TYPE_CHECKING, AbstractContextManager, Any, Iterator, Sequence
 from ....values.bundle import ImageConfig
 from ....values.image import ImageFile, ImageRef
 from ....values.record import utc_second
@@ -31,6 +38,9 @@ from ...images.transfer import transfer
 from .. import command as apptainer
 from .conversion import conversion
 from .places import building, own_files
+
+if TYPE_CHECKING:
+    from ....system.squashfs import Squashfs
 
 _AUTHFILE_SINCE = (1, 4)
 """The first apptainer that knows ``--authfile`` (its CHANGELOG)."""
@@ -80,6 +90,14 @@ class SifStore:
     def config(self, image: LocalImage) -> ImageConfig | None:
         """What the image says of itself: its file holds it, unless it comes from no registry."""
         return None if image.file is None else _config_in(image.file)
+
+    def said(self, image: LocalImage) -> dict[str, Any] | None:
+        """What stands in its file."""
+        return None if image.file is None else sif_image(image.file)
+
+    def files(self, image: LocalImage) -> AbstractContextManager[Squashfs]:
+        """The file system in its file."""
+        return sif_files(image.file or "")
 
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Images are kept by it."""

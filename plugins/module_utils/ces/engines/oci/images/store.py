@@ -28,7 +28,7 @@ from ....system.files import (
 )
 from ....system.system import System
 from ....system.trees import remove
-from ....typed import AbstractContextManager, Iterator, Sequence
+from ....typed import TYPE_CHECKING, AbstractContextManager, Any, Iterator, Sequence
 from ....values.bundle import ImageConfig
 from ....values.image import ImageFile, ImageRef
 from ....values.image_config import CONFIG_MAX
@@ -41,6 +41,9 @@ from ...images.transfer import Transfer, transfer
 from .. import command as oci
 from .places import own_bundles
 from .root import bundle_for_run
+
+if TYPE_CHECKING:
+    from ....system.layers import Layers
 
 _KEPT_MAX = 8 * CONFIG_MAX
 """Bytes: JSON of ours spells a character of two bytes with six."""
@@ -76,6 +79,17 @@ class BundleStore:
     def config(self, image: LocalImage) -> ImageConfig | None:
         """What the image says of itself, kept beside its files."""
         return None if image.file is None else self._config(image.file)
+
+    def said(self, image: LocalImage) -> dict[str, Any] | None:
+        """What is kept of its configuration."""
+        config = self.config(image)
+        return None if config is None else config.as_image()
+
+    def files(self, image: LocalImage) -> AbstractContextManager[Layers]:
+        """Its directory of files, all of which are of one owner."""
+        from ....system.layers import layers
+
+        return layers((f"{image.file}/rootfs",), owned=False)
 
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Images are kept by it."""

@@ -24,6 +24,7 @@ from .. import command as podman
 from ..messages import messages
 
 if TYPE_CHECKING:
+    from ....system.layers import Layers
     from .digests import Digests
 
 _LISTING = 64 * 1024 * 1024
@@ -78,6 +79,29 @@ class PodmanStore:
 
     def config(self, image: LocalImage) -> None:
         """podman itself reads what an image says."""
+
+    def said(self, image: LocalImage) -> dict[str, Any]:
+        """What podman keeps of the image's configuration."""
+        said: dict[str, Any] = self._kept(image)["said"]
+        return said
+
+    def files(self, image: LocalImage) -> AbstractContextManager[Layers]:
+        """The layers' directories, which podman would lay over each other."""
+        # only who looks into an image pays for loading it
+        from ....system.layers import layers
+        from ....system.tree import Unseen
+
+        driver = self._kept(image)["driver"]
+        places = driver.get("Data") or {}
+        if "UpperDir" not in places:
+            raise Unseen(f"podman keeps it in the form {driver.get('Name')!r:.40}")
+        below = places.get("LowerDir", "")
+        return layers((places["UpperDir"], *filter(None, below.split(":"))))
+
+    def _kept(self, image: LocalImage) -> dict[str, Any]:
+        asked = ask(self._system, podman.image_kept(image.id), "for the image's files")
+        kept: dict[str, Any] = loads(asked.stdout)
+        return kept
 
     def vouch(self, image: ImageRef, digest: str) -> None:
         """Keep the image's digest beside podman's images: podman does not know it."""
