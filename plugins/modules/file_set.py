@@ -87,11 +87,13 @@ options:
   kept:
     description:
       - Directory for the copies, which only root can enter. It also has lists of what this module
-        wrote, and of what was applied. Must be absolute.
+        wrote, by which M(tre.ces.restore_files) takes it back, and of what was applied. Must be
+        absolute.
     type: path
     default: /var/lib/tre-ces/replaced
 seealso:
   - module: ansible.builtin.template
+  - module: tre.ces.restore_files
 """
 
 EXAMPLES = r"""
@@ -156,14 +158,17 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     files = KeptFiles(module.params["kept"], module.check_mode)
     programs = AppliedFiles(module.params["kept"], module.check_mode)
     programs.change(outdated(module.params["files"]))
-    for entry in module.params["files"]:
-        if copy := keep(files, entry):
-            kept[entry["path"]] = copy
-        change = STATES[entry["state"]](module, entry)
-        if change:
-            changed.append(entry["path"])
-            diff.append({"before_header": entry["path"], "after_header": entry["path"], **change})
-    files.save()
+    try:
+        for entry in module.params["files"]:
+            if copy := keep(files, entry):
+                kept[entry["path"]] = copy
+            change = STATES[entry["state"]](module, entry)
+            if change:
+                changed.append(entry["path"])
+                headers = dict.fromkeys(("before_header", "after_header"), entry["path"])
+                diff.append({**headers, **change})
+    finally:
+        files.save()
     will = "would be" if module.check_mode else "is"
     for path, copy in kept.items():
         module.warn(f"{path} was written by somebody else. What it said {will} kept in {copy}.")
@@ -201,14 +206,21 @@ def wanted_text(entry: dict[str, Any]) -> str | None:
 
 
 def keep(files: KeptFiles, entry: dict[str, Any]) -> str | None:
-    """Keep what others wrote, where it gives way; the path of the copy."""
+    """Note what we make, and keep what others wrote, where it gives way; the path of the copy."""
     path, state = entry["path"], entry["state"]
+    if state in ("file", "directory"):
+        files.note_missing_above(path)
+    if state == "directory" and not os.path.lexists(path):
+        files.note_made(path, "directory")
     if state not in ("file", "absent") or os.path.isdir(path):
         return None
     before, after = read(path), wanted_text(entry)
-    copy = None if before in (None, after) else files.keep(path, before)
-    if after is not None and before != after:
-        files.note(path, after)
+    if before == after:
+        if after is not None:
+            files.note_as_ours(path, after)
+        return None
+    copy = None if before is None else files.keep(path, before)
+    files.note(path, after, copy)
     return copy
 
 

@@ -87,8 +87,15 @@ options:
         code is missing or older (PEP 552).
     type: bool
     default: false
+  kept:
+    description:
+      - Directory of the list of what roles wrote, by which M(tre.ces.restore_files) takes it back.
+        Must be absolute.
+    type: path
+    default: /var/lib/tre-ces/replaced
 seealso:
   - module: tre.ces.file_set
+  - module: tre.ces.restore_files
 """
 
 EXAMPLES = r"""
@@ -134,11 +141,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.apply_files import Applying, apply_files
 from ..module_utils.byte_code import compile_file, compiled, is_compiled
 from ..module_utils.ces.system.host.applied_files import AppliedFiles
+from ..module_utils.ces.system.host.kept_files import KeptFiles
 
 Change = tuple[str, Callable[[], None]]
 """What differs, and how to mend it."""
-NOTED_IN = "/var/lib/tre-ces/replaced"
-"""Where the list of what was applied is, as that of file_set."""
 Tree = dict[str, tuple[bytes, int]]
 """Content and mode of each file, by its name below the directory."""
 
@@ -334,11 +340,27 @@ def link(path: Path, target: Path) -> None:
     os.replace(temporary, path)
 
 
+def note(files: KeptFiles, asked: dict[str, Any]) -> None:
+    """Put on the list of what roles wrote what this module is about to make."""
+    root = Path(asked["path"])
+    trees = [root, versions_of(root)] if asked["keep_days"] else [root]
+    if "." not in asked["exact"]:
+        # others have files there, too
+        trees = [root / name for name in asked["exact"]]
+    made = dict.fromkeys(links(root, list(wanted(asked["archive"])), asked), "link")
+    made.update(dict.fromkeys(trees, "tree"))
+    for path, kind in made.items():
+        files.note_missing_above(str(path))
+        files.note_made(str(path), kind)
+    files.save()
+
+
 def work(module: AnsibleModule) -> dict[str, Any]:
     # a hardened umask does not count: users run what is installed
     os.umask(0o022)
     asked = module.params
-    programs = AppliedFiles(NOTED_IN, module.check_mode)
+    note(KeptFiles(asked["kept"], module.check_mode), asked)
+    programs = AppliedFiles(asked["kept"], module.check_mode)
     found: list[str] = []
     for what, mend in changes(asked):
         if asked["apply"] and not found:
@@ -372,12 +394,14 @@ def main() -> None:
             "keep_days": {"type": "int", "default": 0},
             "apply": {"type": "list", "elements": "str", "default": []},
             "byte_code": {"type": "bool", "default": False},
+            "kept": {"type": "path", "default": "/var/lib/tre-ces/replaced"},
         },
         supports_check_mode=True,
     )
     path = module.params["path"]
-    if not os.path.isabs(path):
-        module.fail_json(msg=f"path: {path} is not absolute.")
+    for name in ("path", "kept"):
+        if not os.path.isabs(module.params[name]):
+            module.fail_json(msg=f"{name}: {module.params[name]} is not absolute.")
     if module.params["keep_days"] < 0:
         module.fail_json(msg=f"keep_days: {module.params['keep_days']} is less than 0.")
     try:

@@ -20,12 +20,6 @@ OWNER = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.g
 
 
 @pytest.fixture
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where copies go of what others wrote."""
-    return tmp_path_factory.mktemp("var") / "kept"
-
-
-@pytest.fixture
 def bring(run: Callable[..., dict[str, Any]], kept: Path) -> Callable[..., dict[str, Any]]:
     """Bring entries to their states, as files of whoever runs the tests."""
 

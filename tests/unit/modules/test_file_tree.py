@@ -36,12 +36,14 @@ def archive(files: dict[str, tuple[bytes, int]]) -> str:
 
 
 @pytest.fixture
-def install(run: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def install(
+    run: Callable[..., dict[str, Any]], tmp_path: Path, kept: Path
+) -> Callable[..., dict[str, Any]]:
     def install_tree(
         check: bool = False, files: dict[str, tuple[bytes, int]] | None = None, **options: Any
     ) -> dict[str, Any]:
-        packed = archive(files or FILES)
-        return run(file_tree, check=check, path=str(tmp_path / "tree"), archive=packed, **options)
+        options = {"path": str(tmp_path / "tree"), "archive": archive(files or FILES), **options}
+        return run(file_tree, check=check, kept=str(kept), **options)
 
     return install_tree
 
@@ -247,7 +249,6 @@ def test_a_broken_archive_is_refused_with_the_path(
 def test_a_program_takes_up_the_directory_whatever_became_of_the_run_that_changed_it(
     install: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_tree, "NOTED_IN", str(tmp_path / "noted"))
     runs = tmp_path / "runs"
     argv = ["sh", "-c", f"echo run >>{runs}"]
     four_times(install, apply=argv)

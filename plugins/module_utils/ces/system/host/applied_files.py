@@ -8,7 +8,7 @@ import json
 import os
 
 from ...typed import Any, Iterable
-from ..files import read_if_there, write_atomic
+from ..files import read_if_there, remove_quietly, write_atomic
 
 _CHANGING = ""
 """Stands for a file that is being changed: no program is known to have read it."""
@@ -45,6 +45,11 @@ class AppliedFiles:
     def apply(self, files: dict[str, str | None]) -> None:
         """Programs have read these files, with this content."""
         self._put({path: None if text is None else _digest(text) for path, text in files.items()})
+
+    def forget(self) -> None:
+        """Nothing of ours is there any more."""
+        if not self._check:
+            remove_quietly(self._list)
 
     def _put(self, new: dict[str, Any]) -> None:
         after = {**self._applied, **new}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copies of what somebody else wrote, of the files that roles replace or remove."""
+"""What roles have written on a host, and copies of what somebody else had written there."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ import json
 import os
 import shutil
 
+from ...blocks import suppress
 from ...typed import Any
-from ..files import read_if_there, write_atomic
+from ..files import read_if_there, remove_quietly, write_atomic
 
 MARK = "Written by Ansible (role tre.ces."
 """Stands in our files, as far as their form has comments."""
+Entry = dict[str, str]
+"""What is known of a path. ``kind``: file, directory, tree (a directory with all that is in it),
+link, or restored (it is as it would be without us, and copies are left of what others wrote). Of a
+file: ``wrote``, the digest of what we wrote last (missing: we removed the file), and
+``before``, the copy of what was there before we came ("": nothing was; missing: not known)."""
 
 
 class KeptFiles:
@@ -22,10 +28,17 @@ class KeptFiles:
     """
 
     def __init__(self, directory: str, check: bool = False) -> None:
-        self._directory, self._check = directory, check
-        self._list = f"{directory}/written.json"
-        self._written: dict[str, str] | None = None
+        self.directory, self._check = directory, check
+        self.list_file = f"{directory}/written.json"
+        self._entries: dict[str, Entry] | None = None
         self._changed = False
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """All that is noted, by its path."""
+        if self._entries is None:
+            self._entries = _parsed(read_if_there(self.list_file))
+        return self._entries
 
     def keep(self, path: str, text: str) -> str | None:
         """Copy a file that has this text, unless it is ours and as we left it.
@@ -34,7 +47,7 @@ class KeptFiles:
         """
         if self._is_ours(path, text):
             return None
-        copy = f"{self._directory}{path}.{_digest(text)[:12]}"
+        copy = f"{self.directory}{path}.{_digest(text)[:12]}"
         if not self._check and not os.path.exists(copy):
             self._make_room(os.path.dirname(copy))
             shutil.copy2(path, copy)
@@ -42,39 +55,113 @@ class KeptFiles:
             os.chown(copy, status.st_uid, status.st_gid)
         return copy
 
-    def note(self, path: str, text: str) -> None:
-        """This is what we write there."""
-        self._list_of_ours()[path] = _digest(text)
-        self._changed = True
+    def note(self, path: str, text: str | None, copy: str | None = None) -> None:
+        """This is what we write there; None: we remove the file.
+
+        :param copy: of what is there now, if somebody else wrote it.
+        """
+        entry = dict(self.entries.get(path) or {"kind": "restored"})
+        if entry["kind"] != "file":
+            entry = {"kind": "file", "before": copy or ""}
+        entry.pop("wrote", None)
+        if text is not None:
+            entry["wrote"] = _digest(text)
+        if text is None and entry.get("before") == "":
+            self.forget(path)
+        else:
+            self._note(path, entry)
+
+    def note_as_ours(self, path: str, text: str) -> None:
+        """The file has the text that we want: it is ours if its mark says so."""
+        if path not in self.entries and MARK in text:
+            self.note(path, text)
+
+    def note_made(self, path: str, kind: str) -> None:
+        """A directory, a tree or a link is there for us alone."""
+        self._note(path, {"kind": kind})
+
+    def note_missing_above(self, path: str) -> None:
+        """Directories above a path that are not there yet: we make them."""
+        above = os.path.dirname(path)
+        while not os.path.lexists(above):
+            self.note_made(above, "directory")
+            above = os.path.dirname(above)
+
+    def forget(self, path: str, copies: bool = False) -> None:
+        """The path is as it would be without us.
+
+        :param copies: copies of it are left, for people, not for us.
+        """
+        if copies:
+            self._note(path, {"kind": "restored"})
+        elif self.entries.pop(path, None) is not None:
+            self._changed = True
 
     def save(self) -> None:
-        """Put down what was noted."""
-        if self._changed and not self._check:
-            self._make_room(self._directory)
-            text = json.dumps(self._list_of_ours(), indent=1, sort_keys=True) + "\n"
-            write_atomic(self._list, text)
+        """Put down what was noted; without anything noted nothing of ours is left."""
+        if not self._changed or self._check:
+            return
+        if not self.entries:
+            remove_quietly(self.list_file)
+            _remove_empty(self.directory)
+        else:
+            self._make_room(self.directory)
+            text = json.dumps(self.entries, indent=1, sort_keys=True) + "\n"
+            write_atomic(self.list_file, text)
+
+    def copies(self) -> dict[str, list[str]]:
+        """All copies, the oldest first, by the path of which they are."""
+        found: dict[str, list[str]] = {}
+        for directory, _below, names in os.walk(self.directory):
+            if directory == self.directory:
+                continue  # lists
+            for name in names:
+                copy = f"{directory}/{name}"
+                found.setdefault(_original_of(copy[len(self.directory) :]), []).append(copy)
+        for several in found.values():
+            several.sort(key=lambda copy: os.lstat(copy).st_ctime_ns)
+        return found
+
+    def _note(self, path: str, entry: Entry) -> None:
+        if self.entries.get(path) != entry:
+            self.entries[path] = entry
+            self._changed = True
 
     def _make_room(self, directory: str) -> None:
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def _is_ours(self, path: str, text: str) -> bool:
-        before = self._list_of_ours().get(path)
-        return MARK in text if before is None else before == _digest(text)
-
-    def _list_of_ours(self) -> dict[str, str]:
-        if self._written is None:
-            self._written = _parsed(read_if_there(self._list))
-        return self._written
+        entry = self.entries.get(path)
+        return MARK in text if entry is None else entry.get("wrote") == _digest(text)
 
 
-def _parsed(text: str) -> dict[str, str]:
+def _remove_empty(top: str) -> None:
+    for directory, _below, _names in os.walk(top, topdown=False):
+        with suppress(OSError):
+            os.rmdir(directory)
+
+
+def _original_of(copy: str) -> str:
+    """The path of which this is a copy: its digest is left out, if the name has one."""
+    path, dot, digest = copy.rpartition(".")
+    has_digest = dot and len(digest) == 12 and not set(digest) - set("0123456789abcdef")
+    return path if has_digest else copy
+
+
+def _parsed(text: str) -> dict[str, Entry]:
     """A list that was damaged is an empty one: then a copy too many is kept."""
     try:
         found: Any = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return dict(found) if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    # an earlier version noted digests alone
+    return {
+        path: entry if isinstance(entry, dict) else {"kind": "file", "wrote": str(entry)}
+        for path, entry in found.items()
+    }
 
 
 def _digest(text: str) -> str:
