@@ -118,7 +118,7 @@ def test_the_container_has_the_users_own_id_alone_and_no_right() -> None:
     assert config["process"]["noNewPrivileges"] is True
     assert config["annotations"]["run.oci.keep_original_groups"] == "1"
     kinds = {space["type"] for space in config["linux"]["namespaces"]}
-    assert kinds == {"user", "mount", "pid", "ipc", "uts", "network"}
+    assert kinds == {"user", "mount", "pid", "ipc", "uts", "cgroup", "network"}
 
 
 def test_a_user_that_the_image_names_is_the_users_id_under_that_number() -> None:
@@ -216,8 +216,14 @@ def test_with_the_hosts_network_there_is_no_network_namespace() -> None:
     config = configured(replace(LAUNCH, network="host"))
     assert "network" not in {space["type"] for space in config["linux"]["namespaces"]}
     assert mounted(config, "/sys")["type"] == "bind"
-    for path in ("/sys", "/sys/fs/cgroup"):
-        assert "ro" in mounted(config, path)["options"]
+    assert "ro" in mounted(config, "/sys")["options"]
+
+
+@pytest.mark.parametrize("network", ["none", "host"])
+def test_the_container_sees_its_own_limits_and_no_others(network: str) -> None:
+    config = configured(replace(LAUNCH, network=network))
+    assert mounted(config, "/sys/fs/cgroup")["type"] == "cgroup"
+    assert "ro" in mounted(config, "/sys/fs/cgroup")["options"]
 
 
 def test_a_place_that_an_overlay_cannot_name_is_refused() -> None:

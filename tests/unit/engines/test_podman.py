@@ -60,7 +60,7 @@ END = ("--", "registry.example.org/app:1")
 
 def test_a_run_is_exactly_these_words() -> None:
     assert podman.run(LAUNCH) == Command(
-        (*BEFORE_OPTIONS, *END), env={"GOGC": "400"}, role="podman"
+        (*BEFORE_OPTIONS, *END), env={"GOGC": "400"}, role="podman", directory="/"
     )
 
 

@@ -92,6 +92,18 @@ def test_it_is_found_on_the_path_that_it_is_given(tmp_path: Path) -> None:
         start(("tool",), {"PATH": str(tmp_path)})
 
 
+def test_it_starts_where_it_is_told_and_we_stay_where_we_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said("pwd") == f"{tmp_path}\n"
+    assert said("pwd", directory="/") == "/\n"
+    assert os.getcwd() == str(tmp_path)
+    # though it is found below where we are
+    (tmp_path / "here").symlink_to("/bin/pwd")
+    assert said("here", environ={"PATH": ":/bin"}, directory="/") == "/\n"
+
+
 def test_standard_input_is_empty_or_a_pipe() -> None:
     assert said("cat") == ""
     child = start(("cat",), ENVIRON, told=True)

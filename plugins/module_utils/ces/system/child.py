@@ -11,8 +11,8 @@ import fcntl
 import os
 import time
 
-from ..blocks import suppress
-from ..typed import Iterable, Mapping, Sequence
+from ..blocks import contextmanager, suppress
+from ..typed import Iterable, Iterator, Mapping, Sequence
 from .files import write_all
 from .proc import listens
 from .signals import SUSPEND_SIGNALS, signal
@@ -83,12 +83,17 @@ class Child:
 
 
 def start(
-    argv: Sequence[str], environ: Mapping[str, str], told: bool = False, heard: bool = True
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    told: bool = False,
+    heard: bool = True,
+    directory: str = "",
 ) -> Child:
     """Start a program; of our descriptors it gets none but its standard ones.
 
     :param told: it has a pipe for its standard input; else that is empty.
     :param heard: it has pipes for its outputs; else nobody reads them.
+    :param directory: where it starts; else where we are.
     :raises OSError: it cannot be started; FileNotFoundError: it is not there.
     """
     program = _found(argv[0], environ.get("PATH", os.defpath))
@@ -103,14 +108,15 @@ def start(
         if heard:
             for number in (1, 2):
                 ours[number], theirs[number] = _pipe()
-        pid = os.posix_spawn(
-            program,
-            tuple(argv),
-            environ,
-            file_actions=_actions(theirs),
-            setsid=True,
-            setsigdef=_AS_USUAL,
-        )
+        with _in_directory(directory):
+            pid = os.posix_spawn(
+                program,
+                tuple(argv),
+                environ,
+                file_actions=_actions(theirs),
+                setsid=True,
+                setsigdef=_AS_USUAL,
+            )
     except BaseException:
         _close(ours.values())
         raise
@@ -119,12 +125,31 @@ def start(
     return Child(pid, ours[0], ours[1], ours[2])
 
 
+@contextmanager
+def _in_directory(directory: str) -> Iterator[None]:
+    """Be in another directory: posix_spawn has no word for that."""
+    if not directory:
+        yield
+        return
+    here = -1
+    # who may not be in this directory (another user's, after su) cannot come back to it either
+    with suppress(OSError):
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(directory)
+        yield
+    finally:
+        if here >= 0:
+            os.fchdir(here)
+            os.close(here)
+
+
 def _found(name: str, path: str) -> str:
     """Where a program is, by the PATH that it will have itself."""
     if "/" in name:
         return name
     for directory in path.split(":"):
-        file = f"{directory or '.'}/{name}"
+        file = os.path.abspath(f"{directory}/{name}" if directory else name)
         if os.access(file, os.X_OK) and not os.path.isdir(file):
             return file
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)

@@ -162,7 +162,8 @@ class SystemProcess:
         ours = {n: v for n, v in self._environ.items() if n not in command.without}
         environ = {**ours, **command.env}
         try:
-            child = start(command.argv, environ, told=command.stdin is not None, heard=heard)
+            told = command.stdin is not None
+            child = start(command.argv, environ, told, heard, command.directory)
         except FileNotFoundError:
             from .missing import missing
 

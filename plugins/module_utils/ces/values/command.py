@@ -12,8 +12,8 @@ class Command:
     """An argument list, variables to add to the environment, text for standard input.
 
     ``without`` are variables that it does not get. ``role`` is the role that installs its program,
-    for the message where that is missing. ``argv`` holds no secret, ever; ``env`` and ``stdin``
-    may, and are never logged.
+    for the message where that is missing. ``directory`` is where it starts, '' where we are.
+    ``argv`` holds no secret, ever; ``env`` and ``stdin`` may, and are never logged.
     """
 
     argv: tuple[str, ...]
@@ -21,3 +21,4 @@ class Command:
     stdin: str | None = field(default=None, repr=False)
     without: tuple[str, ...] = ()
     role: str = ""
+    directory: str = ""

@@ -125,7 +125,8 @@ def _check_text(what: str, text: str) -> None:
 
 def _namespaces(launch: Launch) -> tuple[str, ...]:
     network = ("network",) if launch.network == "none" else ()
-    return ("user", "mount", "pid", "ipc", "uts", *network)
+    # with a namespace of its own a container sees no path of the host's in /proc/self/cgroup
+    return ("user", "mount", "pid", "ipc", "uts", "cgroup", *network)
 
 
 def _mounts(launch: Launch, ground: Ground, shm_size: str) -> Iterator[dict[str, Any]]:
@@ -140,8 +141,8 @@ def _mounts(launch: Launch, ground: Ground, shm_size: str) -> Iterator[dict[str,
     if launch.network == "none":
         yield _file_system("/sys", "sysfs", ["nosuid", "noexec", "nodev", "ro"])
     else:  # a sysfs shows a network namespace, which must be one's own
-        for path in ("/sys", CGROUPS):
-            yield _bind(path, path, "nosuid", "noexec", "nodev", "ro")
+        yield _bind("/sys", "/sys", "nosuid", "noexec", "nodev", "ro")
+    yield _file_system(CGROUPS, "cgroup", ["nosuid", "noexec", "nodev", "ro"])
     for path in ground.temporary:
         yield _file_system(path, "tmpfs", ["nosuid", "nodev", "mode=1777"])
     for path in ground.volumes:

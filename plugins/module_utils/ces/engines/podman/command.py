@@ -279,6 +279,8 @@ def run(launch: Launch) -> Command:
     megabyte; and what passes through podman's monitor may be lost where a host is busy.
     In a Slurm job podman itself is told to stop as well: it passes that on instead of ending with
     what the container still says.
+    podman's monitor writes an empty file ``oom`` where it starts if memory runs out: not in the
+    directory that the user is in.
     podman and what it starts to clear away collect garbage less often (``GOGC``): that is a tenth
     of their time, for 3 MB more.
     """
@@ -315,6 +317,7 @@ def run(launch: Launch) -> Command:
             **({launch.override_by: launch.override_file} if launch.override_by else {}),
         },
         role="podman",
+        directory="/",
     )
 
 

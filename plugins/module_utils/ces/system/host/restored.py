@@ -7,7 +7,7 @@ import os
 import shutil
 
 from ...dataclass import dataclass, field
-from ..files import remove_quietly
+from ..files import regular, remove_quietly
 from .kept_files import MARK, KeptFiles
 
 _NOT_SHOWN = "a text that not everybody may read"
@@ -163,7 +163,9 @@ def _readable_for_all(path: str) -> bool:
 def _text(path: str) -> str | None:
     """What is in a file; None where there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        with open(
+            path, encoding="utf-8", errors="surrogateescape", newline="", opener=regular
+        ) as stream:
             return stream.read()
     except FileNotFoundError:
         return None
