@@ -23,6 +23,11 @@ attributes:
   diff_mode:
     support: full
 options:
+  leave:
+    description: Paths that stay as they are. What is known of them stays known.
+    type: list
+    elements: path
+    default: []
   kept:
     description: The directory of the list and of the copies. Must be absolute.
     type: path
@@ -78,7 +83,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     files = KeptFiles(module.params["kept"], module.check_mode)
     # programs have to read whatever comes again
     AppliedFiles(module.params["kept"], module.check_mode).forget()
-    done = Restoring(files, module.check_mode).run()
+    done = Restoring(files, module.check_mode, module.params["leave"]).run()
     will = "would be" if module.check_mode else "is"
     for path, copy in done.kept.items():
         module.warn(f"{path} was changed after it was written. What it said {will} kept in {copy}.")
@@ -94,7 +99,10 @@ def work(module: AnsibleModule) -> dict[str, Any]:
 
 def main() -> None:
     module = AnsibleModule(
-        argument_spec={"kept": {"type": "path", "default": "/var/lib/tre-ces/replaced"}},
+        argument_spec={
+            "leave": {"type": "list", "elements": "path", "default": []},
+            "kept": {"type": "path", "default": "/var/lib/tre-ces/replaced"},
+        },
         supports_check_mode=True,
     )
     if not os.path.isabs(module.params["kept"]):

@@ -134,6 +134,15 @@ def test_what_not_everybody_may_read_is_not_shown(bring: Run, restore: Run) -> N
     assert "the site" not in json.dumps(restore()["diff"])
 
 
+def test_what_is_to_stay_stays_known(run: Run, bring: Run, site: Path, kept: Path) -> None:
+    bring(*OURS)
+    stays = str(site / "etc/ces/policy.json")
+    answer = run(restore_files, leave=[stays], kept=str(kept))
+    assert Path(stays).exists()
+    assert answer["left"] == {stays: "it is to stay", str(site / "etc/ces"): "policy.json is in it"}
+    assert run(restore_files, kept=str(kept))["removed"] == [stays]
+
+
 def test_directories_with_files_of_others_stay(bring: Run, restore: Run, site: Path) -> None:
     bring(*OURS)
     (site / "etc/new/below/theirs").write_text("")

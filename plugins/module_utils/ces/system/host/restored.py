@@ -7,6 +7,7 @@ import os
 import shutil
 
 from ...dataclass import dataclass, field
+from ...typed import Sequence
 from ..files import regular, remove_quietly
 from .kept_files import MARK, KeptFiles
 
@@ -37,10 +38,11 @@ class Restoring:
     Each path is forgotten once it is done, so that a restoring that was stopped can go on.
 
     :param check: find out only.
+    :param leave: paths that stay as they are, and on the list.
     """
 
-    def __init__(self, files: KeptFiles, check: bool) -> None:
-        self._files, self._check = files, check
+    def __init__(self, files: KeptFiles, check: bool, leave: Sequence[str] = ()) -> None:
+        self._files, self._check, self._leave = files, check, frozenset(leave)
         self._copies = files.copies()
         self.done = Restored()
 
@@ -49,6 +51,10 @@ class Restoring:
         entries = dict(self._files.entries)
         for path in self._copies:
             entries.setdefault(path, {"kind": "file"})
+        for path in self._leave.intersection(entries):
+            del entries[path]
+            if os.path.lexists(path):
+                self.done.left[path] = "it is to stay"
         order = {"file": self._file, "link": self._link, "tree": self._tree}
         try:
             for kind, take_back in order.items():
