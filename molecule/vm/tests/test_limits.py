@@ -24,7 +24,7 @@ def test_more_memory_than_allowed_is_out_of_memory(records: dict[int, dict[str, 
 
 def test_no_file_tells_of_it_where_the_user_was(machine: Machine) -> None:
     """podman's monitor writes one where it was started."""
-    assert machine.lines("find", "/home/alice", "-xdev", "-name", "oom") == []
+    assert machine.lines("find", "/home/alice", "-xdev", "-name", "oom", user="alice") == []
 
 
 def test_the_kernel_agrees_that_it_killed_for_lack_of_memory(machine: Machine) -> None:
