@@ -12,6 +12,9 @@ author: The tre.ces contributors (@tre-ces)
 description:
   - Returns a list of words that runs a program under C(timeout) and C(prlimit). Roles run with it
     what acts with a user's rights, or reads what users wrote.
+  - With O(user) the program runs as that user, with an environment of its own, and the bounds are
+    root's. C(become_user) would run a whole module as the user, who can have it say what Ansible
+    believes of the host.
   - The exit status is 124 where the program did not end in time. It leaves no core file.
 positional: seconds
 options:
@@ -28,6 +31,11 @@ options:
     description: The bytes that it may have in a file.
     type: int
     default: 1073741824
+  user:
+    description:
+      - As whom it runs, as RV(tre.ces.host_check#module:users) has it. By default it runs as whom
+        the task runs.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -43,14 +51,38 @@ _value:
   elements: str
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-def bounded(argv: Sequence[str], seconds: int = 300, file_size: int = 1 << 30) -> list[str]:
+
+def bounded(
+    argv: Sequence[str],
+    seconds: int = 300,
+    file_size: int = 1 << 30,
+    user: Mapping[str, Any] | None = None,
+) -> list[str]:
     """The words that run a program within bounds."""
     limits = ["prlimit", "--core=0", f"--fsize={file_size}"]
-    return [*limits, "timeout", "--kill-after=5", str(seconds), *argv]
+    words = [*limits, "timeout", "--kill-after=5", str(seconds)]
+    return [*words, *(as_user(user) if user else ()), *argv]
+
+
+def as_user(user: Mapping[str, Any]) -> list[str]:
+    """The words before those of a program that runs as a user, in the user's session."""
+    runtime = f"/run/user/{user['uid']}"
+    environment = {
+        "HOME": user["home"],
+        "USER": user["name"],
+        "LOGNAME": user["name"],
+        "PATH": PATH,
+        "XDG_RUNTIME_DIR": runtime,
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={runtime}/bus",
+    }
+    ids = [f"--reuid={user['uid']}", f"--regid={user['gid']}", "--init-groups"]
+    values = [f"{name}={value}" for name, value in environment.items()]
+    return ["setpriv", *ids, "--", "env", "--ignore-environment", *values]
 
 
 class FilterModule:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from role_values import ROOT, evaluate, role_values
 
@@ -44,22 +46,34 @@ def tasks_in(found: Any) -> Iterator[dict[str, Any]]:
         yield from tasks_in(task.get("block"))
 
 
-def tasks_as_users() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted(ROOT.glob("roles/*/tasks/*.yml")):
-        for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8"))):
-            if "become_user" in task:
-                yield os.path.relpath(path, ROOT), task
+def test_no_role_runs_a_module_as_a_user() -> None:
+    """The user could have the module say what Ansible believes of the host, as facts."""
+    tasks = [
+        (path, task)
+        for path in sorted(ROOT.glob("roles/*/*/*.yml"))
+        if path.parent.name in ("tasks", "handlers")
+        for task in tasks_in(yaml.safe_load(path.read_text(encoding="utf-8")))
+    ]
+    assert len(tasks) > 100
+    assert [(path.name, task["name"]) for path, task in tasks if "become_user" in task] == []
+    programs = [task[COMMAND] for _path, task in tasks if "user=item" in str(task.get(COMMAND))]
+    assert len(programs) >= 2
+    assert all("tre.ces.bounded" in program["argv"] for program in programs)
 
 
-def test_every_role_bounds_what_it_runs_with_a_users_rights() -> None:
-    """The program by itself, and the task: a user can stop the program that bounds the other."""
-    tasks = list(tasks_as_users())
-    assert len(tasks) >= 2
-    for path, task in tasks:
-        assert task.get("timeout"), f"{path}: {task['name']} has no timeout"
-        if COMMAND in task:
-            words = task[COMMAND]["argv"]
-            assert "tre.ces.bounded" in words, f"{path}: {task['name']}: {words}"
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_program_runs_as_the_user_in_an_environment_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/of-root")
+    nobody = pwd.getpwnam("nobody")
+    user = {"name": "nobody", "uid": nobody.pw_uid, "gid": nobody.pw_gid, "home": nobody.pw_dir}
+    words = ("sh", "-c", "id -u; id -G; env")
+    done = subprocess.run(bounded(words, user=user), capture_output=True, text=True, check=True)
+    uid, groups, *environment = done.stdout.splitlines()
+    assert (uid, groups) == (str(nobody.pw_uid), str(nobody.pw_gid))
+    assert f"XDG_RUNTIME_DIR=/run/user/{nobody.pw_uid}" in environment
+    assert "PYTHONPATH" not in done.stdout
 
 
 def test_roles_find_the_filter() -> None:

@@ -7,6 +7,7 @@ makes it and whenever. A tree may be as deep as it likes.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -30,6 +31,27 @@ def opened(name: str, at: int | None = None) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def read_below(top: str, path: str, most: int, at: int | None = None) -> bytes:
+    """Bytes of an ordinary file below a directory; no link on the way is followed.
+
+    :param most: how many bytes at most.
+    :raises OSError: it cannot be read, or is no ordinary file.
+    """
+    name, _slash, rest = path.partition("/")
+    with opened(top, at) as place:
+        if rest:
+            return read_below(name, rest, most, place)
+        # whose type is not known yet: a FIFO must not hold us up
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=place)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(errno.ENXIO, "it is no ordinary file", name)
+            return os.read(descriptor, most)
+        finally:
+            os.close(descriptor)
 
 
 def path_of(descriptor: int) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import pwd
 
+from ...blocks import suppress
 from ...dataclass import dataclass
 from ...typed import Iterable, Mapping
 from ...values.subids import Entry, IdRange, SubidTable
 from ..files import read_if_there
 from ..subids import KINDS, SubidHost
+from ..trees import read_below
 
 _PAUSE = "libpod/tmp/pause.pid"
 """In a user's runtime directory: the process that holds the namespace of all their containers."""
+_NUMBER_MAX = 20
+"""Bytes of a process's number."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,10 @@ def ids_in_use(runtime: str, root: str = "") -> dict[str, tuple[IdRange, ...] | 
 
     :param runtime: the user's runtime directory, or '' where there is none.
     """
-    pause = read_if_there(f"{runtime}/{_PAUSE}").strip() if runtime else ""
+    pause = ""
+    # root looks here, too, in a directory of the user's
+    with suppress(OSError, UnicodeDecodeError):
+        pause = read_below(runtime, _PAUSE, _NUMBER_MAX).decode("ascii").strip() if runtime else ""
     if not pause.isdigit():
         return dict.fromkeys(KINDS)
     return {kind: _mapped(read_if_there(f"{root}/proc/{pause}/{kind}_map")) for kind in KINDS}

@@ -51,7 +51,8 @@ def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
 
 def lingers(user: pwd.struct_passwd, root: str = "") -> bool:
     """Whether systemd keeps a session for the user, and its message bus is there."""
-    return os.path.exists(f"{root}/var/lib/systemd/linger/{user.pw_name}") and os.path.exists(
+    # the second is in a directory of the user's: a link there is not followed
+    return os.path.exists(f"{root}/var/lib/systemd/linger/{user.pw_name}") and os.path.lexists(
         f"{root}/run/user/{user.pw_uid}/bus"
     )
 
