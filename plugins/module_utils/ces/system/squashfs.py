@@ -39,6 +39,8 @@ _EFFORT_MAX = 1_000_000
 _EFFORT_OF_BLOCK = 32
 """To undo the compression of a block takes as long as to look at so many names."""
 _EFFORT_OF_DATA = 512
+_NAME_MAX = 256
+"""Bytes of a name (SQUASHFS_NAME_LEN)."""
 
 
 class Squashfs:
@@ -110,7 +112,7 @@ class Squashfs:
             for _entry in range(count):
                 self._effort.take()
                 size = _number(listing, place + 6, 2) + 1
-                if place + 8 + size > len(listing):
+                if place + 8 + size > len(listing) or size > _NAME_MAX:
                     raise _damaged()
                 kind = _KINDS.get(_number(listing, place + 4, 2), OTHER)
                 inode = block << 16 | _number(listing, place, 2)

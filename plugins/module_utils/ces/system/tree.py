@@ -12,6 +12,10 @@ from ..dataclass import dataclass
 from ..typed import Any, Iterator, Protocol
 from ..values.inside import BLOCKED, DANGLING, DIRECTORY, LINK, NOTHING, UNSEEN
 
+_PATH_MAX = 4096
+"""Bytes of a path: Linux opens none that is longer."""
+_AHEAD_MAX = 16_000_000
+"""Characters of the paths of directories that are to be looked into; an image has some thousand."""
 _LINKS_MAX = 40
 """Links on one way that are followed: as many as the kernel follows."""
 
@@ -143,14 +147,18 @@ def _can_be_a_name(part: str) -> bool:
 def everything(tree: Tree) -> Iterator[tuple[str, Entry]]:
     """All files with their paths, those near the root first; links are not followed.
 
-    Directories that this user may not open are passed over.
+    Directories that this user may not open are passed over, and those with longer paths than
+    anybody can open.
+
+    :raises Unseen: there is too much of it.
     """
     ahead = [("", tree.root)]
     while ahead:
-        level, ahead = ahead, []
+        level, ahead, held = ahead, [], Effort(_AHEAD_MAX)
         for path, directory in level:
             with suppress(Hidden):
                 for name, entry in tree.entries(directory):
                     yield f"{path}/{name}", entry
-                    if entry.kind == DIRECTORY:
+                    if entry.kind == DIRECTORY and len(path) + len(name) < _PATH_MAX:
+                        held.take(len(path) + len(name))
                         ahead.append((f"{path}/{name}", entry))
