@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from subid_host import host_with, tables
@@ -132,3 +135,55 @@ def test_subordinate_ids_go_along_with_the_files_that_belong_to_them(
     monkeypatch.setattr(user_stores, "account", lambda _name: pwd.getpwuid(0))
     pass_on_ids("ada", "caroline", host)
     assert tables(host)[0].startswith("caroline:231072")
+
+
+def test_a_tree_of_any_depth_is_removed(root: Path) -> None:
+    here = os.open(root / str(EVE), os.O_RDONLY)
+    for _level in range(1_200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    (store,) = of_others(str(root), ["eve"], "")
+    settle([store], "remove", PROCESS)
+    assert not (root / str(EVE)).exists()
+
+
+def test_a_neighbour_cannot_keep_it_from_being_settled(root: Path) -> None:
+    lock = root / f"locks-{EVE}"
+    lock.unlink()
+    (lock / "below").mkdir(parents=True)
+    (store,) = of_others(str(root), ["eve"], "")
+    settle([store], "keep_apart", PROCESS)
+    assert of_others(str(root), ["eve"], "") == []
+    assert not lock.exists()
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_gone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the user has mounted something on it that answers nobody."""
+    (store,) = of_others(str(root), ["eve"], "")
+    look = os.lstat
+
+    def refuse(path: str, **how: Any) -> os.stat_result:
+        if path == store.path:
+            raise PermissionError(13, "Permission denied", path)
+        return look(path, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", refuse)
+        with pytest.raises(CesError, match="Permission denied"):
+            settle([store], "keep_apart", PROCESS)
+    assert of_others(str(root), ["eve"], "") == [store]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="other users' processes are ended")
+def test_what_runs_with_the_uid_is_ended_and_nothing_else() -> None:
+    words = ["setpriv", f"--reuid={EVE}", "--clear-groups", "sleep", "60"]
+    with subprocess.Popen(words) as theirs, subprocess.Popen(["sleep", "60"]) as others:
+        user_stores.end_processes(EVE, PROCESS)
+        assert theirs.wait(5) == -signal.SIGKILL
+        assert others.poll() is None
+        others.kill()

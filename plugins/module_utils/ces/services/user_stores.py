@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import time
 
 from ..blocks import suppress
 from ..dataclass import dataclass
 from ..errors import CesError
+from ..system import trees
 from ..system.files import explained
+from ..system.host.mounts import mounts_below
 from ..system.host.people import account
 from ..system.owners import former_owner, former_uids, note_owner, owner_of
 from ..system.proc import owner_of as process_owner
@@ -28,6 +29,7 @@ from ..values.subids import SubidTable, line_of
 
 KEPT = "kept"
 """Below the root, for root alone: directories that were kept apart."""
+_UNMOUNT = ("umount", "--lazy", "--no-canonicalize", "--")
 _LINGERING = "/var/lib/systemd/linger"
 _LOCKS = "/dev/shm/libpod_rootless_lock_{}"  # noqa: S108  podman's own choice
 _TO_END, _BETWEEN_LOOKS = 5.0, 0.05
@@ -100,17 +102,38 @@ def settle(stores: Sequence[Store], becomes: str, process: Process) -> list[Sett
     """
     done = []
     for store in stores:
-        done.append(planned(store, becomes))
         if becomes != "give":
             end_processes(store.uid, process)
+            unmount(store.path, process)
+        done.append(planned(store, becomes))
         with explained(f"{becomes} {store.path}"):
             _settle(store, becomes, done[-1].kept)
     return done
 
 
+def _is_there(path: str) -> bool:
+    """Whether a path is there.
+
+    :raises CesError: that cannot be known, as where a user's dead file system is mounted.
+    """
+    with explained(f"look at {path}"):
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def unmount(path: str, process: Process) -> None:
+    """Take away what users mounted at a directory of theirs, or below, as FUSE lets them."""
+    for mount in reversed(mounts_below(path)):
+        if mount.kind.startswith("fuse"):
+            process.run(Command((*_UNMOUNT, mount.point)))
+
+
 def planned(store: Store, becomes: str) -> Settled:
     """What :func:`settle` would do."""
-    apart = becomes == "keep_apart" and os.path.lexists(store.path)
+    apart = becomes == "keep_apart" and _is_there(store.path)
     return Settled(store.owner, store.uid, store.path, becomes, store.apart if apart else "")
 
 
@@ -118,11 +141,17 @@ def _settle(store: Store, becomes: str, kept: str) -> None:
     if kept:
         os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
         os.rename(store.path, kept)
-    elif becomes == "remove" and os.path.lexists(store.path):
-        shutil.rmtree(store.path)
+    elif becomes == "remove":
+        trees.remove(store.path)
+        if _is_there(store.path):
+            raise CesError(
+                f"remove {store.path}",
+                said="something in it cannot be removed",
+                hint="see what is mounted there (findmnt), and run this again",
+            )
     if becomes != "give":
-        with suppress(FileNotFoundError):
-            os.unlink(_LOCKS.format(store.uid))
+        # anybody may make something of that name there
+        trees.remove(_LOCKS.format(store.uid))
     if account(store.owner) is None:
         with suppress(FileNotFoundError):
             os.unlink(f"{_LINGERING}/{store.owner}")
@@ -188,9 +217,8 @@ def presence(names: Sequence[str], stores: Sequence[Store]) -> Presence:
 
 
 def running(uid: int) -> list[int]:
-    """The processes of a user."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    return [pid for pid in pids if uid and process_owner(pid) == uid]
+    """The processes of a user, without those that have ended and whose parents do not ask."""
+    return [pid for pid in parents() if uid and process_owner(pid) == uid]
 
 
 def end_processes(uid: int, process: Process) -> None:
@@ -200,6 +228,7 @@ def end_processes(uid: int, process: Process) -> None:
     """
     pids = running(uid)
     if not pids and not os.path.isdir(f"/run/user/{uid}"):
+        _kill_all_of(uid)
         return
     if above() & set(pids):
         raise CesError(
@@ -209,7 +238,9 @@ def end_processes(uid: int, process: Process) -> None:
         )
     if os.path.isdir("/run/systemd/system"):
         # with the directory goes what engines noted of containers that ran
-        units = (f"user@{uid}.service", f"user-runtime-dir@{uid}.service")
+        # and with the slice the sessions that people logged in to
+        services = (f"user@{uid}.service", f"user-runtime-dir@{uid}.service")
+        units = (*services, f"user-{uid}.slice")
         stop = ("systemctl", "stop", *units)
         process.run(Command(stop))
     end = time.monotonic() + _TO_END
@@ -220,10 +251,23 @@ def end_processes(uid: int, process: Process) -> None:
                 said=f"{', '.join(map(str, pids[:5]))} do not end",
                 hint="restart the host, and run this again",
             )
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill_all_of(uid)
         time.sleep(_BETWEEN_LOOKS)
+    # those with subordinate ids, in namespaces that the user made
+    _kill_all_of(uid)
+
+
+def _kill_all_of(uid: int) -> None:
+    """Kill all that a user may kill, at once: also what makes processes faster than we look."""
+    if uid <= 0:
+        return
+    child = os.fork()
+    if child == 0:
+        with suppress(OSError):
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        os._exit(0)
+    os.waitpid(child, 0)
 
 
 def above() -> set[int]:

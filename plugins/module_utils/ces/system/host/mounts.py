@@ -50,6 +50,12 @@ def mount_of(path: str, table: str = "/proc/self/mountinfo") -> Mount:
     return found
 
 
+def mounts_below(path: str, table: str = "/proc/self/mountinfo") -> list[Mount]:
+    """The mounts at a directory and below it, in the order in which they were made."""
+    top = path.rstrip("/")
+    return [one for one in mounts(table) if f"{one.point}/".startswith(f"{top}/")]
+
+
 def nearest_directory(path: str) -> str:
     """The path, or the nearest directory above it that is there; '' if a relative path has none."""
     while not os.path.isdir(path) and path != os.path.dirname(path):
