@@ -158,17 +158,16 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     files = KeptFiles(module.params["kept"], module.check_mode)
     programs = AppliedFiles(module.params["kept"], module.check_mode)
     programs.change(outdated(module.params["files"]))
-    try:
-        for entry in module.params["files"]:
-            if copy := keep(files, entry):
-                kept[entry["path"]] = copy
-            change = STATES[entry["state"]](module, entry)
-            if change:
-                changed.append(entry["path"])
-                headers = dict.fromkeys(("before_header", "after_header"), entry["path"])
-                diff.append({**headers, **change})
-    finally:
-        files.save()
+    for entry in module.params["files"]:
+        if copy := keep(files, entry):
+            kept[entry["path"]] = copy
+    # before anything changes: who is stopped then knows what was there
+    files.save()
+    for entry in module.params["files"]:
+        change = STATES[entry["state"]](module, entry)
+        if change:
+            changed.append(entry["path"])
+            diff.append({"before_header": entry["path"], "after_header": entry["path"], **change})
     will = "would be" if module.check_mode else "is"
     for path, copy in kept.items():
         module.warn(f"{path} was written by somebody else. What it said {will} kept in {copy}.")

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.kept_files import KeptFiles
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.restored import Restoring
 from ansible_collections.tre.ces.plugins.modules import file_set, file_tree, restore_files
 
 OWNER = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
@@ -230,6 +232,33 @@ def test_one_that_was_stopped_goes_on(
     assert json.loads((kept / "written.json").read_text())
     restore()
     assert seen(site) == before
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_one_that_was_killed_goes_on(
+    bring: Run, restore: Run, site: Path, kept: Path, steps: int
+) -> None:
+    """Whenever that was: nothing of the site's is taken for ours."""
+    before = seen(site)
+    bring(*OURS)
+    child = os.fork()
+    if child == 0:
+        left = iter(range(steps))
+
+        def until_then(change: Callable[..., None]) -> Callable[..., None]:
+            def step(*words: Any) -> None:
+                if next(left, None) is None:
+                    os._exit(9)
+                change(*words)
+
+            return step
+
+        os.replace, os.unlink = until_then(os.replace), until_then(os.unlink)
+        Restoring(KeptFiles(str(kept)), check=False).run()
+        os._exit(0)
+    os.waitpid(child, 0)
+    restore()
+    assert {path: what for path, what in seen(site).items() if "tmp" not in path} == before
 
 
 def test_what_an_earlier_version_noted_is_enough(

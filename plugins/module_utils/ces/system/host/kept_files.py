@@ -10,10 +10,11 @@ import shutil
 
 from ...blocks import suppress
 from ...typed import Any
-from ..files import read_if_there, remove_quietly, write_atomic
+from ..files import read_if_there, regular, remove_quietly, write_atomic
 
 MARK = "Written by Ansible (role tre.ces."
 """Stands in our files, as far as their form has comments."""
+_UNFINISHED = ".tmp"
 Entry = dict[str, str]
 """What is known of a path. ``kind``: file, directory, tree (a directory with all that is in it),
 link, or restored (it is as it would be without us, and copies are left of what others wrote). Of a
@@ -50,9 +51,13 @@ class KeptFiles:
         copy = f"{self.directory}{path}.{_digest(text)[:12]}"
         if not self._check and not os.path.exists(copy):
             self._make_room(os.path.dirname(copy))
-            shutil.copy2(path, copy)
+            unfinished = f"{copy}{_UNFINISHED}"
+            shutil.copy2(path, unfinished)
             status = os.stat(path)
-            os.chown(copy, status.st_uid, status.st_gid)
+            os.chown(unfinished, status.st_uid, status.st_gid)
+            with open(unfinished, "rb", opener=regular) as stream:
+                os.fsync(stream.fileno())
+            os.replace(unfinished, copy)
         return copy
 
     def note(self, path: str, text: str | None, copy: str | None = None) -> None:
@@ -74,7 +79,8 @@ class KeptFiles:
     def note_as_ours(self, path: str, text: str) -> None:
         """The file has the text that we want: it is ours if its mark says so."""
         if path not in self.entries and MARK in text:
-            self.note(path, text)
+            # what was there before is known by copies, if at all
+            self._note(path, {"kind": "file", "wrote": _digest(text)})
 
     def note_made(self, path: str, kind: str) -> None:
         """A directory, a tree or a link is there for us alone."""
@@ -116,6 +122,8 @@ class KeptFiles:
             if directory == self.directory:
                 continue  # lists
             for name in names:
+                if name.endswith(_UNFINISHED):
+                    continue
                 copy = f"{directory}/{name}"
                 found.setdefault(_original_of(copy[len(self.directory) :]), []).append(copy)
         for several in found.values():

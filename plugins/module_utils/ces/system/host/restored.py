@@ -60,23 +60,34 @@ class Restoring:
             for kind, take_back in order.items():
                 for path in sorted(entries):
                     if entries[path]["kind"] == kind:
-                        take_back(path)
-                        copies = [*filter(os.path.lexists, self._copies.get(path, []))]
-                        self._files.forget(path, copies=bool(copies))
+                        self._forget(path, take_back(path))
             # what is in a directory comes before it
             for path in sorted(entries, reverse=True):
                 if entries[path]["kind"] == "directory":
-                    self._directory(path)
-                    self._files.forget(path)
+                    self._forget(path, self._directory(path))
         finally:
             self._files.save()
         return self.done
 
-    def _file(self, path: str) -> None:
+    def _forget(self, path: str, copy: str) -> None:
+        """The path is done: first the list says so, then the copy goes that is in its place."""
+        others = [one for one in self._copies.get(path, []) if one != copy]
+        self._files.forget(path, copies=any(map(os.path.lexists, others)))
+        if copy and not self._check:
+            self._files.save()
+            remove_quietly(copy)
+
+    def _file(self, path: str) -> str:
+        """
+        :returns: the copy that is of no use any more.
+        """
         original = self._original(path)
         if os.path.isdir(path):
             self.done.left[path] = "there is a directory now"
-            return
+            return ""
+        if original and not os.path.lexists(original):
+            self.done.left[path] = f"the copy of what was there before is gone: {original}"
+            return ""
         now, before = _text(path), _text(original)
         shown = _readable_for_all(path) and _readable_for_all(original)
         copy = None if now is None else self._files.keep(path, now)
@@ -86,7 +97,7 @@ class Restoring:
             if path in self._files.entries:
                 self.done.kept[path] = copy
         if now == before:
-            return
+            return original
         if before is None:
             self._remove(path)
         else:
@@ -100,6 +111,7 @@ class Restoring:
                 "after": (before or "") if shown else f"{_NOT_SHOWN}, as it was before us\n",
             }
         )
+        return original
 
     def _original(self, path: str) -> str:
         """The copy of what was there before us; "" if there is none."""
@@ -125,31 +137,33 @@ class Restoring:
         except BaseException:
             remove_quietly(unfinished)
             raise
-        os.unlink(copy)
 
-    def _link(self, path: str) -> None:
+    def _link(self, path: str) -> str:
         if os.path.islink(path):
             self._remove(path)
         elif os.path.lexists(path):
             self.done.left[path] = "it is no link any more"
+        return ""
 
-    def _tree(self, path: str) -> None:
+    def _tree(self, path: str) -> str:
         if os.path.isdir(path) and not os.path.islink(path):
             self.done.removed.append(path)
             if not self._check:
                 shutil.rmtree(path)
         else:
             self._link(path)
+        return ""
 
-    def _directory(self, path: str) -> None:
+    def _directory(self, path: str) -> str:
         if os.path.islink(path) or not os.path.isdir(path):
-            return
+            return ""
         gone = set(self.done.removed)
         rest = [name for name in os.listdir(path) if f"{path}/{name}" not in gone]
         if rest:
             self.done.left[path] = f"{', '.join(sorted(rest)[:3])} is in it"
         else:
             self._remove(path)
+        return ""
 
     def _remove(self, path: str) -> None:
         self.done.removed.append(path)
