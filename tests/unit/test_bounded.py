@@ -19,7 +19,7 @@ from ansible_collections.tre.ces.plugins.filter.bounded import bounded
 COMMAND = "ansible.builtin.command"
 
 
-def run(*words: str, **bounds: int) -> subprocess.CompletedProcess[bytes]:
+def run(*words: str, **bounds: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(bounded(words, **bounds), capture_output=True, check=False)
 
 

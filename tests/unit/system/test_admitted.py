@@ -88,3 +88,8 @@ def test_what_debian_hides_behind_a_plain_denial_is_found_in_the_shadow_file(
     assert admitted._REASONS.get(code, "PAM answers").startswith(said)
     elsewhere = pwd.struct_passwd(("late", "*", *user("late", 2001)[2:]))
     assert admitted._by_shadow(elsewhere, str(tmp_path / "shadow")) == admitted._DENIED
+
+
+def test_a_uid_that_podman_takes_for_a_negative_one_is_kept_out() -> None:
+    great = pwd.struct_passwd(("great", "x", 3_000_000_000, 100, "", "/", "/bin/sh"))
+    assert "negative number" in admitted.kept_out([great])["great"]

@@ -61,7 +61,8 @@ def fewer_directories(root: str) -> None:
 def no_session() -> None:
     uid = pwd.getpwnam("user8").pw_uid
     run("loginctl", "disable-linger", "user8")
-    run("systemctl", "stop", f"user@{uid}.service")
+    # with the directory goes the socket of the bus, which no stopped service takes along
+    run("systemctl", "stop", f"user@{uid}.service", f"user-runtime-dir@{uid}.service")
 
 
 def older_registry() -> None:

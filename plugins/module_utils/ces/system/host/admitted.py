@@ -31,6 +31,11 @@ _REASONS = {
     27: "its password has expired (the user, or passwd, sets a new one)",
 }
 """What answers of pam_acct_mgmt(3) mean, and the cure."""
+_SIGNED = 1 << 31
+_TOO_GREAT = (
+    "its uid is 2^31 or more, which podman takes for a negative number, and the user for root: it"
+    " wants root's locks (give the account a smaller uid)"
+)
 _SHADOW = "/etc/shadow"
 _SECONDS = 20.0
 """Until when PAM must have answered for all users."""
@@ -39,20 +44,22 @@ _SECONDS = 20.0
 def kept_out(users: Sequence[pwd.struct_passwd]) -> Mapping[str, str]:
     """Why users cannot have a session here, by name. Who is not in it can.
 
-    Nobody is asked where we are not root, and where systemd starts no sessions.
+    PAM is not asked where we are not root, and where systemd starts no sessions.
     """
-    names = [user.pw_name for user in users]
+    great = {user.pw_name: _TOO_GREAT for user in users if user.pw_uid >= _SIGNED}
+    names = [user.pw_name for user in users if user.pw_uid < _SIGNED]
     if not names or os.geteuid() != 0 or not any(map(os.path.exists, _CONFIGURED)):
-        return {}
+        return great
     # a module of PAM may ask a server, or die: not with us
     looking = Looking(pwd.getpwuid(0), lambda: {"refused": _ask(names)}, _SECONDS, MEMORY)
     try:
         refused = looking.answer().get("refused", {})
     finally:
         end_all([looking])
-    return {
+    denied = {
         name: _REASONS.get(code, f"PAM answers: {said}") for name, (code, said) in refused.items()
     }
+    return {**great, **denied}
 
 
 # --- in the child ---
