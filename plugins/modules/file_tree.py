@@ -156,9 +156,9 @@ def wanted(archive: str) -> Tree:
         return {member.name: (stream.read(), member.mode) for member, stream in streams if stream}
 
 
-def changes(asked: dict[str, Any]) -> Iterator[Change]:
+def changes(tree: Tree, asked: dict[str, Any]) -> Iterator[Change]:
     """All that is not as it should be, in the order in which it is mended."""
-    root, tree = Path(asked["path"]), wanted(asked["archive"])
+    root = Path(asked["path"])
     place = place_of(root, tree, asked["keep_days"])
     now = Path(os.path.realpath(root))
     if place in (root, now):
@@ -340,14 +340,14 @@ def link(path: Path, target: Path) -> None:
     os.replace(temporary, path)
 
 
-def note(files: KeptFiles, asked: dict[str, Any]) -> None:
+def note(files: KeptFiles, tree: Tree, asked: dict[str, Any]) -> None:
     """Put on the list of what roles wrote what this module is about to make."""
     root = Path(asked["path"])
     trees = [root, versions_of(root)] if asked["keep_days"] else [root]
     if "." not in asked["exact"]:
         # others have files there, too
         trees = [root / name for name in asked["exact"]]
-    made = dict.fromkeys(links(root, list(wanted(asked["archive"])), asked), "link")
+    made = dict.fromkeys(links(root, list(tree), asked), "link")
     made.update(dict.fromkeys(trees, "tree"))
     for path, kind in made.items():
         files.note_missing_above(str(path))
@@ -358,18 +358,18 @@ def note(files: KeptFiles, asked: dict[str, Any]) -> None:
 def work(module: AnsibleModule) -> dict[str, Any]:
     # a hardened umask does not count: users run what is installed
     os.umask(0o022)
-    asked = module.params
-    note(KeptFiles(asked["kept"], module.check_mode), asked)
+    asked, tree = module.params, wanted(module.params["archive"])
+    note(KeptFiles(asked["kept"], module.check_mode), tree, asked)
     programs = AppliedFiles(asked["kept"], module.check_mode)
     found: list[str] = []
-    for what, mend in changes(asked):
+    for what, mend in changes(tree, asked):
         if asked["apply"] and not found:
             programs.change([asked["path"]])
         found.append(what)
         if not module.check_mode:
             mend()
     diff = {"before": "", "after": "".join(f"{what}\n" for what in found)}
-    content = digest_of(wanted(asked["archive"]))
+    content = digest_of(tree)
     files = [Applying(asked["path"], content, tuple(asked["apply"]))] if asked["apply"] else []
     applied = bool(apply_files(module, programs, files))
     return {

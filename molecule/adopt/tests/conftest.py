@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from remote import Done, Host, logged_in
+from verifying import ENVIRONMENT, TOP
 
-TOP = Path(__file__).resolve().parents[3]
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 
 
@@ -26,11 +26,8 @@ def playbook(name: str, *options: str) -> Done:
     """Run one of the collection's playbooks on the back-end."""
     argv = [str(Path(sys.executable).with_name("ansible-playbook")), str(TOP / "playbooks" / name)]
     argv += [f"--inventory={INVENTORY}", f"--extra-vars=@{os.environ['TESTBED_SITE']}", *options]
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
-    environ["ANSIBLE_CONFIG"] = str(TOP / "ansible.cfg")
     # a site may have it so: plays say what they need
-    environ["ANSIBLE_GATHERING"] = "explicit"
-    environ["ANSIBLE_COLLECTIONS_PATH"] = str(TOP / "build/collections")
+    environ = {**ENVIRONMENT, "ANSIBLE_GATHERING": "explicit"}
     done = subprocess.run(
         argv, capture_output=True, text=True, cwd=TOP, env=environ, timeout=600, check=False
     )

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-
 from ...typed import Any, Iterable
-from ..files import read_if_there, remove_quietly, write_atomic
+from ..files import remove_quietly
+from .noted import digest_of, noted_in, put_down
 
 _CHANGING = ""
 """Stands for a file that is being changed: no program is known to have read it."""
@@ -24,9 +21,9 @@ class AppliedFiles:
     """
 
     def __init__(self, directory: str, check: bool = False) -> None:
-        self._directory, self._check = directory, check
-        self._list = f"{directory}/applied.json"
-        self._applied = _parsed(read_if_there(self._list))
+        self._list, self._check = f"{directory}/applied.json", check
+        # with a damaged list a program reads its file once too often
+        self._applied = noted_in(self._list)
 
     def waits(self, path: str, content: str | None) -> bool:
         """Whether a program is to read this content yet.
@@ -36,7 +33,7 @@ class AppliedFiles:
         """
         if content is None:
             return path in self._applied
-        return self._applied.get(path) != _digest(content)
+        return self._applied.get(path) != digest_of(content)
 
     def change(self, paths: Iterable[str]) -> None:
         """These files are about to be changed, or their program is known to have something else."""
@@ -44,7 +41,7 @@ class AppliedFiles:
 
     def apply(self, files: dict[str, str | None]) -> None:
         """Programs have read these files, with this content."""
-        self._put({path: None if text is None else _digest(text) for path, text in files.items()})
+        self._put({path: None if text is None else digest_of(text) for path, text in files.items()})
 
     def forget(self) -> None:
         """Nothing of ours is there any more."""
@@ -58,18 +55,4 @@ class AppliedFiles:
             return
         self._applied = after
         if not self._check:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            write_atomic(self._list, json.dumps(after, indent=1, sort_keys=True) + "\n")
-
-
-def _parsed(text: str) -> dict[str, str]:
-    """A list that was damaged is an empty one: then a program reads its file once too often."""
-    try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return dict(found) if isinstance(found, dict) else {}
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+            put_down(self._list, after)

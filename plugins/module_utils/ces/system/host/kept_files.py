@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 
 from ...blocks import suppress
 from ...typed import Any
-from ..files import read_if_there, regular, remove_quietly, write_atomic
+from ..files import regular, remove_quietly
+from .noted import digest_of, noted_in, put_down
 
 MARK = "Written by Ansible (role tre.ces."
 """Stands in our files, as far as their form has comments."""
-_UNFINISHED = ".tmp"
+_UNFINISHED = ".tre-ces.tmp"
 Entry = dict[str, str]
 """What is known of a path. ``kind``: file, directory, tree (a directory with all that is in it),
 link, or restored (it is as it would be without us, and copies are left of what others wrote). Of a
@@ -29,8 +28,8 @@ class KeptFiles:
     """
 
     def __init__(self, directory: str, check: bool = False) -> None:
-        self.directory, self._check = directory, check
-        self.list_file = f"{directory}/written.json"
+        self._directory, self._check = directory, check
+        self._list_file = f"{directory}/written.json"
         self._entries: dict[str, Entry] | None = None
         self._changed = False
 
@@ -38,7 +37,9 @@ class KeptFiles:
     def entries(self) -> dict[str, Entry]:
         """All that is noted, by its path."""
         if self._entries is None:
-            self._entries = _parsed(read_if_there(self.list_file))
+            # with a damaged list a copy too many is kept
+            noted = noted_in(self._list_file)
+            self._entries = {path: _entry(one) for path, one in noted.items()}
         return self._entries
 
     def keep(self, path: str, text: str) -> str | None:
@@ -48,16 +49,10 @@ class KeptFiles:
         """
         if self._is_ours(path, text):
             return None
-        copy = f"{self.directory}{path}.{_digest(text)[:12]}"
+        copy = f"{self._directory}{path}.{digest_of(text)[:12]}"
         if not self._check and not os.path.exists(copy):
             self._make_room(os.path.dirname(copy))
-            unfinished = f"{copy}{_UNFINISHED}"
-            shutil.copy2(path, unfinished)
-            status = os.stat(path)
-            os.chown(unfinished, status.st_uid, status.st_gid)
-            with open(unfinished, "rb", opener=regular) as stream:
-                os.fsync(stream.fileno())
-            os.replace(unfinished, copy)
+            copy_whole(path, copy)
         return copy
 
     def note(self, path: str, text: str | None, copy: str | None = None) -> None:
@@ -70,7 +65,7 @@ class KeptFiles:
             entry = {"kind": "file", "before": copy or ""}
         entry.pop("wrote", None)
         if text is not None:
-            entry["wrote"] = _digest(text)
+            entry["wrote"] = digest_of(text)
         if text is None and entry.get("before") == "":
             self.forget(path)
         else:
@@ -80,7 +75,7 @@ class KeptFiles:
         """The file has the text that we want: it is ours if its mark says so."""
         if path not in self.entries and MARK in text:
             # what was there before is known by copies, if at all
-            self._note(path, {"kind": "file", "wrote": _digest(text)})
+            self._note(path, {"kind": "file", "wrote": digest_of(text)})
 
     def note_made(self, path: str, kind: str) -> None:
         """A directory, a tree or a link is there for us alone."""
@@ -108,24 +103,22 @@ class KeptFiles:
         if not self._changed or self._check:
             return
         if not self.entries:
-            remove_quietly(self.list_file)
-            _remove_empty(self.directory)
+            remove_quietly(self._list_file)
+            _remove_empty(self._directory)
         else:
-            self._make_room(self.directory)
-            text = json.dumps(self.entries, indent=1, sort_keys=True) + "\n"
-            write_atomic(self.list_file, text)
+            put_down(self._list_file, self.entries)
 
     def copies(self) -> dict[str, list[str]]:
         """All copies, the oldest first, by the path of which they are."""
         found: dict[str, list[str]] = {}
-        for directory, _below, names in os.walk(self.directory):
-            if directory == self.directory:
+        for directory, _below, names in os.walk(self._directory):
+            if directory == self._directory:
                 continue  # lists
             for name in names:
                 if name.endswith(_UNFINISHED):
                     continue
                 copy = f"{directory}/{name}"
-                found.setdefault(_original_of(copy[len(self.directory) :]), []).append(copy)
+                found.setdefault(_original_of(copy[len(self._directory) :]), []).append(copy)
         for several in found.values():
             several.sort(key=lambda copy: os.lstat(copy).st_ctime_ns)
         return found
@@ -136,12 +129,12 @@ class KeptFiles:
             self._changed = True
 
     def _make_room(self, directory: str) -> None:
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def _is_ours(self, path: str, text: str) -> bool:
         entry = self.entries.get(path)
-        return MARK in text if entry is None else entry.get("wrote") == _digest(text)
+        return MARK in text if entry is None else entry.get("wrote") == digest_of(text)
 
 
 def _remove_empty(top: str) -> None:
@@ -157,20 +150,27 @@ def _original_of(copy: str) -> str:
     return path if has_digest else copy
 
 
-def _parsed(text: str) -> dict[str, Entry]:
-    """A list that was damaged is an empty one: then a copy too many is kept."""
+def _entry(noted: Any) -> Entry:
+    """An earlier version noted digests alone."""
+    return noted if isinstance(noted, dict) else {"kind": "file", "wrote": str(noted)}
+
+
+def copy_whole(source: str, target: str) -> None:
+    """Copy a file with its owner and mode in one step: the copy is whole, or not there.
+
+    :raises OSError: it cannot be copied.
+    """
+    unfinished = f"{target}{_UNFINISHED}"
+    remove_quietly(unfinished)
     try:
-        found: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    # an earlier version noted digests alone
-    return {
-        path: entry if isinstance(entry, dict) else {"kind": "file", "wrote": str(entry)}
-        for path, entry in found.items()
-    }
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        # nobody else reads it before it has its owner and mode
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        shutil.copy2(source, unfinished)
+        status = os.stat(source)
+        os.chown(unfinished, status.st_uid, status.st_gid)
+        with open(unfinished, "rb", opener=regular) as stream:
+            os.fsync(stream.fileno())
+        os.replace(unfinished, target)
+    except BaseException:
+        remove_quietly(unfinished)
+        raise

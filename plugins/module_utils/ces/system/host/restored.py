@@ -9,7 +9,7 @@ import shutil
 from ...dataclass import dataclass, field
 from ...typed import Sequence
 from ..files import regular, remove_quietly
-from .kept_files import MARK, KeptFiles
+from .kept_files import MARK, KeptFiles, copy_whole
 
 _NOT_SHOWN = "a text that not everybody may read"
 
@@ -125,18 +125,7 @@ class Restoring:
         if self._check:
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        unfinished = f"{path}.restored.tmp"
-        remove_quietly(unfinished)
-        try:
-            # nobody else reads it before it has its owner and mode
-            os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            shutil.copy2(copy, unfinished)
-            status = os.stat(copy)
-            os.chown(unfinished, status.st_uid, status.st_gid)
-            os.replace(unfinished, path)
-        except BaseException:
-            remove_quietly(unfinished)
-            raise
+        copy_whole(copy, path)
 
     def _link(self, path: str) -> str:
         if os.path.islink(path):
