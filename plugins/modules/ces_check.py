@@ -14,8 +14,9 @@ description:
     the back-end. Nothing is fetched, unless O(pull=true).
   - Says for each container engine that the site allows whether the image works there, works with
     warnings, or will not work, with the reasons and what to do.
-  - An image that will not work is no failure of the task. RV(works) says it, for an assertion. The
-    task fails where the image cannot be looked at, when the registry does not answer for example.
+  - An image that will not work is no failure of the task. RV(works) says it, for an assertion. So
+    is one that its registry has not, or does not give to this user. The task fails where the image
+    cannot be looked at, when the registry does not answer for example.
   - What is in an image's files is seen with O(pull=true) alone. Without it, files that are missing,
     damaged or for another processor are found by a run.
   - Runs as the user who will run the container, so use C(become_user).
@@ -58,6 +59,14 @@ options:
       - An image that cannot work by its manifest and configuration is not fetched.
     type: bool
     default: false
+  elsewhere:
+    description:
+      - Another host of the site will run the image, a node of a cluster for example. Nothing of
+        this host is looked at but its policy and its processor, and no engine has to be here.
+      - Excludes O(pull=true).
+    type: bool
+    default: false
+    version_added: 0.2.0
 seealso:
   - module: tre.ces.ces_pull
   - module: tre.ces.ces_run
@@ -176,7 +185,8 @@ from ..module_utils.door import (
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     params = module.params
-    spec = CheckSpec(parse_image(params["image"], "/"), params["runner"], credentials(params))
+    image = parse_image(params["image"], "/")
+    spec = CheckSpec(image, params["runner"], credentials(params), params["elsewhere"])
     system = system_for(module)
     checked = with_files(spec, system, module) if params["pull"] else without(spec, system)
     return {"changed": checked.pulled, **checked.as_dict()}
@@ -198,6 +208,7 @@ def main() -> None:
         argument_spec={
             "image": {"type": "str", "required": True},
             "pull": {"type": "bool", "default": False},
+            "elsewhere": {"type": "bool", "default": False},
             **RUNNER,
             **CREDENTIALS,
         },

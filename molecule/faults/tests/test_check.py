@@ -260,11 +260,11 @@ def test_the_exit_status_is_the_answer(
     assert says in done.said
 
 
-def test_a_wrong_password_is_no_verdict_and_is_not_repeated(users: dict[str, User]) -> None:
+def test_a_wrong_password_is_a_fault_and_is_not_repeated(users: dict[str, User]) -> None:
     words = ["ces-check", "podman", "--username", "researcher", "--password-stdin"]
     done = users["bob"].command(*words, f"{REGISTRY}/tre/hello-tre:1.0", stdin="wr0ng-word")
-    assert done.rc == 125
-    assert "it does not accept the user name and token" in done.err
+    assert done.rc == 1
+    assert "fault (login): it does not accept the user name and token" in done.out
     assert "wr0ng-word" not in done.said
     right = LOGIN.partition(":")[2]
     done = users["bob"].command(*words, f"{REGISTRY}/tre/hello-tre:1.0", stdin=right).ok()

@@ -77,6 +77,10 @@ class NoVariant(NotFound):
     """The image is there, and has no variant for this machine."""
 
 
+class Denied(CesError):
+    """The registry does not give it to who asks as somebody, or nobody."""
+
+
 class Damaged(CesError):
     """The thing that is named is there, and its content is damaged."""
 

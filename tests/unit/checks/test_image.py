@@ -24,6 +24,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import repla
 from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import known_runners
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
+    Denied,
     NotFound,
     RefusedByPolicy,
 )
@@ -98,6 +99,7 @@ def layered(*forms: str, form: str = OCI) -> Image:
 
 NO_IMAGE = NotFound("find", said="the registry has no such image or tag", hint="check the name")
 NO_PERMISSION = RefusedByPolicy("use", said="its registry is not allowed", hint="use another")
+NOT_GIVEN = Denied("ask", said="it does not accept", hint="check both")
 NO_SIGNAL = saying(StopSignal="SIGNONE")
 EMPTY = "application/vnd.oci.empty.v1+json"
 TWO_NAMED = about(rootfs={"diff_ids": [OTHER, OTHER]})
@@ -118,6 +120,7 @@ ILL = [
     ),
     ("policy", replace(IMAGE, asked=("it is fetched from mirror",)), ALL, "note", "from mirror"),
     ("registry", Image(NAME, NO_IMAGE, "registry"), ALL, "fault", "no such image or tag. check"),
+    ("login", Image(NAME, NOT_GIVEN, "login"), ALL, "fault", "does not accept. check both"),
     ("config", replace(IMAGE, raw=None), ALL, "fault", "cannot be read: it is no JSON object"),
     ("config", saying(Cmd="sh"), ALL, "fault", "config.Cmd is a text, and no list of words"),
     ("config", saying(ExposedPorts=["80"]), ALL, "fault", "config.ExposedPorts is ['80']"),
@@ -301,7 +304,7 @@ def test_an_engine_that_cannot_be_used_is_all_that_is_told() -> None:
     (fault,) = [one for one in findings if one.level == "fault"]
     assert (fault.check, fault.said, fault.role) == ("engine", refusal.said, "oci")
     assert {one.check for one in findings} <= {
-        *("engine", "files", "policy", "registry", "present", "network")
+        *("engine", "files", "policy", "registry", "login", "present", "network")
     }
 
 
@@ -323,6 +326,16 @@ def test_an_image_that_only_its_registry_has_lost_can_still_be_run() -> None:
         "registry", Image(NAME, NO_IMAGE, "registry"), HOST, engine("oci", here=DIGEST)
     )
     assert finding.level == "warning" and "takes the image that is here" in finding.said
+
+
+def test_of_another_host_nothing_is_said_that_is_about_this_one() -> None:
+    full = (Space("/copies", 0, 3),)
+    other = replace(HOST, elsewhere=True)
+    runner = engine("podman", refusal=None, spaces=full, misread=("/etc/r.conf cannot be read",))
+    told = {one.check for one in image_findings(IMAGE, other, runner)}
+    assert {row.name for row in ROWS} - told == {"engine", "files", "present", "space", "words"}
+    assert worst(image_findings(IMAGE, other, runner)) == "ok"
+    assert worst(image_findings(about(architecture="s390x"), other, runner)) == "fault"
 
 
 def test_a_damaged_image_is_to_be_pulled_again() -> None:

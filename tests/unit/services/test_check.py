@@ -19,6 +19,7 @@ from support import make_sif
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import (
     CesError,
+    Denied,
     InvalidValue,
     NotFound,
     NoVariant,
@@ -281,6 +282,29 @@ def test_what_the_registry_has_no_more_runs_where_it_is(
     backend.has_image(NAME)
     checked = check_for_here(SPEC, backend.system)
     assert checked.works and levels(checked) == {"registry": "warning"}
+
+
+def test_an_image_that_its_registry_does_not_give_cannot_be_fetched(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
+    registry.error = Denied("ask", said="it does not accept the user name and token")
+    checked = check_for_here(SPEC, backend.system)
+    assert not checked.works and levels(checked) == {"login": "fault"}
+    backend.has_image(NAME)
+    checked = check_for_here(SPEC, backend.system)
+    assert checked.works and levels(checked) == {"login": "warning"}
+
+
+def test_for_another_host_no_engine_is_needed_or_asked(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
+    for program in (backend.place / "bin").iterdir():
+        program.unlink()
+    checked = check_for_here(replace(SPEC, elsewhere=True, runner="apptainer"), backend.system)
+    assert checked.works and backend.process.commands == []
+    registry.config = {**SAID, "config": {**CONFIG, "User": "70000"}}
+    checked = check_for_here(replace(SPEC, elsewhere=True, runner="podman"), backend.system)
+    assert levels(checked) == {"user": "warning"}
 
 
 def test_a_registry_that_says_nothing_is_not_waited_for_long(

@@ -88,6 +88,7 @@ class Host:
         subordinate ids; None where that is not known. Likewise ``gids``.
     :param words_max: bytes that arguments and variables of a program may have together (execve(2)).
     :param driver: version of NVIDIA's driver; empty where there is none, or nobody asked.
+    :param elsewhere: the image is for another host, of which only this is known.
     """
 
     architecture: str
@@ -98,6 +99,7 @@ class Host:
     gids: int | None = None
     words_max: int = 2 * 1024 * 1024
     driver: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

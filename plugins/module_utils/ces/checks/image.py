@@ -19,16 +19,17 @@ def image_findings(image: Image, host: Host, engine: Engine) -> tuple[Finding, .
     known = {"": True, "manifest": image.manifest is not None, "config": bool(image.parts)}
     if engine.refusal is not None:
         known = {"": True}
-    rows = [row for row in ROWS if known.get(row.needs)]
+    rows = [row for row in ROWS if known.get(row.needs) and not (row.here and host.elsewhere)]
     return tuple(findings_of(rows, image, host, engine))
 
 
 ROWS = (
-    Look("engine", "the site allows it, and it is installed", source.look_at_engine),
-    Look("files", "a pull can read the engine's configuration", source.look_at_files),
+    Look("engine", "the site allows it, and it is installed", source.look_at_engine, here=True),
+    Look("files", "a pull can read the engine's configuration", source.look_at_files, here=True),
     Look("policy", "the site allows it", source.look_at_policy),
     Look("registry", "its registry has it", source.look_at_registry),
-    Look("present", "no image of that name is here", source.look_at_present),
+    Look("login", "its registry gives it to you", source.look_at_login),
+    Look("present", "no image of that name is here", source.look_at_present, here=True),
     Look("artifact", "it is a container image", source.look_at_artifact, "manifest"),
     Look("config", "its configuration can be read", config.look_at_config, "manifest"),
     Look("index", "the engine finds the part for this host", source.look_at_index, "manifest"),
@@ -37,9 +38,9 @@ ROWS = (
     Look("diff_ids", "its configuration names its layers", source.look_at_diff_ids, "config"),
     Look("platform", "it is for this host's processor", source.look_at_platform, "config"),
     Look("size", "it is not larger than the site allows", source.look_at_size, "manifest"),
-    Look("space", "there is room for it", source.look_at_space, "manifest"),
+    Look("space", "there is room for it", source.look_at_space, "manifest", here=True),
     Look("program", "it says what to run", config.look_at_program, "config"),
-    Look("words", "its words and variables are not too long", config.look_at_words, "config"),
+    Look("words", "its words and variables are not too long", config.look_at_words, "config", here=True),
     Look("user", "it runs as root, which is you", config.look_at_user, "config"),
     Look("workdir", "it starts in a directory of its own", config.look_at_workdir, "config"),
     Look(

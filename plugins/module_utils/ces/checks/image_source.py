@@ -40,8 +40,17 @@ def look_at_policy(image: Image, _host: Host, _engine: Engine) -> Iterator[Told]
 
 def look_at_registry(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     """Whether its registry has the image, for this processor."""
+    yield from _refused(image, engine, "registry")
+
+
+def look_at_login(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
+    """Whether its registry gives the image to who asks."""
+    yield from _refused(image, engine, "login")
+
+
+def _refused(image: Image, engine: Engine, by: str) -> Iterator[Told]:
     refusal = image.refusal
-    if refusal is None or image.refused_by != "registry":
+    if refusal is None or image.refused_by != by:
         return
     if engine.here is None:
         yield Told("fault", refusal.said, refusal.hint)

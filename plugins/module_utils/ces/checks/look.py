@@ -32,12 +32,14 @@ class Look:
     :param tell: from the facts of its table to what it tells. A host's row gets the facts of its
         subject and the site's policy; an image's row gets the image, the host and the engine.
     :param needs: what must be known of an image for it: nothing, ``manifest`` or ``config``.
+    :param here: of an image's row, that it looks at this host: it tells nothing of another one.
     """
 
     name: str
     fine: str
     tell: Callable[..., Iterator[Told]]
     needs: str = ""
+    here: bool = False
 
 
 def findings_of(looks: Sequence[Look], *facts: object) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from ..dataclass import dataclass, replace
 from ..engines.images.store import LocalImage, Room
 from ..engines.runner import Runner
 from ..engines.table import runner_named
-from ..errors import CesError, Damaged, NotFound, RefusedByPolicy
+from ..errors import CesError, Damaged, Denied, NotFound, RefusedByPolicy
 from ..json_text import loads
 from ..system.account import Account
 from ..system.authfile import login_for
@@ -140,14 +140,14 @@ class Checked:
 def check_for_here(spec: CheckSpec, system: System) -> Checked:
     """Look at an image's manifest and configuration, and at what matters for it on this host.
 
-    :raises CesError: it cannot be looked at: the registry does not answer or refuses, say.
+    :raises CesError: it cannot be looked at: the registry does not answer, say.
     """
     names = names_of(spec, system)
     # the registry and podman take as long as each other
     asked = beside(question(spec, system))
-    looks = [look_at_engine(name, spec.image, system) for name in names]
+    looks = [look_at_engine(name, spec, system) for name in names]
     image, source = asked()
-    host = look_at_host(system)
+    host = look_at_host(system, spec.elsewhere)
     engines = [known_by(one, here, spec.image, image) for one, here in looks]
     verdicts = [Verdict(one.name, image_findings(image, host, one)) for one in engines]
     return checked_of(spec, image, verdicts, source)
@@ -215,6 +215,8 @@ def _in_registry(
         manifest = registry.described()
     except NotFound as error:
         return replace(known, refusal=error, refused_by="registry")
+    except Denied as error:
+        return replace(known, refusal=error, refused_by="login")
     return replace(known, manifest=manifest, raw=_configuration(manifest, registry))
 
 
@@ -250,16 +252,17 @@ def _configuration(manifest: Manifest, registry: Registry) -> object:
 # --- the host, and each engine on it ---
 
 
-def look_at_host(system: System) -> Host:
-    """What is known of this host and its user."""
+def look_at_host(system: System, elsewhere: bool = False) -> Host:
+    """What is known of this host and its user; of another host, what the policy says of all."""
     policy = system.policy
     return Host(
+        elsewhere=elsewhere,
         architecture=architecture_of(os.uname().machine),
         size_limit=policy.image_size_limit,
         network=policy.network_default,
         networks=policy.networks,
-        uids=_count("uid", system.account),
-        gids=_count("gid", system.account),
+        uids=None if elsewhere else _count("uid", system.account),
+        gids=None if elsewhere else _count("gid", system.account),
         words_max=_words_max(),
     )
 
@@ -292,11 +295,13 @@ def subordinate(kind: str, account: Account) -> tuple[IdRange, ...] | None:
 
 
 def look_at_engine(
-    name: str, image: ImageOrFile, system: System
+    name: str, spec: CheckSpec, system: System
 ) -> tuple[Engine, LocalImage | None]:
-    """An engine, and the image of that name that it has."""
-    runner = runner_named(name)
+    """An engine, and the image of that name that it has; of one elsewhere nobody knows that."""
+    image, runner = spec.image, runner_named(name)
     engine = Engine(name, runner, runner.traits().ways)
+    if spec.elsewhere:
+        return engine, None
     try:
         usable_runner(name, system)
         _have_programs(runner, system.account)

@@ -51,9 +51,15 @@ def check_inside(spec: CheckSpec, system: System, check_only: bool = False) -> C
     One that cannot work by its manifest and configuration is not fetched.
 
     :param check_only: fetch nothing.
-    :raises CesError: it cannot be looked at: the registry does not answer or refuses, say.
+    :raises CesError: it cannot be looked at: the registry does not answer, say.
     """
-    looks = [look_at_engine(name, spec.image, system) for name in names_of(spec, system)]
+    if spec.elsewhere:
+        raise CesError(
+            f"look into the files of {spec.image}",
+            said="that needs an engine of this host, and another host is meant",
+            hint="leave out either --pull (pull) or --elsewhere (elsewhere)",
+        )
+    looks = [look_at_engine(name, spec, system) for name in names_of(spec, system)]
     first, here = looks[0]
     local = _local(spec.image, here, first, system)
     if local is not None:

@@ -8,7 +8,7 @@ import os
 import time
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..errors import CesError, NotFound, NoVariant, RefusedByPolicy
+from ..errors import CesError, Denied, NotFound, NoVariant, RefusedByPolicy
 from ..shown import shown
 from ..typed import Any, Callable, Mapping, Sequence
 from ..values.image import ImageRef, is_digest
@@ -320,16 +320,18 @@ class Registry:
 
     def _refused(self, status: int) -> CesError:
         if status in (401, 403) and not self._login.given:
-            return self._error(
-                self._login.unused or "it does not show this image to everybody",
-                "the image may be private: give a user name and token (ces-pull --username)",
+            return Denied(
+                self._tried,
+                said=self._login.unused or "it does not show this image to everybody",
+                hint="the image may be private: give a user name and token (ces-pull --username)",
             )
         signed_in = (self._authorization or "").startswith("Bearer ")
         said, hint = _REFUSALS.get(
             403 if status == 401 and signed_in else status,
             (f"it answered HTTP {status}", "try again later"),
         )
-        return self._error(said, hint)
+        kind = Denied if status in (401, 403) else CesError
+        return kind(self._tried, said=said, hint=hint)
 
     def _json(self, answer: Answer) -> dict[str, Any]:
         try:

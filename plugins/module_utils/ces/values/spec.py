@@ -73,11 +73,13 @@ class CheckSpec:
     """Say whether an image will work here.
 
     :param runner: the engine that counts; None for the site's default, beside all others.
+    :param elsewhere: another host of the site is meant, of whose state nothing is known here.
     """
 
     image: Image
     runner: str | None = None
     credentials: Credentials = Credentials()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,7 @@ VERBS = {
             "check",
             (
                 Option("--pull", "", "look into its files, too, and fetch it unless it is here"),
+                Option("--elsewhere", "", "another host is meant: look at nothing of this one"),
                 *_CREDENTIALS,
                 _JSON,
                 _ALL_OF_IT,

@@ -24,7 +24,10 @@ _WILL_NOT_WORK = 1
 def main(parsed: Parsed) -> int:
     """Say whether an image will work; 0 if it does under the named runner, or the default one."""
     spec = CheckSpec(
-        parse_image(parsed.operands[0], os.getcwd()), parsed.runner, credentials(parsed)
+        parse_image(parsed.operands[0], os.getcwd()),
+        parsed.runner,
+        credentials(parsed),
+        parsed.on("elsewhere"),
     )
     system = system_for(parsed)
     checked = _with_files(spec, system) if parsed.on("pull") else _without(spec, system)
