@@ -145,8 +145,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.apply_files import Applying, apply_files
+from ..module_utils.ces.errors import CesError
 from ..module_utils.ces.system.host.applied_files import AppliedFiles
 from ..module_utils.ces.system.host.kept_files import KeptFiles
+from ..module_utils.ces.system.host.noted import alone_with
 
 DEFAULT_MODES = {"file": "0644", "directory": "0755"}
 Change = dict[str, Any]
@@ -373,7 +375,11 @@ def main() -> None:
         if not os.path.isabs(path):
             module.fail_json(msg=f"{path} is not an absolute path.")
     try:
-        module.exit_json(**work(module))
+        with alone_with(module.params["kept"], module.check_mode):
+            result = work(module)
+        module.exit_json(**result)
+    except CesError as error:
+        module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"write the files: {error.filename or ''}: {error.strerror or error}")
 

@@ -140,8 +140,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.apply_files import Applying, apply_files
 from ..module_utils.byte_code import compile_file, compiled, is_compiled
+from ..module_utils.ces.errors import CesError
 from ..module_utils.ces.system.host.applied_files import AppliedFiles
 from ..module_utils.ces.system.host.kept_files import KeptFiles
+from ..module_utils.ces.system.host.noted import alone_with
 
 Change = tuple[str, Callable[[], None]]
 """What differs, and how to mend it."""
@@ -405,7 +407,11 @@ def main() -> None:
     if module.params["keep_days"] < 0:
         module.fail_json(msg=f"keep_days: {module.params['keep_days']} is less than 0.")
     try:
-        module.exit_json(**work(module))
+        with alone_with(module.params["kept"], module.check_mode):
+            result = work(module)
+        module.exit_json(**result)
+    except CesError as error:
+        module.fail_json(msg=str(error))
     except (
         OSError,
         KeyError,

@@ -74,8 +74,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.ces.errors import CesError
 from ..module_utils.ces.system.host.applied_files import AppliedFiles
 from ..module_utils.ces.system.host.kept_files import KeptFiles
+from ..module_utils.ces.system.host.noted import alone_with
 from ..module_utils.ces.system.host.restored import Restoring
 
 
@@ -108,7 +110,13 @@ def main() -> None:
     if not os.path.isabs(module.params["kept"]):
         module.fail_json(msg=f"kept: {module.params['kept']} is not an absolute path.")
     try:
-        module.exit_json(**work(module))
+        kept = module.params["kept"]
+        # where there are no lists there is nothing to take back
+        with alone_with(kept, module.check_mode or not os.path.isdir(kept)):
+            result = work(module)
+        module.exit_json(**result)
+    except CesError as error:
+        module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(
             msg=f"take back what was written: {error.filename or ''}: {error.strerror or error}"

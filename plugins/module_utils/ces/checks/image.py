@@ -40,7 +40,13 @@ ROWS = (
     Look("size", "it is not larger than the site allows", source.look_at_size, "manifest"),
     Look("space", "there is room for it", source.look_at_space, "manifest", here=True),
     Look("program", "it says what to run", config.look_at_program, "config"),
-    Look("words", "its words and variables are not too long", config.look_at_words, "config", here=True),
+    Look(
+        "words",
+        "its words and variables are not too long",
+        config.look_at_words,
+        "config",
+        here=True,
+    ),
     Look("user", "it runs as root, which is you", config.look_at_user, "config"),
     Look("workdir", "it starts in a directory of its own", config.look_at_workdir, "config"),
     Look(

@@ -294,9 +294,7 @@ def subordinate(kind: str, account: Account) -> tuple[IdRange, ...] | None:
     return tuple(entry.ids for entry in own)
 
 
-def look_at_engine(
-    name: str, spec: CheckSpec, system: System
-) -> tuple[Engine, LocalImage | None]:
+def look_at_engine(name: str, spec: CheckSpec, system: System) -> tuple[Engine, LocalImage | None]:
     """An engine, and the image of that name that it has; of one elsewhere nobody knows that."""
     image, runner = spec.image, runner_named(name)
     engine = Engine(name, runner, runner.traits().ways)

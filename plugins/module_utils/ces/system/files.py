@@ -309,13 +309,24 @@ def locked(
     with explained(f"lock {path}"):
         descriptor = _lock_file(path, mode)
     try:
-        if not try_lock(descriptor):
-            if waiting is not None:
-                waiting(_holder(descriptor))
-            _wait_for_lock(descriptor, path, timeout, told_to_stop)
+        hold(descriptor, path, waiting, timeout, told_to_stop)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def hold(
+    descriptor: int,
+    path: str,
+    waiting: Callable[[str], object] | None = None,
+    timeout: float | None = None,
+    told_to_stop: Callable[[], str] | None = None,
+) -> None:
+    """Lock a file or a directory that is open, as :func:`locked` does, until it is closed."""
+    if not try_lock(descriptor):
+        if waiting is not None:
+            waiting(_holder(descriptor))
+        _wait_for_lock(descriptor, path, timeout, told_to_stop)
 
 
 def _lock_file(path: str, mode: int) -> int:

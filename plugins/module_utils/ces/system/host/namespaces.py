@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 
-from ...blocks import suppress
 from ...errors import CesError
 from ...values.command import Command
 from ..process import Process
+from ..trees import remove
 
 _NOBODY = 65534
 _MAPPERS = {"newuidmap": ("cap_setuid", 7), "newgidmap": ("cap_setgid", 6)}
@@ -50,10 +49,9 @@ def _overlay_said(process: Process, directory: str, uid: int | None) -> str:
         said = _said if uid is None else _said_to_nobody
         return said(process, *namespace, *mount, tried="an overlay")
     finally:
-        # the kernel makes a directory there that nobody may enter
-        with suppress(OSError):
-            os.chmod(f"{work}/work/work", 0o700)
-        shutil.rmtree(work)
+        # the kernel makes a directory there that nobody may enter; and it is that user's, who may
+        # have put links there meanwhile
+        remove(work)
 
 
 def _said_to_nobody(process: Process, *argv: str, tried: str) -> str:

@@ -7,8 +7,58 @@ import hashlib
 import json
 import os
 
-from ...typed import Any, Mapping
-from ..files import read_if_there, write_atomic
+from ...blocks import contextmanager, suppress
+from ...typed import Any, Iterator, Mapping
+from ..files import explained, hold, read_if_there, write_atomic
+
+PATIENCE = 300.0
+"""Seconds for which a run of roles waits for another one on the same host: for a module of its."""
+
+
+@contextmanager
+def alone_with(directory: str, check: bool) -> Iterator[None]:
+    """Change the lists of a directory, and what they list, while no other run of roles does.
+
+    The directory itself is locked, which only root can open. An empty one does not stay.
+
+    :param check: nothing will be changed, and nobody waits.
+    :raises Busy: another one is at it for too long.
+    :raises CesError: the directory cannot be made.
+    """
+    if check:
+        yield
+        return
+    descriptor = _held(directory)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.rmdir(directory)
+        os.close(descriptor)
+
+
+def _held(directory: str) -> int:
+    """The directory, open and locked."""
+    while True:
+        with explained(f"open {directory}"):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            hold(descriptor, directory, timeout=PATIENCE)
+            if _is_still(descriptor, directory):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_still(descriptor: int, directory: str) -> bool:
+    """Whether it has not been removed, by who held it before."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(directory))
+    except FileNotFoundError:
+        return False
 
 
 def digest_of(text: str) -> str:
