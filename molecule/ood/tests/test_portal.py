@@ -47,6 +47,7 @@ def test_a_cluster_is_a_file_with_our_limits(portal: Host) -> None:
         "runners": ["podman", "apptainer"],
         "partition": "batch",
         "jupyter_image": f"{SITE['testbed_registry']}/tre/jupyterlab:1.0",
+        "image_check": ["/usr/local/bin/ces-check", "--elsewhere"],
     }
 
 

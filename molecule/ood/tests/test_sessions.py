@@ -144,8 +144,10 @@ def test_a_container_that_failed_is_told_as_failed(alice: User) -> None:
     assert session.facts()["JobState"] == "FAILED"
 
 
-def test_an_image_that_is_not_there_is_told(alice: User) -> None:
-    session = alice.container(image=IMAGE.replace(":1.0", ":no-such")).end()
+def test_an_image_that_is_not_there_is_told(bob: User) -> None:
+    """By the job, of a cluster for which the form asks nobody."""
+    image = IMAGE.replace(":1.0", ":no-such")
+    session = bob.container(cluster="tre-small", image=image, project="proj2").end()
     outcome = session.outcome()
     assert (outcome["headline"], outcome["Step"]) == ("The container failed", "pull")
     assert re.fullmatch(

@@ -11,6 +11,6 @@ require "erb"
 require "time"
 require "fileutils"
 
-%w[quote words names rules fields app clusters form submission one_shot outcome cures card].each do |part|
+%w[quote words names rules fields app clusters form cures image_check submission one_shot outcome card].each do |part|
   load File.join(__dir__, "#{part}.rb"), Module.nesting.first
 end

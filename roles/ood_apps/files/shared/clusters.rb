@@ -3,7 +3,7 @@
 class Cluster
   DEFAULTS = {
     max_cores: 1, max_memory: 4, max_gpus: 0, runners: ["podman"], wall_time: 6, partition: nil, shared_home: true, apps: nil,
-    order: 0
+    order: 0, image_check: [], image_check_seconds: 10
   }.freeze
 
   # Apps that a cluster offers only if the site has said something about it below "custom: ces:".
@@ -31,6 +31,10 @@ class Cluster
   def runners = Array(@ces[:runners]).map(&:to_s)
   def shared_home? = @ces[:shared_home] != false
   def partition = @ces[:partition]
+  # the program that says whether an image can work there, and its first words
+  def image_check = Array(@ces[:image_check]).map(&:to_s)
+  # how much longer a launch may take by it
+  def image_check_seconds = Float(@ces[:image_check_seconds])
   # seconds
   def wall_time = (Float(@ces[:wall_time]) * 3600).to_i
   # as the names of directives in a form have it

@@ -18,6 +18,7 @@ class Submission
     wanted = given["cluster"].to_s
     @cluster = Cluster.usable(app.name).find { |cluster| cluster.id == wanted }
     @values = checked(given)
+    refuse(ImageCheck.complaints(@cluster, @values)) unless without
     given.each { |name, value| replace(value, "0") if hidden?(name, given) }
   rescue Refused
     # the portal shows the form again with what was typed: not with a secret
@@ -49,8 +50,12 @@ class Submission
       [name, nil]
     end
     wrong += disagreements(values) if wrong.empty?
-    raise Refused, wrong.join(" ") unless wrong.empty?
+    refuse(wrong)
     values
+  end
+
+  def refuse(wrong)
+    raise Refused, wrong.join(" ") unless wrong.empty?
   end
 
   # What the form hides was not meant, whatever was typed before another cluster or runner was chosen.

@@ -120,7 +120,7 @@ def call(request: Request, argv: list[str], stdin: bytes = b"", **more: Any) -> 
     """Run a command of Slurm."""
     path = os.environ.get("PATH", "/usr/bin:/bin")
     bins = request.get("slurm_bin") or ""
-    environment = {**os.environ, "PATH": f"{bins}:{path}" if bins else f"{path}:/usr/local/bin"}
+    environment = {**os.environ, "PATH": ":".join(filter(None, (bins, path, "/usr/local/bin")))}
     environment.update(more.get("environment", {}))
     program = program_on(environment["PATH"], argv[0])
     if not program:

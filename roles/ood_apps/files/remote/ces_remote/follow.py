@@ -84,9 +84,12 @@ def scancel(site: Site, words: list[str]) -> int:
     return told(answer)
 
 
-def passed_on(site: Site, words: list[str]) -> int:
-    """Any other command of Slurm."""
-    return told(BackEnd(site).ask("run", argv=words, patient=False))
+def passed_on(site: Site, words: list[str], stdin: bytes = b"") -> int:
+    """Any other command of Slurm, or one of ours."""
+    answer = BackEnd(site).ask(
+        "run", feed=lambda stream: stream.write(stdin), argv=words, patient=False
+    )
+    return told(answer)
 
 
 # --- processes of ours ---------------------------------------------------------------------------

@@ -46,7 +46,9 @@ def _slurm(cluster: str, name: str, words: list[str]) -> int:
     known = {"squeue": follow.squeue, "scancel": follow.scancel}
     if name in known:
         return known[name](site, words)
-    return follow.passed_on(site, [name, *words])
+    # of what the portal passes on this alone reads: a token
+    stdin = sys.stdin.buffer.read() if name == "ces-check" else b""
+    return follow.passed_on(site, [name, *words], stdin)
 
 
 def _own(words: list[str]) -> int:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Can the image work on the cluster? ces-check says it while the form is there to be corrected; a job would say it after
+# hours in the queue. Where nobody can say (no such program, no answer in time), the job is queued and says it.
+require "open3"
+require "timeout"
+
+module ImageCheck
+  # Bytes of an answer, and of a credentials file.
+  LONGEST = 1 << 20
+  # The field that mends what a check found; the others are the image's.
+  FIELDS = { "network" => "runner" }.freeze
+
+  # What keeps the image from working, as sentences for the form. :param values: checked, the secret among them.
+  def self.complaints(cluster, values)
+    program, *words = cluster.image_check
+    # an image file that is there is run whatever the registry has
+    return [] if program.nil? || !values.key?("image") || values["reuse_sif"]
+    login, secret = credentials(cluster, values)
+    return [] if login.nil?
+    words = [program, values["runner"], *words, *login, "--json", values["image"]]
+    answer = ask(words, secret, cluster.image_check_seconds)
+    faults(answer, values["runner"]).map { |fault| sentence(fault, values) }
+  end
+
+  # The words that name the user's credentials, and what goes to standard input; nil where they are not to be had here.
+  def self.credentials(cluster, values)
+    user, token, file = values.values_at("registry_user", "registry_token", "credentials_file").map(&:to_s)
+    return [["--username", user, "--password-stdin"], token] unless token.empty?
+    return [[], ""] if file.empty?
+    path = file.sub(%r{\A~(?=/)}) { Dir.home }
+    return unless cluster.shared_home? && File.file?(path) && File.owned?(path)
+    text = File.read(path, LONGEST).to_s
+    return [["--authfile", path], ""] if text.lstrip.start_with?("{")
+    [["--username", user, "--password-stdin"], text] unless user.empty?
+  rescue SystemCallError
+    nil
+  end
+
+  # What the program printed; nil where it could not say.
+  def self.ask(words, secret, seconds)
+    input, output, child = Open3.popen2(*words, err: File::NULL, pgroup: true)
+    Timeout.timeout(seconds) do
+      give(input, secret)
+      text = output.read(LONGEST)
+      JSON.parse(text) if child.value.exitstatus == 1
+    end
+  rescue SystemCallError, JSON::ParserError
+    nil
+  rescue Timeout::Error
+    end_group(child.pid)
+  ensure
+    [input, output].compact.each(&:close)
+  end
+
+  def self.give(input, secret)
+    input.write(secret)
+  rescue Errno::EPIPE
+    nil
+  ensure
+    input.close
+  end
+
+  def self.end_group(pid)
+    Process.kill("TERM", -pid)
+    nil
+  rescue Errno::ESRCH
+    nil
+  end
+
+  def self.faults(answer, runner)
+    found = answer.is_a?(Hash) && answer.dig("runners", runner, "findings")
+    found ? found.select { |finding| finding["level"] == "fault" } : []
+  end
+
+  def self.sentence(fault, values)
+    field = fault["check"] == "login" ? login_field(values) : FIELDS.fetch(fault["check"], "image")
+    said = fault.values_at("said", "cure").map { |text| Cures.on_a_card(text).delete_suffix(".") }.reject(&:empty?)
+    "#{Fields[field].label}: #{said.join(": ")}."
+  end
+
+  # Where the user said who asks, or would have.
+  def self.login_field(values)
+    %w[registry_token credentials_file].find { |name| !values[name].to_s.empty? } || "registry_user"
+  end
+  private_class_method :credentials, :ask, :give, :end_group, :faults, :sentence, :login_field
+end
