@@ -14,8 +14,8 @@ description:
     inside and outside whether it keeps the contract - the user's rights, C(/safe_data),
     C(/safe_outputs), C(/scratch), limits, network, exit status, record, and nothing left behind.
   - The container's image is the host's own shell, so no registry is needed.
-  - Pulls an image, runs a container in a job of each Slurm partition and a bundle on each node,
-    where there are such.
+  - Pulls an image, runs a container in a job of each Slurm partition, a bundle on each node, and a
+    container with a GPU on each node that has one, where there are such.
   - What failed is no failure of the task. RV(counts) says it, for an assertion. What could not be
     seen to hold is not proved, and is never counted as proved.
   - Each user's part is done by a process with that user's rights, bounded in time.
@@ -56,6 +56,20 @@ options:
       - Whether to submit jobs from this host, if it has Slurm's commands.
     type: bool
     default: true
+  containers:
+    description:
+      - Whether this host runs containers. V(false) is for a portal, which only submits jobs.
+    type: bool
+    default: true
+  clusters:
+    description:
+      - The clusters that this host offers as a portal, as the role C(tre.ces.ood_apps) has them in
+        C(ood_apps_clusters). For each of them the first user who may use it submits a small job, as
+        the portal does, and sees what the job wrote.
+      - For a cluster with homes of its own the user's way there is checked, and no job is run.
+    type: list
+    elements: dict
+    default: []
 seealso:
   - module: tre.ces.ces_doctor
 """
@@ -144,7 +158,7 @@ proofs:
       type: str
       sample: podman
     place:
-      description: The image of a pull, the partition of a job, or a node.
+      description: The image of a pull, the partition of a job, a node, or a portal's cluster.
       type: str
       sample: partition batch
     said:
@@ -193,6 +207,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.errors import InvalidValue
 from ..module_utils.ces.services.verify import Wanted, planned, verify
+from ..module_utils.ces.services.verify_portal import Cluster
 from ..module_utils.ces.values.image import ImageRef
 from ..module_utils.door import CREDENTIALS, CREDENTIALS_RULES, answer, credentials
 
@@ -207,6 +222,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         image=ImageRef.parse(params["image"]) if params["image"] else None,
         credentials=credentials(params),
         slurm=params["slurm"],
+        containers=params["containers"],
+        clusters=[Cluster.of(said) for said in params["clusters"]],
     )
     if module.check_mode:
         host = os.uname().nodename
@@ -220,6 +237,8 @@ def main() -> None:
         "sample": {"type": "int", "default": 0},
         "image": {"type": "str"},
         "slurm": {"type": "bool", "default": True},
+        "containers": {"type": "bool", "default": True},
+        "clusters": {"type": "list", "elements": "dict", "default": []},
         **CREDENTIALS,
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True, **CREDENTIALS_RULES)

@@ -42,7 +42,14 @@ def test_one_host_of_the_cluster_submits(verified: Verification) -> None:
     for node in NODES:
         assert verified.proofs(node, what="job") == []
         assert verified.proofs(node, what="container", outcome="proved")
-    assert verified.report["failures"] == []
+
+
+def test_gpus_that_slurm_has_and_containers_cannot_have_failed(verified: Verification) -> None:
+    """The nodes' GPUs are files; no driver is there, and no specification."""
+    failed = verified.proofs("slurmctl", outcome="failed")
+    assert {proof["place"] for proof in failed} == {f"node {node}" for node in NODES}
+    assert all("neither /dev/nvidiactl" in p["said"] or "no CDI" in p["said"] for p in failed)
+    assert len(verified.report["failures"]) == len(failed) == len(NODES) * len(ENGINES)
 
 
 @pytest.fixture

@@ -70,6 +70,9 @@ def test_a_container_that_keeps_the_contract_is_well(changes: dict[str, Any]) ->
         ({"interfaces": ("eth0",)}, "network", "fault", "interfaces eth0, 0 routes"),
         ({"routes": 1}, "network", "fault", "1 routes"),
         ({"network": "host"}, "network", "note", "network is host"),
+        ({"gpus": ("/dev/nvidia1",)}, "gpus", "fault", "not its own: /dev/nvidia1"),
+        ({"given": ("/dev/nvidia0",)}, "gpus", "fault", "cannot use /dev/nvidia0, which it"),
+        ({"given": None}, "gpus", "note", "can use no GPU: no CDI specification says"),
         ({"rc": 0}, "exit_status", "fault", "ended with 37, and 0 came through"),
         ({"closed": False}, "record", "fault", "is open"),
         ({"state": "COMPLETED"}, "record", "fault", "says COMPLETED"),
@@ -99,6 +102,11 @@ def test_without_a_container_nothing_else_counts_as_proved() -> None:
 
 def test_what_was_seen_is_said_where_it_is_well() -> None:
     assert said()["limits"] == "1 CPU and 4GiB of memory, seen from inside"
+    assert said()["gpus"] == "the container asked for no GPU, and can use none"
+    both = ("/dev/nvidia1", "/dev/nvidia0")
+    assert said(gpus=both, given=both)["gpus"] == (
+        "the container can use /dev/nvidia0, /dev/nvidia1, and no other GPU"
+    )
     assert said()["ids"] == "the container has 65537 ids"
     assert "needs no more" in said(ranged=False, id_map=((0, 1001, 1),))["ids"]
     assert said()["safe_data"] == "the container can read and write /safe_data"

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.errors import CesError
-from ansible_collections.tre.ces.plugins.module_utils.ces.services import verify
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import verify, verify_portal
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.doctor import Diagnosis
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.errands import (
     Errand,
     run_errands,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.services.verify import Wanted, planned
+from ansible_collections.tre.ces.plugins.module_utils.ces.services.verify_portal import Cluster
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.system import System
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.finding import Finding
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import ImageRef
@@ -133,7 +134,25 @@ def test_each_user_is_proved_under_each_engine(host: list[str]) -> None:
 def test_what_is_not_asked_for_is_not_proved(host: list[str]) -> None:
     found = verify.verify(Wanted([SOMEBODY])).as_dict()
     outcomes = {proof["what"]: proof["outcome"] for proof in found["proofs"]}
-    assert (outcomes["pull"], outcomes["gpu"], outcomes["portal"]) == ("not proved",) * 3
+    assert (outcomes["pull"], outcomes["gpu"]) == ("not proved",) * 2
+
+
+def test_a_portal_runs_no_container(host: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> Iterator[Finding]:
+        yield Finding("greeting", "ok", "a job ran")
+
+    monkeypatch.setattr(verify_portal, "greeting", lambda _cluster: work)
+    clusters = [Cluster("one"), Cluster("two", groups=("no such group",))]
+    image = ImageRef.parse("registry.example.org/a/b:1")
+    wanted = Wanted([SOMEBODY], image=image, containers=False, clusters=clusters)
+    found = verify.verify(wanted).as_dict()
+    assert [(p["what"], p["place"], p["outcome"]) for p in found["proofs"]] == [
+        ("greeting", "cluster one", "proved"),
+        ("greeting", "cluster two", "not proved"),
+    ]
+    # ces-doctor would miss the engines
+    assert (found["findings"], host, found["engines"]) == ([], [], [])
+    assert planned(wanted) == [f"submit a job to cluster one as {SOMEBODY}"]
 
 
 def test_who_is_ill_is_diagnosed_and_nobody_else(host: list[str | None]) -> None:

@@ -58,6 +58,28 @@ def test_each_engine_has_a_job_in_each_partition_and_each_node_a_bundle(
     assert verify_jobs.slurm_version(slurm) == "slurm 24.11.5"
 
 
+def test_each_engine_has_a_job_with_a_gpu_on_each_node_that_has_one(
+    slurm: RecordingProcess,
+) -> None:
+    nodes = "n1 batch gpu:2(S:0)\nn2 batch (null)\nn2 short (null)\nn3 long shard:4,gpu:a100:1\n"
+    slurm.answer("sinfo --noheader --Node --format=%n %R %G", stdout=nodes)
+    answer = json.dumps({"node": "n3", "findings": [FOUND.as_dict()]})
+    slurm.answer("srun", stdout=f"{answer}\n")
+    found = verify_jobs.gpu_errands("ada", ["podman", "oci"], slurm)
+    assert [(one.name, one.engine, one.place) for one in found] == [
+        ("gpu", "podman", "node n1"),
+        ("gpu", "oci", "node n1"),
+        ("gpu", "podman", "node n3"),
+        ("gpu", "oci", "node n3"),
+    ]
+    job, _container = found[-1].work()
+    assert (job.check, job.said) == ("gpu", "a job ran on n3")
+    (argv,) = slurm.told("srun")
+    assert {"--partition=long", "--nodelist=n3", "--gres=gpu:1"} < set(argv)
+    program = next(one.stdin for one in slurm.commands if one.argv == argv)
+    assert "answer_in_job('oci', gpu=True)" in str(program)
+
+
 def test_without_slurm_there_is_nothing_to_prove() -> None:
     process = RecordingProcess()
 
@@ -78,7 +100,7 @@ def test_a_job_answers_with_what_was_found_in_it(slurm: RecordingProcess) -> Non
     (argv,) = slurm.told("srun")
     assert "--partition=batch" in argv
     program = next(one.stdin for one in slurm.commands if one.argv == argv)
-    assert "answer_in_job('podman')" in str(program)
+    assert "answer_in_job('podman', gpu=False)" in str(program)
     compile(str(program), "job", "exec")
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ..typed import Callable, Iterator
+from ..typed import Callable, Iterable, Iterator
 from ..values.mounts import SAFE_DATA, SAFE_OUTPUTS, SCRATCH
 from ..values.policy import Policy
 from ..values.quantities import spell_bytes
@@ -143,6 +143,23 @@ def tell_network(seen: Seen, policy: Policy) -> Iterator[Told]:
         yield Told("fault", said, "the administrator stops runs under this engine")
 
 
+def tell_gpus(seen: Seen, policy: Policy) -> Iterator[Told]:
+    """Whether the container can use the GPUs that are its own, and no others."""
+    if seen.given is None:
+        said = f"the container can use {_listed(seen.gpus)}"
+        yield Told("note", f"{said}: no CDI specification says which are its own")
+        return
+    others, missing = set(seen.gpus) - set(seen.given), set(seen.given) - set(seen.gpus)
+    if others:
+        said = f"the container can use a GPU that is not its own: {_listed(others)}"
+        yield Told("fault", said, "the administrator stops runs under this engine", "gpu")
+    elif missing:
+        said = f"the container cannot use {_listed(missing)}, which it was given"
+        yield Told("fault", said, "the administrator applies the role gpu", "gpu")
+    elif seen.given:
+        yield Told("ok", f"the container can use {_listed(seen.gpus)}, and no other GPU")
+
+
 def tell_status(seen: Seen, policy: Policy) -> Iterator[Told]:
     """Whether the container's exit status comes through."""
     if seen.rc != seen.status:
@@ -181,6 +198,7 @@ LOOKS = (
     Look("scratch", "the container could write to /scratch", _of_a_container(tell_scratch)),
     Look("limits", "limits hold", _of_a_container(tell_limits)),
     Look("network", "the container has no network but lo", _of_a_container(tell_network)),
+    Look("gpus", "the container asked for no GPU, and can use none", _of_a_container(tell_gpus)),
     Look("exit_status", "the container's exit status came through", _of_a_container(tell_status)),
     Look(
         "record", "the run's record says how it ended, and is closed", _of_a_container(tell_record)
@@ -192,6 +210,10 @@ LOOKS = (
     ),
 )
 """What is proved of a container. A new proof is a new row."""
+
+
+def _listed(files: Iterable[str]) -> str:
+    return ", ".join(sorted(files)) or "no GPU"
 
 
 def _amounts(cpus: float | None, memory: int | None) -> str:

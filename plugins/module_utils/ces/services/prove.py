@@ -9,6 +9,7 @@ end: they would only be in the user's way.
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from ..blocks import suppress
@@ -47,6 +48,8 @@ _STATUS = 37
 """The exit status that the container is told to end with: no engine's own, and no signal's."""
 _TUNNELS = ("tunl", "sit", "ip6tnl", "gre", "gretap", "erspan", "ip_vti", "ip6_vti", "ip6gre")
 """Interfaces that the kernel itself puts into every network namespace; they lead nowhere."""
+_GPU = re.compile(r"/dev/(nvidia[0-9]+|dri/render.*)")
+"""The device file of a GPU, as the script below looks for them; others are the driver's."""
 _CGROUP = "/sys/fs/cgroup"
 _SCRIPT = f"""\
 token=$1
@@ -70,6 +73,9 @@ each route /proc/net/route
 while IFS=: read -r number _ path; do [ "$number" = 0 ] && cgroup=$path; done < /proc/self/cgroup
 limit memory.max
 limit cpu.max
+for file in /dev/nvidia[0-9]* /dev/dri/render*; do
+    [ -e "$file" ] && ( : <> "$file" ) 2>/dev/null && put gpu "$file"
+done
 for place in {' '.join(CONTRACT)}; do
     [ -r "$place" ] && [ -x "$place" ] && put readable "$place"
     ( printf '%s\\n' "$token" > "$place/$token" ) 2>/dev/null && put written "$place"
@@ -84,13 +90,22 @@ def prove_engine(runner: str, system: System) -> Iterator[Finding]:
     return findings_of(LOOKS, see_container(runner, system), system.policy)
 
 
-def see_container(runner: str, system: System) -> Seen:
+def prove_gpus(runner: str, system: System) -> Iterator[Finding]:
+    """The same of a container with the GPUs that are here, or that its job was given.
+
+    Only what is about these: the rest is proved of a container without them.
+    """
+    rows = [row for row in LOOKS if row.name in ("container", "gpus")]
+    return findings_of(rows, see_container(runner, system, gpu=True), system.policy)
+
+
+def see_container(runner: str, system: System, gpu: bool = False) -> Seen:
     """Run the container, look at it, and clear away what a run leaves by right."""
     account = system.account
     before = Seen(user=account.name, uid=account.uid, engine=runner)
     try:
         with session(system), host_shell(runner, system) as shell:
-            return _seen(before, shell, system)
+            return _seen(before, shell, system, gpu)
     except CesError as error:
         said = f"could not {error.tried}: {error.said}".rstrip(": ")
         return replace(before, refused=said, cure=error.hint)
@@ -99,7 +114,7 @@ def see_container(runner: str, system: System) -> Seen:
         return replace(before, refused=said)
 
 
-def _seen(before: Seen, shell: HostShell, system: System) -> Seen:
+def _seen(before: Seen, shell: HostShell, system: System, gpu: bool) -> Seen:
     token = f"ces-verify-{random_name()}"
     chosen, no_project = _data(shell, system)
     if no_project:
@@ -113,7 +128,10 @@ def _seen(before: Seen, shell: HostShell, system: System) -> Seen:
         directories=chosen,
         timeout=_SECONDS,
         pull="never",
+        gpu=gpu,
     )
+    if gpu:
+        before = replace(before, given=_given(before.engine, system))
     ran = run_ready(ready_with(shell, spec, system), system)
     try:
         seen = _from_inside(before, token, ran)
@@ -133,6 +151,16 @@ def _data(shell: HostShell, system: System) -> tuple[Directories, str]:
             return Directories(project=os.path.basename(projects[0])), ""
         return Directories(safe_data=f"{shell.directory}.data"), error.said
     return Directories(), ""
+
+
+def _given(runner: str, system: System) -> tuple[str, ...] | None:
+    """The device files of the GPUs that a container is to have; None where nobody says which."""
+    from ..system.gpu import gpus_for
+
+    edits = gpus_for(None, system, runner_named(runner)).edits
+    if edits is None:
+        return None
+    return tuple(node.path for node in edits.nodes if _GPU.fullmatch(node.path))
 
 
 def _from_inside(before: Seen, token: str, ran: Ran) -> Seen:
@@ -155,6 +183,7 @@ def _from_inside(before: Seen, token: str, ran: Ran) -> Seen:
         written=tuple(said.get("written", ())),
         interfaces=tuple(_interfaces(said.get("interface", ()))),
         routes=len(said.get("route", ())[1:]),
+        gpus=tuple(said.get("gpu", ())),
         seen_cpus=_share(said.get("cpu.max", ())),
         seen_memory=next(
             (int(text) for text in said.get("memory.max", ()) if text.isdigit()), None

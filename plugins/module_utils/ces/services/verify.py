@@ -13,12 +13,13 @@ from ..engines.table import known_runners
 from ..errors import CesError
 from ..shown import shown
 from ..system.files import read_if_there
+from ..system.gpu import kinds_here
 from ..system.host.admitted import kept_out
 from ..system.host.small_root import files_of
 from ..system.policyfile import load_policy
 from ..system.process import Streams, SystemProcess
 from ..system.system import System
-from ..typed import Any, Callable, Iterator, Mapping, Sequence
+from ..typed import Any, Callable, Iterator, Sequence
 from ..values.command import Command
 from ..values.finding import Finding
 from ..values.image import ImageRef
@@ -29,21 +30,17 @@ from ..values.spec import Credentials, PullSpec
 from .doctor import diagnose, user_named
 from .errands import Errand, run_errands
 from .images import store_of
-from .prove import prove_engine
+from .prove import prove_engine, prove_gpus
 from .pull import pull_image
 from .session import session
-from .verify_jobs import job_errands, slurm_version
+from .verify_jobs import gpu_errands, job_errands, slurm_version
+from .verify_portal import Cluster, nobody_for, portal_errands
 
 _PULL_SECONDS = 1800.0
 _PULL_LARGEST = 1 << 50
 _PATIENT = Streams(timeout=5.0)
 _VERSION_MAX = 200
 """Characters of what a program says of its version."""
-_NOT_BUILT: Mapping[str, str] = {
-    "gpu": "whether jobs get GPUs is not looked at here",
-    "portal": "whether a portal answers is not looked at here",
-}
-"""Parts of a back-end that this version proves nothing of."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,8 @@ class Wanted:
     :param users: names of all users of the host; ``sample``: of how many of them, 0 for all.
     :param image: an image that is pulled; None for no pull.
     :param slurm: jobs are submitted from this host, if it has Slurm's commands.
+    :param containers: this host runs containers; a portal does not.
+    :param clusters: those to which this host, a portal, submits jobs.
     """
 
     users: Sequence[str]
@@ -60,6 +59,8 @@ class Wanted:
     image: ImageRef | None = None
     credentials: Credentials = Credentials()
     slurm: bool = True
+    containers: bool = True
+    clusters: Sequence[Cluster] = ()
 
     @property
     def chosen(self) -> tuple[str, ...]:
@@ -110,12 +111,12 @@ def verify(wanted: Wanted) -> Verified:
         began=utc_now(),
         people=len(set(wanted.users)),
         chosen=wanted.chosen,
-        engines=_engines(policy),
+        engines=_engines(wanted, policy),
         policy=_fingerprint(policy),
     )
     found.versions = _versions(found.engines)
     found.proofs = [Proof(Finding("policy", "fault", error))] if error else _proofs(wanted, policy)
-    found.findings = [*_findings(found.proofs)]
+    found.findings = [*_findings(found.proofs)] if wanted.containers else []
     found.ended = utc_now()
     return found
 
@@ -124,37 +125,39 @@ def planned(wanted: Wanted) -> list[str]:
     """What :func:`verify` would do, one sentence each. Nothing is run."""
     policy, _error = _policy()
     people, strangers = _known(wanted.chosen)
-    return [
-        *(proof.finding.said for proof in strangers),
-        *(
-            _sentence(errand)
-            for errand in (
-                *container_errands(people, _engines(policy)),
-                *_pull_errands(wanted, people, _engines(policy)),
-                *_job_errands(wanted, people, _engines(policy)),
-            )
-        ),
-    ]
+    engines = _engines(wanted, policy)
+    errands = (
+        *container_errands(people, engines),
+        *_pull_errands(wanted, people, engines),
+        *_job_errands(wanted, people, engines),
+        *_gpu_errands(wanted, people, engines),
+        *portal_errands(people, wanted.clusters),
+    )
+    return [*(proof.finding.said for proof in strangers), *map(_sentence, errands)]
 
 
 def _sentence(errand: Errand) -> str:
     under = f" under {errand.engine}" if errand.engine else ""
-    what = {"pull": f"pull {errand.place}", "container": "run a container"}.get(
-        errand.name, f"run a Slurm job in {errand.place}"
-    )
+    job = f"run a Slurm job in {errand.place}"
+    what = {
+        "pull": f"pull {errand.place}",
+        "container": "run a container",
+        "gpu": f"use a GPU in a Slurm job on {errand.place}" if errand.place else "use the GPUs",
+        "greeting": f"submit a job to {errand.place}",
+    }.get(errand.name, job)
     return f"{what} as {errand.user}{under}"
 
 
 def _proofs(wanted: Wanted, policy: Policy) -> list[Proof]:
     people, strangers = _known(wanted.chosen)
-    engines = _engines(policy)
-    return [
-        *strangers,
+    engines = _engines(wanted, policy)
+    of_containers = (
         *run_errands(container_errands(people, engines)),
         *_pulls(wanted, people, engines),
         *run_errands(_job_errands(wanted, people, engines)),
-        *(Proof(Finding(what, "note", said)) for what, said in _NOT_BUILT.items()),
-    ]
+        *_gpus(wanted, people, engines),
+    )
+    return [*strangers, *of_containers, *_portal(wanted, people)]
 
 
 def _known(users: Sequence[str]) -> tuple[list[str], list[Proof]]:
@@ -202,6 +205,8 @@ def _container(engine: str) -> Callable[[], Iterator[Finding]]:
 
 
 def _pulls(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Proof]:
+    if not wanted.containers:
+        return []
     if wanted.image is None:
         said = "no image was named: whether the registry gives one is not known"
         return [Proof(Finding("pull", "note", said, "name one (verify_image)"))]
@@ -211,7 +216,7 @@ def _pulls(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list
 def _pull_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
     """The first user pulls the image under each engine."""
     image = wanted.image
-    if image is None:
+    if image is None or not wanted.containers:
         return []
 
     def work(engine: str) -> Callable[[], Iterator[Finding]]:
@@ -248,7 +253,43 @@ def _pull(spec: PullSpec) -> Iterator[Finding]:
 
 
 def _job_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
-    return job_errands(users[0], engines, SystemProcess()) if wanted.slurm and users else []
+    asked = wanted.slurm and wanted.containers and users
+    return job_errands(users[0], engines, SystemProcess()) if asked else []
+
+
+def _gpus(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Proof]:
+    errands = _gpu_errands(wanted, users, engines)
+    if not wanted.containers:
+        return []
+    if not errands:
+        said = "there is no GPU here that is looked at: of a cluster, jobs show them"
+        return [Proof(Finding("gpu", "note", said))]
+    return run_errands(errands)
+
+
+def _gpu_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
+    """The first user's container with a GPU: in a job on each node, or here where no Slurm is."""
+    process = SystemProcess()
+    slurm = slurm_version(process)
+    if not users or not wanted.containers or (slurm and not wanted.slurm):
+        return []
+    if slurm:
+        return gpu_errands(users[0], engines, process)
+    if not kinds_here():
+        return []
+    return [Errand("gpu", users[0], _with_gpu(engine), engine) for engine in engines]
+
+
+def _with_gpu(engine: str) -> Callable[[], Iterator[Finding]]:
+    return lambda: prove_gpus(engine, System.here())
+
+
+def _portal(wanted: Wanted, users: Sequence[str]) -> list[Proof]:
+    nobody = [
+        Proof(Finding("greeting", "note", "none of the users may use it"), place=f"cluster {name}")
+        for name in nobody_for(users, wanted.clusters)
+    ]
+    return run_errands(portal_errands(users, wanted.clusters)) + nobody
 
 
 # --- what is told besides ---
@@ -262,8 +303,8 @@ def _policy() -> tuple[Policy, str]:
         return Policy(), str(error)
 
 
-def _engines(policy: Policy) -> list[str]:
-    return [*known_runners(policy.runners)]
+def _engines(wanted: Wanted, policy: Policy) -> list[str]:
+    return [*known_runners(policy.runners)] if wanted.containers else []
 
 
 def _fingerprint(policy: Policy) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ..typed import Callable, Iterator, Sequence
 from ..values.command import Command
 from ..values.finding import Finding
 from .errands import Errand
-from .prove import prove_engine
+from .prove import prove_engine, prove_gpus
 from .shell_bundle import WORD_FILE, make_shell_bundle
 
 CORE = "/usr/local/lib/tre-ces"
@@ -38,7 +38,7 @@ import sys
 sys.path.insert(0, {CORE!r})
 sys.dont_write_bytecode = True
 from ces.services.verify_jobs import answer_in_job
-answer_in_job(%r)
+answer_in_job(%r, gpu=%r)
 """
 
 
@@ -56,7 +56,13 @@ def job_errands(user: str, engines: Sequence[str], process: Process) -> list[Err
         nodes.setdefault(node, (partition, state))
     return [
         *(
-            Errand("job", user, _job(partition, engine), engine, f"partition {partition}")
+            Errand(
+                "job",
+                user,
+                _job((f"--partition={partition}",), engine),
+                engine,
+                f"partition {partition}",
+            )
             for partition in dict.fromkeys(partitions)
             for engine in engines
         ),
@@ -67,9 +73,28 @@ def job_errands(user: str, engines: Sequence[str], process: Process) -> list[Err
     ]
 
 
-def answer_in_job(engine: str) -> None:
+def gpu_errands(user: str, engines: Sequence[str], process: Process) -> list[Errand]:
+    """A job with a GPU for each engine on each node that has one."""
+    nodes: dict[str, str] = {}
+    for row in _rows(process, "sinfo", "--noheader", "--Node", "--format=%n %R %G"):
+        node, partition, gres = (*row.split(), "", "")[:3]
+        if any(one.split(":")[0] == "gpu" for one in gres.split(",")):
+            nodes.setdefault(node, partition)
+    return [
+        Errand("gpu", user, _job(_gpu_on(node, nodes[node]), engine, True), engine, f"node {node}")
+        for node in sorted(nodes)
+        for engine in engines
+    ]
+
+
+def _gpu_on(node: str, partition: str) -> tuple[str, ...]:
+    return (f"--partition={partition}", f"--nodelist={node}", "--gres=gpu:1")
+
+
+def answer_in_job(engine: str, gpu: bool = False) -> None:
     """In the job: print what was found of a container, as one line of JSON."""
-    findings = [one.as_dict() for one in prove_engine(engine, System.here())]
+    prove = prove_gpus if gpu else prove_engine
+    findings = [one.as_dict() for one in prove(engine, System.here())]
     answer = {"node": os.uname().nodename, "findings": findings}
     sys.stdout.write(f"{dumps(answer)}\n")
 
@@ -86,17 +111,19 @@ def _rows(process: Process, *argv: str) -> list[str]:
 # --- as the user ---
 
 
-def _job(partition: str, engine: str) -> Callable[[], Iterator[Finding]]:
+def _job(options: Sequence[str], engine: str, gpu: bool = False) -> Callable[[], Iterator[Finding]]:
+    what, tried = ("gpu", "use a GPU in a job") if gpu else ("job", "run a container in a job")
+
     def work() -> Iterator[Finding]:
-        argv = (*_SRUN, f"--partition={partition}", "/usr/bin/python3", "-IS", "-")
-        done = _srun(Command(argv, stdin=_PROGRAM % engine, role="slurm"))
+        argv = (*_SRUN, *options, "/usr/bin/python3", "-IS", "-")
+        done = _srun(Command(argv, stdin=_PROGRAM % (engine, gpu), role="slurm"))
         try:
             answer = loads(done.stdout.strip().rpartition("\n")[2])
             node, found = str(answer["node"]), [Finding(**raw) for raw in answer["findings"]]
         except (ValueError, KeyError, TypeError):
-            yield _refused("job", done, "run a container in a job")
+            yield _refused(what, done, tried)
             return
-        yield Finding("job", "ok", f"a job ran on {node}")
+        yield Finding(what, "ok", f"a job ran on {node}")
         yield from found
 
     return work

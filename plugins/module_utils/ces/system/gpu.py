@@ -81,6 +81,11 @@ def gpus_for(count: int | None, system: System, runner: Engine, root: str = "") 
     return found if runner.cdi else replace(found, libraries=_libraries(found, root))
 
 
+def kinds_here(root: str = "") -> list[str]:
+    """The kinds of GPU that this host's kernel has a driver for."""
+    return [kind for kind, path in _WITHOUT.items() if os.path.exists(f"{root}/{path}")]
+
+
 def allocated_here(system: System) -> Allocated | None:
     """What was set aside for this process; None where nobody says anything."""
     environ = system.account.environ
@@ -114,7 +119,7 @@ def _listed(
 
 def _without_spec(count: int | None, allocated: Allocated | None, root: str) -> Gpus:
     """Where there is no specification: the engine looks, and libraries take what we name."""
-    kinds = [kind for kind, path in _WITHOUT.items() if os.path.exists(f"{root}/{path}")]
+    kinds = kinds_here(root)
     if not kinds:
         raise CesError(
             TRIED,

@@ -21,7 +21,8 @@ class Proof:
     """What was found, and of what.
 
     :param user: whose container it was; '' where it concerns no one user. Likewise ``engine``.
-    :param place: the partition or node of a job, or the image of a pull; '' for the host itself.
+    :param place: the partition or node of a job, the image of a pull, or a portal's cluster;
+        '' for the host itself.
     """
 
     finding: Finding

@@ -35,6 +35,8 @@ class Seen:
     :param enforced: this host can hold the container to its limits.
     :param unenforced: why not, or ''.
     :param in_job: the container ran in a Slurm job, whose limits are the container's.
+    :param gpus: device files of GPUs that the container could open; ``given``: those that it was
+        to have, None where no CDI specification says which.
     :param status: the exit status that the container was told to end with.
     :param rc: the one that came through.
     :param state: the run's state in its record.
@@ -67,6 +69,8 @@ class Seen:
     enforced: bool = True
     unenforced: str = ""
     in_job: bool = False
+    gpus: tuple[str, ...] = ()
+    given: tuple[str, ...] | None = ()
     status: int = 0
     rc: int | None = None
     state: str = ""

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prove a portal: a user's job goes from it to each cluster, and what the job writes comes back.
+
+The job is as small as the portal's own greeting, and is submitted as the portal submits: by the
+commands that its cluster's file names, from a directory of the user's home.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import time
+
+from ..dataclass import dataclass, field
+from ..errors import CesError
+from ..shown import shown
+from ..system.account import Account
+from ..system.files import private_directory, random_name, read_if_there, remove_tree
+from ..system.process import Finished, Streams, SystemProcess, last_lines
+from ..system.slurm import hint_for
+from ..typed import Any, Callable, Iterator, Mapping, Sequence
+from ..values.command import Command
+from ..values.finding import Finding
+from .errands import Errand
+
+REMOTE = "/usr/local/lib/tre-ces-remote/launcher"
+"""Where the role ood_apps puts what reaches back-ends with homes of their own."""
+_QUICK = Streams(timeout=30.0, keep=64 * 1024)
+_SECONDS = 90.0
+"""After which a job that has not ended is cancelled."""
+_BETWEEN_LOOKS = 1.0
+_ARRIVING = 20.0
+"""Seconds until a file server shows here what a node has written."""
+_OPTIONS = ("-J", "tre-ces-verify", "-N", "1", "-n", "1", "--mem=64", "-t", "2", "--parsable")
+_CURE = "the administrator looks into it: the portal's log and Slurm's say more (role ood_apps)"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster as the portal offers it.
+
+    :param groups: whose members may use it; everybody, if empty.
+    :param commands: what stands in for Slurm's commands, by their names.
+    :param environment: variables that these need.
+    """
+
+    id: str
+    shared_home: bool = True
+    partition: str = ""
+    groups: tuple[str, ...] = ()
+    submit_host: str = ""
+    commands: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Cluster:
+        """From an entry of the role's ``ood_apps_clusters``."""
+        names = ("sbatch", "squeue", "scancel")
+        beside = f"{said['bin']}/" if said.get("bin") else ""
+        commands = {name: f"{beside}{name}" for name in names}
+        return cls(
+            id=str(said["id"]),
+            shared_home=said.get("shared_home", True) is not False,
+            partition=str(said.get("partition") or ""),
+            groups=tuple(said.get("groups") or ()),
+            submit_host=str(said.get("submit_host") or ""),
+            commands={**commands, **(said.get("bin_overrides") or {})},
+            environment={"SLURM_CONF": str(said["conf"])} if said.get("conf") else {},
+        )
+
+    def command(self, name: str, *words: str, stdin: str | None = None) -> Command:
+        """One of Slurm's commands, for this cluster."""
+        program = self.commands.get(name, name)
+        return Command((program, *words), self.environment, stdin, role="slurm")
+
+    def user_of(self, users: Sequence[str]) -> str:
+        """The first of these users who may use it; '' if none may."""
+        return next((name for name in users if not self.groups or self._has(name)), "")
+
+    def _has(self, user: str) -> bool:
+        numbers = os.getgrouplist(user, pwd.getpwnam(user).pw_gid)
+        return any(_group(number) in self.groups for number in numbers)
+
+
+def portal_errands(users: Sequence[str], clusters: Sequence[Cluster]) -> list[Errand]:
+    """A job for each cluster, as the first user who may use it."""
+    chosen = [(cluster, cluster.user_of(users)) for cluster in clusters]
+    return [
+        Errand("greeting", user, greeting(cluster), "", f"cluster {cluster.id}")
+        for cluster, user in chosen
+        if user
+    ]
+
+
+def nobody_for(users: Sequence[str], clusters: Sequence[Cluster]) -> list[str]:
+    """The clusters that none of the users may use."""
+    return [cluster.id for cluster in clusters if not cluster.user_of(users)]
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+# --- as the user ---
+
+
+def greeting(cluster: Cluster) -> Callable[[], Iterator[Finding]]:
+    """What a child does for it."""
+
+    def work() -> Iterator[Finding]:
+        if cluster.submit_host:
+            said = f"the portal submits on {cluster.submit_host}, by ssh: no job was run"
+            yield Finding("greeting", "note", said)
+        elif not cluster.shared_home:
+            yield _way(cluster)
+        else:
+            yield _greeted(cluster)
+
+    return work
+
+
+def _way(cluster: Cluster) -> Finding:
+    """A job would leave its directory there: what the user's own check says is enough."""
+    done = SystemProcess().run(Command((REMOTE, "check", cluster.id), role="ood_apps"), _QUICK)
+    said = shown(last_lines(done.stdout or done.stderr))
+    if done.ok:
+        return Finding("greeting", "ok", f"the user's way to the back-end works: {said}")
+    return Finding(
+        "greeting", "warning", f"no job can be run: {said}", "the user does what it says"
+    )
+
+
+def _greeted(cluster: Cluster) -> Finding:
+    word = random_name()
+    place = private_directory(f"{Account.current().state}/verify-{word}")
+    log = f"{place}/output.log"
+    options = [*_OPTIONS, "-D", place, "-o", log, "--export=NONE"]
+    options += ["-p", cluster.partition] if cluster.partition else []
+    script = f'#!/bin/sh\necho "{word} $(id -un)"\n'
+    try:
+        done = _run(cluster.command("sbatch", *options, stdin=script))
+        job = done.stdout.strip().partition(";")[0]
+        if not done.ok or not job.isdigit():
+            return _refused(done)
+        if not _ended(cluster, job):
+            _run(cluster.command("scancel", job))
+            said = f"job {job} did not end within {_SECONDS:g} s, and was cancelled"
+            return Finding("greeting", "warning", said, "verify later")
+        if _arrived(log, word):
+            return Finding("greeting", "ok", "a job ran, and the portal sees what it wrote")
+        said = f"job {job} is over, and what it wrote is not in {log}"
+        return Finding("greeting", "fault", said, _CURE, "ood_apps")
+    except CesError as error:
+        said = f"could not {error.tried}: {error.said}"
+        return Finding("greeting", "fault", said, error.hint or _CURE, "ood_apps")
+    finally:
+        remove_tree(place)
+
+
+def _arrived(log: str, word: str) -> bool:
+    end = time.monotonic() + _ARRIVING
+    while not read_if_there(log).startswith(f"{word} "):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_BETWEEN_LOOKS)
+    return True
+
+
+def _run(command: Command) -> Finished:
+    return SystemProcess().run(command, _QUICK)
+
+
+def _refused(done: Finished) -> Finding:
+    said = shown(last_lines(done.stderr)) or f"sbatch ended with {done.rc}, and no number of a job"
+    cure = hint_for(said) or _CURE
+    return Finding("greeting", "fault", f"could not submit a job: {said}", cure, "ood_apps")
+
+
+def _ended(cluster: Cluster, job: str) -> bool:
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        done = _run(cluster.command("squeue", "-h", "-j", job, "-o", "%T"))
+        # Slurm forgets a job, or says of an ended one how it ended
+        if done.stdout.strip() not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
+            return True
+        time.sleep(_BETWEEN_LOOKS)
+    return False
