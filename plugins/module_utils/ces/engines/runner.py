@@ -58,6 +58,7 @@ class Runner:
     :param closed: nothing reads options but we: a site cannot allow more of them.
     :param gone: words by which it says that the image of a run has just been removed.
     :param conf: it reads containers.conf, in which a site or a user may break what we promise.
+    :param signed_ids: it takes a uid of 2^31 and more for a negative number, and its user for root.
     :param delete: removes a directory in which its containers left files of other ids, if they can.
     """
 
@@ -89,6 +90,7 @@ class Runner:
     conf: bool = False
     closed: bool = False
     gone: str = ""
+    signed_ids: bool = False
 
     @property
     def engine(self) -> str:

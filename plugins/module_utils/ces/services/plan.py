@@ -9,7 +9,8 @@ from ..dataclass import dataclass, replace
 from ..engines.command import Launch, words_of
 from ..engines.runner import Runner
 from ..engines.table import runner_named
-from ..errors import InvalidValue, RefusedByPolicy
+from ..errors import CesError, InvalidValue, RefusedByPolicy
+from ..system.account import SIGNED
 from ..system.cgroup import Limiting
 from ..system.containers_conf import (
     IN_PLACE,
@@ -322,6 +323,13 @@ def usable_runner(name: str, system: System, elsewhere: bool = False) -> Runner:
         raise RefusedByPolicy(f"use the runner {name}", said=f"this site allows: {allowed}")
     if not elsewhere and not system.account.has_program(runner.engine):
         raise system.account.missing(f"use the runner {name}", runner.engine, name)
+    if runner.signed_ids and system.account.uid >= SIGNED:
+        raise CesError(
+            f"use the runner {name}",
+            said=f"your uid is {system.account.uid}; {name} takes a uid of 2^31 and more for a"
+            " negative number, and its user for root",
+            hint="the administrator gives the account a smaller uid",
+        )
     return runner
 
 

@@ -23,6 +23,8 @@ LOCAL_DIRECTORIES = (
 """Variable, the file in which a role says where each user's directories are, and which of them."""
 _STEERING_PODMAN = ("CONTAINER_HOST", "CONTAINER_CONNECTION", "PODMAN_USERNS")
 """Another podman would do it, which reads a configuration of its own; or with other namespaces."""
+SIGNED = 1 << 31
+"""From this uid on engines that count with signed numbers have a negative one."""
 OWN_STORAGE = ".config/containers/storage.conf"
 """A user's own file, which may leave the place of images to ``XDG_DATA_HOME``."""
 

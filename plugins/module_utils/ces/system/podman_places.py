@@ -11,7 +11,7 @@ import os
 
 from ..typed import Iterable, Iterator, Sequence
 from ..values.containers_conf import words_in
-from .account import OWN_STORAGE, Account
+from .account import OWN_STORAGE, SIGNED, Account
 from .containers_conf import configuration_files, listed, settings_of
 
 _SITE = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
@@ -125,7 +125,7 @@ def _temporary(account: Account, root: str) -> Iterator[str]:
 
 def _expanded(path: str, account: Account) -> str:
     # podman has the number with a sign: of 2^31 and more it makes a negative one
-    uid = account.uid if account.uid < 1 << 31 else account.uid - (1 << 32)
+    uid = account.uid if account.uid < SIGNED else account.uid - (1 << 32)
     values = {"$HOME": account.home, "$USER": account.name, "$UID": str(uid)}
     for name, value in values.items():
         path = path.replace(name, value)

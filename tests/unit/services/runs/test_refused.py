@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -89,6 +90,20 @@ def test_what_may_not_be_is_refused_before_any_engine_and_any_number(
     assert backend.process.told("podman run") == []
     assert backend.process.told("podman pull") == []
     assert not (backend.home / ".local").exists()
+
+
+@pytest.mark.parametrize("do", [run_container, planned])
+def test_a_uid_that_podman_takes_for_a_negative_one_is_refused(
+    backend: BackEnd, do: Callable[..., Any]
+) -> None:
+    uid = (1 << 31) + 5
+    if os.geteuid() != 0:
+        pytest.skip("a session's directory of that uid: root alone can make it")
+    os.chown(backend.place / "run", uid, -1)
+    backend.system.account = replace(backend.system.account, uid=uid)
+    with pytest.raises(CesError, match=r"your uid is 2147483653; podman takes a uid of 2\^31"):
+        do(SPEC, backend.system)
+    assert backend.process.told("podman run") == []
 
 
 def test_options_that_are_words_of_the_run_are_taken_as_such(ready: BackEnd) -> None:

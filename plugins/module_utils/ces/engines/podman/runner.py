@@ -60,4 +60,5 @@ RUNNER = Runner(
     cdi=True,
     conf=True,
     gone="image not known",
+    signed_ids=True,
 )

@@ -13,6 +13,7 @@ import pwd
 import time
 
 from ...typed import Any, Mapping, Sequence
+from ..account import SIGNED
 from ..files import read_if_there
 from .as_user import MEMORY, Looking, end_all
 
@@ -31,7 +32,6 @@ _REASONS = {
     27: "its password has expired (the user, or passwd, sets a new one)",
 }
 """What answers of pam_acct_mgmt(3) mean, and the cure."""
-_SIGNED = 1 << 31
 _TOO_GREAT = (
     "its uid is 2^31 or more, which podman takes for a negative number, and the user for root: it"
     " wants root's locks (give the account a smaller uid)"
@@ -46,8 +46,8 @@ def kept_out(users: Sequence[pwd.struct_passwd]) -> Mapping[str, str]:
 
     PAM is not asked where we are not root, and where systemd starts no sessions.
     """
-    great = {user.pw_name: _TOO_GREAT for user in users if user.pw_uid >= _SIGNED}
-    names = [user.pw_name for user in users if user.pw_uid < _SIGNED]
+    great = {user.pw_name: _TOO_GREAT for user in users if user.pw_uid >= SIGNED}
+    names = [user.pw_name for user in users if user.pw_uid < SIGNED]
     if not names or os.geteuid() != 0 or not any(map(os.path.exists, _CONFIGURED)):
         return great
     # a module of PAM may ask a server, or die: not with us
