@@ -89,6 +89,21 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  reused:
+    description:
+      - What becomes of a user's range whose ids were another user's, whom the module gave them or
+        saw with them before, and who has no line for them any more. C(userdel) frees a range, and
+        C(useradd) gives it to the next user, who can then change what the other's containers left.
+      - V(refuse) fails with both names, before anything is written.
+      - V(keep_apart) and V(remove) give the user a new range. The old line is commented out under
+        the former name, so that nobody gets these ids.
+      - V(give) leaves the ids to who has them now.
+      - Whose ids were whose is noted in C(/var/lib/tre-ces/subordinate-ids.json). O(state=absent)
+        forgets it of the users in the task.
+    type: str
+    choices: [refuse, give, keep_apart, remove]
+    default: refuse
+    version_added: 0.2.0
 requirements:
   - root, but not in check mode
 notes:
@@ -186,6 +201,9 @@ from ..module_utils.ces.services.subids import Outcome, Request, apply, plan
 from ..module_utils.ces.system.subids import SubidHost
 from ..module_utils.door import answer
 
+REUSED = {"refuse": "refuse", "give": "give", "keep_apart": "replace", "remove": "replace"}
+"""What becomes of ids that were others'. Nothing that belongs to them is removed."""
+
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     asked = request(module.params)
@@ -210,6 +228,7 @@ def request(params: dict[str, Any]) -> Request:
         params["start"],
         params["count"],
         params["state"] == "present",
+        REUSED[params["reused"]],
     )
 
 
@@ -252,6 +271,7 @@ def main() -> None:
             "start": {"type": "int"},
             "count": {"type": "int", "default": 65536},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "reused": {"type": "str", "choices": list(REUSED), "default": "refuse"},
         },
         required_one_of=[("users", "group", "uid_min", "uid_max")],
         mutually_exclusive=[

@@ -76,7 +76,8 @@ def host_with(
     for name, text in (("subuid", subuid), ("subgid", subgid)):
         if text is not None:
             Path(etc, name).write_text(text, errors="surrogateescape")
-    return SubidHost(str(etc), names, patience=20, runtimes=f"{etc}/run-user")
+    noted = f"{etc}/noted/subordinate-ids.json"
+    return SubidHost(str(etc), names, 20, f"{etc}/run-user", noted)
 
 
 def wanting(*names: str, **more: Any) -> Request:

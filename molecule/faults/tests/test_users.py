@@ -73,7 +73,9 @@ def make(backend: Host, site_users: None) -> Iterator[Make]:
         for root in (STORAGE, APPTAINER):
             backend.root(f"rm -rf {root}/{uid} {root}/owners/{uid} {root}/{uid - 2**32}")
         backend.root(f"rm -rf /home/{name}")
-        backend.root(f"sed -i '/^{name}:/d' /etc/subuid /etc/subgid")
+        backend.root(f"sed -i '/^#*{name}:/d' /etc/subuid /etc/subgid")
+    # else the next account's ids were somebody's
+    backend.root("rm -f /var/lib/tre-ces/subordinate-ids.json")
 
 
 def test_an_account_that_can_have_no_session_is_left_out_and_the_others_are_served(
@@ -179,6 +181,36 @@ def test_a_uid_that_was_anothers_is_refused_until_somebody_decides(
     assert "fault (made_for)" in as_user(backend, NEXT, UID, "ces-doctor").said
 
 
+def range_of(backend: Host, name: str) -> str:
+    """A user's line of /etc/subuid without the name."""
+    return backend.root(f"sed -n 's/^{name}://p' /etc/subuid").strip()
+
+
+def test_ids_that_useradd_handed_on_are_refused_until_somebody_decides(
+    backend: Host, make: Make, provision: Provision
+) -> None:
+    """The one who has them now has another uid, and nothing of the other's storage."""
+    make(LEAVER, UID)
+    assert provision([LEAVER, "alice"], PODMAN).rc == 0
+    ids = range_of(backend, LEAVER)
+    backend.root(f"systemctl stop user@{UID}; pkill -KILL -U {UID}; userdel --force {LEAVER}; true")
+    make(NEXT, UID + 1)
+    assert range_of(backend, NEXT) == ids, "useradd takes the first free range"
+    done = provision([NEXT, "alice"], PODMAN)
+    assert done.rc != 0
+    assert recap(done.said)["changed"] == 0, done.said
+    said = " ".join(done.said.split())
+    assert f"{NEXT} has the subordinate ids" in said and f"which were {LEAVER}'s" in said
+    assert "ces_reused_uids" in said or "container_storage_reused_uids" in said
+    done = provision([NEXT, "alice"], PODMAN, "--extra-vars=ces_reused_uids=keep_apart")
+    assert done.rc == 0, done.said
+    assert range_of(backend, NEXT) not in ("", ids)
+    assert range_of(backend, f"#{LEAVER}") == ids
+    assert as_user(backend, NEXT, UID + 1, "podman unshare true").rc == 0
+    again = provision([NEXT, "alice"], PODMAN)
+    assert (again.rc, recap(again.said)["changed"]) == (0, 0), again.said
+
+
 @pytest.mark.parametrize("becomes", ["keep_apart", "remove", "give"])
 def test_what_becomes_of_it(backend: Host, left: None, provision: Provision, becomes: str) -> None:
     variable = f"--extra-vars=ces_reused_uids={becomes}"
@@ -190,6 +222,7 @@ def test_what_becomes_of_it(backend: Host, left: None, provision: Provision, bec
     assert done.rc == 0, done.said
     assert volumes(backend) == (["patient-data"] if becomes == "give" else [])
     assert as_user(backend, NEXT, UID, "ces-images").rc == 0
+    assert (range_of(backend, f"#{LEAVER}") == "") is (becomes == "give")
     kept = f"{STORAGE}/kept/{LEAVER}-{UID}"
     assert (backend.run("root", f"test -d {kept}").rc == 0) is (becomes == "keep_apart")
     backend.root(f"rm -rf {STORAGE}/kept")

@@ -45,7 +45,10 @@ def refusal(user: User, **values: Any) -> str:
             "Registry user: it does not show this image to everybody: the image may be private:"
             " give a user name and token (Registry user and Registry token).",
         ),
-        ({"image": "registry.example.org/a/b:1"}, "Image: its registry is not allowed here"),
+        (
+            {"image": "registry.example.org/a/b:1"},
+            "Image: its registry is not allowed on this back-end (allowed: ",
+        ),
     ],
     ids=["right", "apptainer", "tag", "token", "private", "registry"],
 )

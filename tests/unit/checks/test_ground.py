@@ -43,6 +43,7 @@ def test_good_ground_is_well() -> None:
         ({"unknown": ("eve",)}, "users_known", "fault", "container_storage_users names users"),
         ({"kept_out": {"eve": "expired"}}, "users_served", "warning", "eve is left out"),
         ({"reused": (("eve", 2003, "carol"),)}, "uids_reused", "fault", "which was carol's"),
+        ({"handed": (("eve", "5-9", "carol"),)}, "ids_reused", "fault", "5-9, which were carol's"),
         ({"moved": (("eve", 2002),)}, "uids_changed", "warning", "eve had the uid 2002 before"),
         ({"homeless": ("eve",)}, "homes_there", "warning", "eve has no home directory yet"),
         (

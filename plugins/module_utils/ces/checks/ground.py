@@ -63,6 +63,19 @@ def tell_reused(found: Ground, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_handed(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the users' subordinate ids are their own."""
+    for name, ids, owner in found.handed:
+        yield Told(
+            "fault",
+            f"{name} has the subordinate ids {ids}, which were {owner}'s: files that {owner}'s"
+            f" containers left in homes and project data may belong to them, and {name} could"
+            " change them",
+            f"say what becomes of them ({found.role}_reused_uids: keep_apart gives {name} new ids,"
+            f" give leaves them to {name})",
+        )
+
+
 def tell_moved_users(found: Ground, policy: Policy) -> Iterator[Told]:
     """Whether users had other uids before."""
     for name, uid in found.moved:
@@ -180,6 +193,7 @@ LOOKS = (
     Look("users_served", "the host's rules let all users have sessions", tell_kept_out),
     Look("homes_there", "all users have home directories", tell_homeless),
     Look("uids_reused", "nobody's uid was somebody else's", tell_reused),
+    Look("ids_reused", "nobody's subordinate ids were somebody else's", tell_handed),
     Look("uids_changed", "all users have the uids that they had", tell_moved_users),
     Look("root_file_system", "the file system takes what users keep there", tell_file_system),
     Look("root_disk", "the disk of what users have is there", tell_disk),

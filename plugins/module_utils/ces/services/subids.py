@@ -8,19 +8,18 @@ from ..errors import CesError, InvalidValue
 from ..system.host.idmap import ids_in_use
 from ..system.subids import KINDS, LoginDefs, SubidHost
 from ..typed import Mapping, Sequence
+from ..values.subid_history import History
 from ..values.subid_mending import Mended, mended
 from ..values.subid_owners import Owners
 from ..values.subid_report import capped, listed, report
 from ..values.subid_space import Slots, Space
 from ..values.subids import ID_MAX, Entry, IdRange, SubidTable, overlapping
 from .subid_people import People, Selection
+from .subid_reuse import Tables, entries_of, handed_on, noted, settled
 
 START_MIN = 65536
 """Ids below are for real accounts (nobody, for one, is 65534)."""
 _OTHER = {"uid": "gid", "gid": "uid"}
-
-Tables = Mapping[str, SubidTable]
-"""The two tables, by kind."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,15 @@ class Request:
     :param start: lowest id to give away; None takes ``SUB_UID_MIN``.
     :param count: least number of ids in a user's range.
     :param present: give, or else take away.
+    :param reused: what becomes of ids that were somebody else's: ``refuse``, ``give`` to who has
+        them now, or ``replace`` by new ones, so that nobody gets them.
     """
 
     users: Selection
     start: int | None = None
     count: int = 65536
     present: bool = True
+    reused: str = "refuse"
 
     def __post_init__(self) -> None:
         if not 1 <= self.count <= ID_MAX:
@@ -66,6 +68,7 @@ class Outcome:
     :param changed_users: whose ranges changed: they need ``podman system migrate``.
     :param stale_users: whose podman works with other ranges: they need it, whoever changed them.
     :param ranges: for each user the range of ``uid`` and of ``gid``.
+    :param history: what is to be noted of them.
     """
 
     changes: tuple[Change, ...] = ()
@@ -73,18 +76,20 @@ class Outcome:
     stale_users: tuple[str, ...] = ()
     ranges: Mapping[str, Mapping[str, IdRange]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    history: History = History()
 
 
 def apply(request: Request, host: SubidHost) -> Outcome:
     """Make it so. Without anything to do no lock is taken and nothing is written."""
     outcome = plan(request, host)
-    if not outcome.changes:
+    if not outcome.changes and outcome.history == host.history():
         return outcome
     with host.locked():
         # others may have written while we waited
         outcome = plan(request, host)
         for change in outcome.changes:
             host.write(change.kind, change.after)
+        host.note(outcome.history)
     return outcome
 
 
@@ -97,15 +102,22 @@ def plan(request: Request, host: SubidHost) -> Outcome:
     defs = host.login_defs()
     people = People.select(request.users, host.names, defs, missing_is_error=request.present)
     if not people.selected:
-        return Outcome(warnings=people.warnings)
+        return Outcome(warnings=people.warnings, history=host.history())
     _check_source(host)
     texts = {kind: host.read(kind) for kind in KINDS}
-    tables = {kind: SubidTable.parse(text) for kind, text in texts.items()}
+    tables: Tables = {kind: SubidTable.parse(text) for kind, text in texts.items()}
     owners = people.owners(_keys(tables), host.names)
+    history = host.history()
+    replaced: tuple[str, ...] = ()
     if request.present:
-        done = _given(request, people, owners, defs, tables, host)
+        former = handed_on(history, people, owners, tables, host)
+        tables, replaced = settled(former, request.reused, tables, host)
+        spared = [] if request.reused == "give" else history.of_others(people.selected)
+        done = _given(request, people, owners, defs, tables, host, spared)
+        history = noted(history, people, owners, done.tables)
     else:
         done = _taken(people, owners, tables)
+        history = history.without(people.selected)
     changes = [
         Change(kind, host.path(kind), texts[kind], str(done.tables[kind]))
         for kind in KINDS
@@ -121,7 +133,8 @@ def plan(request: Request, host: SubidHost) -> Outcome:
         tuple(name for name in people.selected if name in done.changed),
         _stale(people, done.tables, host),
         done.ranges,
-        (*people.warnings, *done.warnings, *remaining),
+        (*people.warnings, *replaced, *done.warnings, *remaining),
+        history,
     )
 
 
@@ -183,17 +196,8 @@ def _keys(tables: Tables) -> frozenset[str]:
     return frozenset(entry.owner for table in tables.values() for entry in table.entries)
 
 
-def _entries(table: SubidTable, people: People, owners: Owners) -> dict[str, list[Entry]]:
-    """Each selected user's lines, whether keyed by name or by uid."""
-    lines = table.by_owner()
-    return {
-        name: [entry for key in owners.keys(name, uid) for entry in lines.get(key, ())]
-        for name, uid in people.selected.items()
-    }
-
-
 def _taken(people: People, owners: Owners, tables: Tables) -> _Done:
-    mine = {kind: _entries(tables[kind], people, owners) for kind in KINDS}
+    mine = {kind: entries_of(tables[kind], people, owners) for kind in KINDS}
     return _Done(
         {
             kind: tables[kind].without(
@@ -212,12 +216,17 @@ def _given(
     defs: LoginDefs,
     tables: Tables,
     host: SubidHost,
+    spared: Sequence[IdRange],
 ) -> _Done:
-    """Each user has a range, and in lines that every program reads alike."""
+    """Each user has a range, and in lines that every program reads alike.
+
+    :param spared: ranges that nobody is to get.
+    """
     good: dict[str, Mended] = {
         kind: mended(host.path(kind), kind, tables[kind], people.selected, owners) for kind in KINDS
     }
-    done = _Giving(request, people, owners, defs, {kind: good[kind].table for kind in KINDS}).done()
+    tables = {kind: good[kind].table for kind in KINDS}
+    done = _Giving(request, people, owners, defs, tables, spared).done()
     return replace(
         done,
         changed=done.changed.union(*(one.changed for one in good.values())),
@@ -229,12 +238,19 @@ class _Giving:
     """Gives each user who lacks one a range: that of the other table if possible, or a new one."""
 
     def __init__(
-        self, request: Request, people: People, owners: Owners, defs: LoginDefs, tables: Tables
+        self,
+        request: Request,
+        people: People,
+        owners: Owners,
+        defs: LoginDefs,
+        tables: Tables,
+        spared: Sequence[IdRange],
     ) -> None:
         self.request, self.people, self.defs, self.tables = request, people, defs, tables
         self.owners = owners
         self.real = [IdRange(number, 1) for number in {*people.uids, *people.gids}]
-        self.mine = {kind: _entries(tables[kind], people, owners) for kind in KINDS}
+        self.real += spared
+        self.mine = {kind: entries_of(tables[kind], people, owners) for kind in KINDS}
         self.kept = {kind: self._large_enough(kind) for kind in KINDS}
         self.new: dict[str, dict[str, IdRange]] = {kind: {} for kind in KINDS}
 

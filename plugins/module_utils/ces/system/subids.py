@@ -13,9 +13,10 @@ from contextlib import ExitStack
 from ..blocks import contextmanager
 from ..dataclass import dataclass
 from ..errors import Busy, CesError, NotFound
-from ..typed import Callable, Iterator, Mapping
-from ..values.subids import parse_number
-from .files import explained, remove_quietly, write_atomic, write_new
+from ..typed import Callable, Iterable, Iterator, Mapping
+from ..values.subid_history import Former, History
+from ..values.subids import Entry, SubidTable, parse_number
+from .files import explained, read_if_there, remove_quietly, write_atomic, write_new
 
 KINDS = ("uid", "gid")
 
@@ -102,6 +103,7 @@ class SubidHost:
     :param names: its accounts.
     :param patience: seconds to wait for who else writes these files.
     :param runtimes: where users' runtime directories are, each named by the uid.
+    :param noted: the file in which we note whose ids were whose.
     """
 
     def __init__(
@@ -110,8 +112,9 @@ class SubidHost:
         names: NameService | None = None,
         patience: float = 60.0,
         runtimes: str = "/run/user",
+        noted: str = "/var/lib/tre-ces/subordinate-ids.json",
     ) -> None:
-        self.etc, self.runtimes = etc, runtimes
+        self.etc, self.runtimes, self.noted = etc, runtimes, noted
         self.names = names or NameService()
         self.patience = patience
 
@@ -133,6 +136,39 @@ class SubidHost:
     def write(self, kind: str, text: str) -> None:
         """Replace a table; everybody may read it, because rootless podman does so as the user."""
         write_atomic(self.path(kind), text, 0o644)
+
+    def history(self) -> History:
+        """What earlier runs noted."""
+        return History.parse(read_if_there(self.noted))
+
+    def handed_on(
+        self,
+        history: History,
+        kind: str,
+        table: SubidTable,
+        lines: Mapping[str, Iterable[Entry]],
+    ) -> list[Former]:
+        """Lines of users whose ids were others', who have no line for them any more.
+
+        :param lines: each user's, by name.
+        """
+
+        def has_them(one: Former) -> bool:
+            account = self.names.user(one.owner)
+            numbers = [str(account.pw_uid)] if account else []
+            still = (e for name in (one.owner, *numbers) for e in by_owner.get(name, ()))
+            return any(entry.ids.overlaps(one.entry.ids) for entry in still)
+
+        former = history.former(kind, lines)
+        by_owner = table.by_owner() if former else {}
+        return [one for one in former if not has_them(one)]
+
+    def note(self, history: History) -> None:
+        """Note it for later runs, if it is anything new."""
+        if history != self.history():
+            with explained(f"write {self.noted}"):
+                os.makedirs(os.path.dirname(self.noted), exist_ok=True)
+            write_atomic(self.noted, str(history))
 
     def login_defs(self) -> LoginDefs:
         """``login.defs``, or its defaults when there is none."""

@@ -20,9 +20,6 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.services.subids import
     apply,
     plan,
 )
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.subids import (
-    SubidHost,
-)
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.subids import (
     SubidTable,
     overlapping,
@@ -39,7 +36,7 @@ def test_taking_away(tmp_path: Path) -> None:
 
 
 def _give_one(etc: str, names: Names, name: str) -> None:
-    apply(wanting(name), SubidHost(etc, names))
+    apply(wanting(name), host_with(etc, names=names))
 
 
 def test_many_at_once(tmp_path: Path) -> None:
@@ -58,7 +55,7 @@ def test_many_at_once(tmp_path: Path) -> None:
         entries = SubidTable.parse(text).entries
         assert sorted(entry.owner for entry in entries) == sorted(names._users)
         assert overlapping(entries) == []
-    assert sorted(os.listdir(tmp_path)) == [".pwd.lock", "subgid", "subuid"]
+    assert sorted(os.listdir(tmp_path)) == [".pwd.lock", "noted", "subgid", "subuid"]
 
 
 def test_ten_thousand_users_in_seconds(tmp_path: Path) -> None:

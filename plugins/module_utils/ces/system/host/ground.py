@@ -9,10 +9,12 @@ import pwd
 from ...dataclass import dataclass, field
 from ...typed import Iterator, Mapping, Sequence
 from ...values.containers_conf import breaking
+from ...values.subids import SubidTable
 from ..containers_conf import settings_of, system_files
 from ..disks import lost_disks
 from ..owners import former_owner, former_uids
 from ..process import Process
+from ..subids import KINDS, SubidHost
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import fuse_said, overlay_said
 from .people import account, homeless
@@ -28,6 +30,7 @@ class Ground:
     :param kept_out: why users cannot have containers here, by name; ``homeless``: who has no home
         directory yet.
     :param reused: whose uid was somebody else's: the user's name, the uid, and the other's name.
+    :param handed: whose subordinate ids were somebody else's: the name, the ids, the other's name.
     :param moved: who had other uids before: the user's name, and that uid.
     :param root: the directory below which it is to keep what users have, or ''.
     :param lost: whether the disk that the role has marked is not there.
@@ -45,6 +48,7 @@ class Ground:
     kept_out: Mapping[str, str] = field(default_factory=dict)
     homeless: tuple[str, ...] = ()
     reused: tuple[tuple[str, int, str], ...] = ()
+    handed: tuple[tuple[str, str, str], ...] = ()
     moved: tuple[tuple[str, int], ...] = ()
     root: str = ""
     lost: bool = False
@@ -78,6 +82,7 @@ def look_at_ground(
         kept_out=kept_out or {},
         homeless=tuple(name for name in users if name not in (kept_out or {}) and homeless(name)),
         reused=tuple(_reused(root, known, role)),
+        handed=tuple(dict.fromkeys(_handed(known, SubidHost()))),
         moved=tuple(
             (one.pw_name, uid)
             for one in known
@@ -103,3 +108,17 @@ def _reused(
         # what is only noted, nobody could read
         if owner and os.path.isdir(f"{root}/{user.pw_uid}"):
             yield user.pw_name, user.pw_uid, owner
+
+
+def _handed(users: Sequence[pwd.struct_passwd], host: SubidHost) -> Iterator[tuple[str, str, str]]:
+    history = host.history()
+    # hosts that take the ids from elsewhere have no such notes
+    for kind in KINDS if history.noted else ():
+        table = SubidTable.parse(host.read(kind))
+        owned = table.by_owner()
+        lines = {
+            one.pw_name: [*owned.get(one.pw_name, ()), *owned.get(str(one.pw_uid), ())]
+            for one in users
+        }
+        for one in host.handed_on(history, kind, table, lines):
+            yield one.user, str(one.entry.ids), one.owner
