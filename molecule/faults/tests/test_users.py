@@ -158,7 +158,8 @@ UID = 2120
 def left(backend: Host, make: Make, provision: Provision) -> None:
     """A user with a volume has left, and another one has the uid, and by useradd the same ids."""
     make(LEAVER, UID)
-    assert provision([LEAVER, "alice"], PODMAN).rc == 0
+    done = provision([LEAVER, "alice"], PODMAN)
+    assert done.rc == 0, done.said
     as_user(backend, LEAVER, UID, "podman volume create patient-data").ok()
     backend.root(f"systemctl stop user@{UID}; pkill -KILL -U {UID}; userdel --force {LEAVER}; true")
     make(NEXT, UID)
@@ -191,7 +192,8 @@ def test_ids_that_useradd_handed_on_are_refused_until_somebody_decides(
 ) -> None:
     """The one who has them now has another uid, and nothing of the other's storage."""
     make(LEAVER, UID)
-    assert provision([LEAVER, "alice"], PODMAN).rc == 0
+    done = provision([LEAVER, "alice"], PODMAN)
+    assert done.rc == 0, done.said
     ids = range_of(backend, LEAVER)
     backend.root(f"systemctl stop user@{UID}; pkill -KILL -U {UID}; userdel --force {LEAVER}; true")
     make(NEXT, UID + 1)
@@ -236,7 +238,8 @@ def test_of_a_user_who_left_nothing_runs_and_nothing_is_kept_that_was_not_to_be(
     backend: Host, make: Make, provision: Provision, account: bool
 ) -> None:
     make(LEAVER, UID)
-    assert provision([LEAVER, "alice"], PODMAN).rc == 0
+    done = provision([LEAVER, "alice"], PODMAN)
+    assert done.rc == 0, done.said
     as_user(backend, LEAVER, UID, "podman volume create patient-data").ok()
     if not account:
         backend.root(f"userdel --force {LEAVER}; true")
