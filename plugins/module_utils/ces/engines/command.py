@@ -28,6 +28,19 @@ _MIXED = (
     "the image has an OCI manifest and Docker's configuration, which apptainer alone takes: ask its"
     " maker to push it in one form"
 )
+REJECTED = (
+    (
+        "is rejected by policy",
+        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
+        " in ~/.config/containers counts instead",
+    ),
+    (
+        "source image rejected",
+        "the site does not accept its signature, or it has none: ask who signs the site's images,"
+        " or the administrator whether policy.json names the key",
+    ),
+)
+"""What is said where policy.json is asked; the first is part of a message with the second."""
 IMAGE_ERRORS = (
     ("no image found in", "the image has no variant for this processor: ask its maker for one"),
     (

@@ -17,7 +17,7 @@ from ...values.command import Command
 from ...values.options import Option
 from ...values.resources import Resources
 from .. import own_files
-from ..command import IMAGE_ERRORS, Launch, exec_refused
+from ..command import IMAGE_ERRORS, REJECTED, Launch, exec_refused
 from ..run_options import OF_A_RUN
 
 _ID = r"\d{1,9}(:\d{1,9})?"
@@ -73,11 +73,7 @@ ERRORS = (
     ("connection refused", "the registry does not answer: try later, or tell the administrator"),
     *CERTIFICATE_ERRORS,
     ("unknown authority", "the administrator gives the registry's ca to the host's trust store"),
-    (
-        "is rejected by policy",
-        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
-        " in ~/.config/containers counts instead",
-    ),
+    *REJECTED,
 )
 """(part of the message in lower case, what to do next), looked through in this order."""
 

@@ -14,6 +14,7 @@ from ..command import (
     FILE_IN_PLACE,
     IMAGE_ERRORS,
     NO_WORKDIR,
+    REJECTED,
     STOP_GRACE,
     Launch,
     bind,
@@ -183,11 +184,7 @@ ERRORS = (
         "certificate signed by unknown authority",
         "the administrator gives the registry's ca to role podman",
     ),
-    (
-        "is rejected by policy",
-        "containers' policy.json forbids this registry; role podman writes it, and one of your own"
-        " in ~/.config/containers counts instead",
-    ),
+    *REJECTED,
 )
 """(part of podman's message, what to do next), looked through in this order."""
 
