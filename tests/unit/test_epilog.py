@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -186,6 +187,40 @@ def test_a_process_is_the_jobs_by_its_environment_and_with_all_below_it(
     node(14, parent=99, session=99)
     node(15, names=True, user=USER + 1)
     assert left(job_processes) == {10, 11, 12, 13}
+
+
+@pytest.mark.parametrize("name", ["a\rUid:\t0\r", "a\rUid:x\r"])
+def test_a_process_says_by_no_name_whose_it_is(job_processes: ModuleType, name: str) -> None:
+    """One that was root's would stay after its job, and one that is no number end the epilog."""
+    child = os.fork()
+    if child == 0:
+        Path("/proc/self/comm").write_text(name)
+        os.setuid(os.getuid() or USER)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        os._exit(0)
+    try:
+        os.waitpid(child, os.WUNTRACED)
+        here = f"/proc/{child}"
+        Path(here, "status").read_bytes().index(name.encode())
+        owner = os.getuid() or USER
+        assert job_processes.user_of(Path(here)) == owner
+        assert job_processes.Process.of(child).user == owner
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_cgroup_is_one_whatever_its_name(
+    job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = f"{SESSION}/x\r0::/job_12/y\u2028z"
+    read = Path.read_bytes
+
+    def told(path: Path) -> bytes:
+        return f"{line}\n".encode() if path.name == "cgroup" else read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", told)
+    assert job_processes.Process.of(os.getpid()).cgroups == {line}
 
 
 @pytest.mark.parametrize(

@@ -328,13 +328,16 @@ LINE = "36 35 98:0 /mnt1 {} rw,noatime master:1 - {} /dev/root rw,errors=continu
 
 @given(
     st.lists(
-        st.tuples(st.text("a\u00e9/.-").map("/{}".format), st.sampled_from(["ext4", "fuse.x"]))
+        st.tuples(
+            st.text("a\u00e9/.-\r\v\x1c\x85\u00a0\u2028").map("/{}".format),
+            st.sampled_from(["ext4", "fuse.x"]),
+        )
     )
 )
 def test_the_kernels_table_of_mounts(place: Path, entries: list[tuple[str, ...]]) -> None:
-    """The kernel writes spaces, line breaks and backslashes as numbers."""
+    """The kernel writes spaces, tabs, line feeds and backslashes as numbers, and nothing else."""
     file = place / "mountinfo"
-    file.write_text("".join(LINE.format(point, kind) for point, kind in entries))
+    file.write_text("".join(LINE.format(point, kind) for point, kind in entries), "utf-8")
     assert [there.point for there in soon(lambda: list(mounts(str(file))))] == [
         point for point, _kind in entries
     ]

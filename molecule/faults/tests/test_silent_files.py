@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import tarfile
 import time
 from base64 import b64encode
@@ -46,6 +47,15 @@ def slurms(backend: Host) -> Iterator[Callable[[str], float]]:
     backend.root(f"rm -r {PROGRAMS}; rmdir --ignore-fail-on-non-empty /run/tre-ces-slurm")
 
 
+def test_a_mount_points_name_breaks_nobody_elses_run(alice: User, users: dict[str, User]) -> None:
+    """Only a line feed ends a line of the kernel's table, and only a space a field."""
+    for name in ("a\rb", "a\u00a0b"):
+        with silent(users["bob"], f"/home/bob/{name}"):
+            alice.command("ces-run", "--read-only", "podman", alice.image).ok()
+            said = alice.run("ces-doctor").said
+            assert "could not be looked at" not in said, said
+
+
 @contextmanager
 def silent(user: User, point: str) -> Iterator[None]:
     child = user.host.begin(user.name, "silent_files", point=point)
@@ -53,8 +63,9 @@ def silent(user: User, point: str) -> Iterator[None]:
         yield
     finally:
         child.communicate(timeout=30)
-        there = f"grep -q ' {point} fuse' /proc/mounts"
-        user.run(f"if {there}; then fusermount3 -u -z {point}; fi").ok()
+        quoted = shlex.quote(point)
+        there = f"grep -qF -- ' '{quoted}' fuse' /proc/mounts"
+        user.run(f"if {there}; then fusermount3 -u -z {quoted}; fi").ok()
 
 
 @pytest.mark.parametrize(

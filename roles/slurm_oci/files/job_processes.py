@@ -66,7 +66,7 @@ class Process:
             int(parent),
             int(session),
             more[15].decode(),
-            frozenset((entry / "cgroup").read_text(errors="replace").splitlines()),
+            frozenset((entry / "cgroup").read_bytes().decode(errors="replace").split("\n")[:-1]),
             tuple((entry / "cmdline").read_bytes().split(b"\0")),
         )
 
@@ -102,8 +102,8 @@ def user_of(entry: Path) -> int:
     if not is_file(f"{entry}/ns/user", "/proc/self/ns/user"):
         return maker_of(f"{entry}/ns/user")
     # the real user id: a set-user-ID program that the user runs is theirs, too
-    status = (entry / "status").read_text(errors="replace")
-    return int(status.partition("\nUid:")[2].split()[0])
+    # as bytes: a process may have a carriage return in its name, which text would end a line at
+    return int((entry / "status").read_bytes().partition(b"\nUid:")[2].split()[0])
 
 
 def maker_of(name_space: str) -> int:

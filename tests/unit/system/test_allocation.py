@@ -100,9 +100,7 @@ def in_cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     def put(text: str) -> Path:
         cgroup = tmp_path / "cgroup"
         cgroup.write_text(text)
-        monkeypatch.setattr(
-            allocation, "open", lambda name, **options: cgroup.open(**options), raising=False
-        )
+        monkeypatch.setattr(allocation, "_TABLE", str(cgroup))
         return tmp_path
 
     return put
@@ -114,6 +112,8 @@ def in_cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         ("0::/user.slice/user-1000.slice/session-3.scope\n", True),
         ("0::/user.slice/user-1000.slice/user@1000.service/job_12/step_0\n", True),
         ("1:name=systemd:/user.slice/user-1000.slice/session-3.scope\n0::/\n", True),
+        # users name cgroups below their own
+        ("0::/user.slice/user-1000.slice/user@1000.service/x\r0::/system.slice/y\n", True),
         ("0::/system.slice/slurmstepd.scope/job_12/step_batch\n", False),
         ("1:name=systemd:/system.slice/slurmd.service\n0::/system.slice/slurmd.service\n", False),
         ("0::/\n", False),

@@ -154,7 +154,7 @@ def test_what_is_no_ordinary_file_is_neither_waited_for_nor_read(
 
 CORE = Path(files.__file__).parents[1]
 NOT_THE_USERS = {
-    *("system/allocation.py", "system/cgroup.py", "system/host/mounts.py"),  # the kernel's
+    *("system/allocation.py", "system/cgroup.py"),  # the kernel's
     *("system/rootfs.py", "system/subids.py"),  # made by us a moment ago; root's
     "system/host/packed.py",  # root's
     "system/host/podman_databases.py",  # whoever calls it says what it may open

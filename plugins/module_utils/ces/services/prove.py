@@ -20,6 +20,7 @@ from ..engines.table import runner_named
 from ..errors import CesError
 from ..system.directories import projects_of, safe_data_mount
 from ..system.files import (
+    kernel_lines,
     private_directory,
     random_name,
     read_if_there,
@@ -236,8 +237,9 @@ def _left(runner: str, token: str, record: RunRecord, system: System) -> Iterato
         time.sleep(0.02)
     if pids:
         yield f"processes of the run are left: {', '.join(pids)}"
-    with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8") as stream:
-        if any(private in line or record.scratch in line for line in stream):
+    with suppress(OSError):
+        lines = kernel_lines("/proc/self/mountinfo")
+        if any(private in line or record.scratch in line for line in lines):
             yield "a mount of the run is left"
     if _has_container(runner, record.name, system):
         yield f"{runner} still has the container {record.name}"

@@ -11,7 +11,9 @@ import os
 from ..dataclass import dataclass
 from ..typed import Mapping
 from .cgroup import ROOT, Limiting
+from .files import kernel_lines
 
+_TABLE = "/proc/self/cgroup"
 _OF_A_USER = "/user.slice/user-"
 """How the cgroups of sessions, and of users' own systemd, begin (systemd.special(7))."""
 
@@ -89,8 +91,7 @@ class Allocation:
 def _cgroups() -> dict[str, str]:
     """The cgroup that this process is in, by the controllers of its hierarchy; v2 names none."""
     try:
-        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as stream:
-            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+        lines = [line.split(":", 2) for line in kernel_lines(_TABLE)]
     except OSError:
         return {}
     return {line[1]: line[2] for line in lines if len(line) == 3}

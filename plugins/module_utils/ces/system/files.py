@@ -186,6 +186,20 @@ def read_if_there(path: str) -> str:
         return ""
 
 
+def kernel_lines(path: str) -> list[str]:
+    """The lines of a table of the kernel's (proc(5)), without their ends.
+
+    Users choose names in it: of mount points, cgroups, processes. The kernel ends a line with a
+    line feed alone. Python would end one at a carriage return in a name, too.
+
+    :raises OSError: it cannot be read.
+    """
+    with open(
+        path, encoding="utf-8", errors="surrogateescape", newline="\n", opener=regular
+    ) as stream:
+        return [line.removesuffix("\n") for line in stream]
+
+
 def read_json(path: str, what: str, most: int = TEXT_MAX) -> Any:
     """Parsed JSON of an ordinary file.
 

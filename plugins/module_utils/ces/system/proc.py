@@ -7,7 +7,7 @@ import os
 import time
 
 from ..blocks import suppress
-from .files import explained, regular, write_new
+from .files import explained, kernel_lines, regular, write_new
 from .signals import signal
 
 _LOOKS, _BETWEEN_LOOKS = 50, 0.02
@@ -65,8 +65,7 @@ def variables_of(pid: int) -> dict[str, str]:
 def _status(pid: int) -> dict[str, str]:
     """What proc_pid_status(5) says of a process; empty if it is gone."""
     try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
-            pairs = [line.partition(":") for line in stream]
+        pairs = [line.partition(":") for line in kernel_lines(f"/proc/{pid}/status")]
     except OSError:
         return {}
     return {name: value.strip() for name, _colon, value in pairs}

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 from ...dataclass import dataclass
+from ..files import kernel_lines
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,12 @@ class Mount:
 
 def mounts(table: str = "/proc/self/mountinfo") -> Iterator[Mount]:
     """All mounts, in the order in which they were made (proc_pid_mountinfo(5))."""
-    with open(table, encoding="utf-8", errors="surrogateescape") as stream:
-        for line in stream:
-            left, _dash, right = line.partition(" - ")
-            fields, kind_and_more = left.split(), right.split()
-            options, settings = fields[5].split(","), kind_and_more[-1].split(",")
-            yield Mount(_unescaped(fields[4]), kind_and_more[0], tuple(options), tuple(settings))
+    for line in kernel_lines(table):
+        left, _dash, right = line.partition(" - ")
+        # only a space is between fields: a mount point may have other blanks in its name
+        fields, kind_and_more = left.split(" "), right.split(" ")
+        options, settings = fields[5].split(","), kind_and_more[-1].split(",")
+        yield Mount(_unescaped(fields[4]), kind_and_more[0], tuple(options), tuple(settings))
 
 
 def mount_of(path: str, table: str = "/proc/self/mountinfo") -> Mount:
