@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import resource
@@ -62,6 +63,41 @@ def test_a_path_lies_on_the_file_system_that_is_mounted_last_above_it(
 ) -> None:
     mount = mounts.mount_of(path, table)
     assert (mount.point, mount.kind) == (point, kind)
+
+
+MOUNTS_OF_OUR_OWN, PRIVATE = 0x2_0000, 0x4_4000
+"""CLONE_NEWNS of unshare(2); MS_REC and MS_PRIVATE of mount(2)."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_what_users_mounted_goes_and_nothing_that_their_links_lead_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, hosts = tmp_path / "2003", tmp_path / "hosts"
+    theirs = [f"{store}/l\u00a0z", f"{store}/a/b", f"{store}/a/b/c", str(store)]
+    for directory in (*theirs[:2], f"{hosts}/b"):
+        os.makedirs(directory)
+    (store / "l").symlink_to(f"{hosts}/b")
+    (store / "moved").symlink_to(hosts)
+    child = os.fork()
+    if child == 0:
+        try:
+            library = ctypes.CDLL(None)
+            failed = library.unshare(MOUNTS_OF_OUR_OWN)
+            failed = failed or library.mount(None, b"/", None, PRIVATE, None)
+            for point in (f"{hosts}/b", *theirs):
+                os.makedirs(point, exist_ok=True)
+                failed = failed or library.mount(b"none", point.encode(), b"tmpfs", 0, None)
+            # what was at "moved" when the table was read is a link now
+            theirs += [f"{store}/l", f"{store}/moved/b"]
+            told = [mounts.Mount(at, "fuse.x", ()) for at in theirs]
+            monkeypatch.setattr(mounts, "mounts_below", lambda _top: told)
+            mounts.detach_fuse(str(tmp_path), "2003")
+            left = {one.point for one in mounts.mounts() if one.point.startswith(str(tmp_path))}
+            os._exit(2 if failed else int(left != {f"{hosts}/b"}))
+        finally:
+            os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_options_of_a_mount(table: str) -> None:

@@ -15,7 +15,7 @@ from ..dataclass import dataclass
 from ..errors import CesError
 from ..system import trees
 from ..system.files import explained
-from ..system.host.mounts import mounts_below
+from ..system.host.mounts import detach_fuse
 from ..system.host.people import account
 from ..system.owners import former_owner, former_uids, note_owner, owner_of
 from ..system.proc import owner_of as process_owner
@@ -29,7 +29,6 @@ from ..values.subids import SubidTable, line_of
 
 KEPT = "kept"
 """Below the root, for root alone: directories that were kept apart."""
-_UNMOUNT = ("umount", "--lazy", "--no-canonicalize", "--")
 _LINGERING = "/var/lib/systemd/linger"
 _LOCKS = "/dev/shm/libpod_rootless_lock_{}"  # noqa: S108  podman's own choice
 _TO_END, _BETWEEN_LOOKS = 5.0, 0.05
@@ -104,7 +103,7 @@ def settle(stores: Sequence[Store], becomes: str, process: Process) -> list[Sett
     for store in stores:
         if becomes != "give":
             end_processes(store.uid, process)
-            unmount(store.path, process)
+            detach_fuse(store.root, str(store.uid))
         done.append(planned(store, becomes))
         with explained(f"{becomes} {store.path}"):
             _settle(store, becomes, done[-1].kept)
@@ -122,13 +121,6 @@ def _is_there(path: str) -> bool:
         except FileNotFoundError:
             return False
     return True
-
-
-def unmount(path: str, process: Process) -> None:
-    """Take away what users mounted at a directory of theirs, or below, as FUSE lets them."""
-    for mount in reversed(mounts_below(path)):
-        if mount.kind.startswith("fuse"):
-            process.run(Command((*_UNMOUNT, mount.point)))
 
 
 def planned(store: Store, becomes: str) -> Settled:

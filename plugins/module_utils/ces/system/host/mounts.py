@@ -6,8 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from ...blocks import suppress
 from ...dataclass import dataclass
 from ..files import kernel_lines
+
+_TO_PASS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+"""umount2(2)"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,45 @@ def mounts_below(path: str, table: str = "/proc/self/mountinfo") -> list[Mount]:
     """The mounts at a directory and below it, in the order in which they were made."""
     top = path.rstrip("/")
     return [one for one in mounts(table) if f"{one.point}/".startswith(f"{top}/")]
+
+
+def detach_fuse(top: str, directory: str) -> None:
+    """Take away what users mounted at a directory of theirs, or below it, as FUSE lets them.
+
+    Wants root. Who owns the directory can rename what is in it and put links there, at any time:
+    no link is followed, and only a file system that is mounted below the directory goes. What
+    cannot be reached stays.
+
+    :param top: the directory above, which root alone may write.
+    :param directory: its name there.
+    """
+    top = os.path.realpath(top)
+    found = [one for one in mounts_below(f"{top}/{directory}") if one.kind.startswith("fuse")]
+    # those above first: what is mounted in them goes with them, and root may not look into them
+    for one in sorted(found, key=lambda one: one.point.count("/")):
+        with suppress(OSError):
+            _detach(top, one.point[len(top) :].strip("/"))
+
+
+def _detach(top: str, path: str) -> None:
+    """
+    :raises OSError: there is no such directory, or nothing is mounted there.
+    """
+    # only root who clears away pays for loading it
+    import ctypes
+
+    *above, name = path.split("/")
+    place = os.open(top, _TO_PASS)
+    try:
+        for part in above:
+            below = os.open(part, _TO_PASS, dir_fd=place)
+            os.close(place)
+            place = below
+        umount = ctypes.CDLL(None, use_errno=True).umount2
+        if umount(os.fsencode(f"/proc/self/fd/{place}/{name}"), _MNT_DETACH | _UMOUNT_NOFOLLOW):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+    finally:
+        os.close(place)
 
 
 def nearest_directory(path: str) -> str:
