@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.squashfs import Squashfs
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.tree import (
+    Entry,
     Unseen,
     everything,
     find,
@@ -79,6 +81,22 @@ def test_a_path_that_leads_through_a_full_directory_again_and_again_is_left_alon
     begin = time.process_time()
     assert find(found, f"/many/{339:03}-{'n' * 200}/../.." * 10_000).kind == UNSEEN
     assert time.process_time() - begin < 5
+
+
+def test_the_end_of_a_file_of_many_blocks_is_not_read_piece_by_piece_for_minutes() -> None:
+    """All sizes before it are gone through for each block: as much as a loader's table takes."""
+    blocks = 65_000
+    inode = struct.pack("<HH12xIIII", 2, 0o755, 0, 0xFFFF_FFFF, 0, blocks * 4096)
+    table = inode.ljust(32 + 4 * blocks, b"\0")
+    packed = b"".join(
+        (0x8000 | len(part)).to_bytes(2, "little") + part
+        for part in (table[at : at + 8192] for at in range(0, len(table), 8192))
+    )
+    head = struct.pack("<4s8xI4xH10xQ24xQQQ8x", b"hsqs", 4096, 1, 0, 96, 96, 96)
+    begin = time.process_time()
+    with pytest.raises(Unseen):
+        files(head + packed).read(Entry(FILE, 0), (blocks - 2000) * 4096, 2000 * 4096)
+    assert time.process_time() - begin < 10
 
 
 CONTENTS = (Path(__file__).parents[1] / "samples/sif/contents.squashfs").read_bytes()

@@ -146,7 +146,8 @@ class Squashfs:
 
     def _data(self, contents: _Contents, number: int) -> bytes:
         """A block of a file; its last one may be in a block with the ends of other files."""
-        self._effort.take(_EFFORT_OF_DATA)
+        # the sizes of all blocks before it are looked at, too
+        self._effort.take(_EFFORT_OF_DATA + number)
         whole = contents.size // self._size
         if number >= whole and contents.fragment != _NO_FRAGMENT:
             return self._fragment(contents)
