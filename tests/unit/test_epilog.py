@@ -210,6 +210,18 @@ def test_a_process_says_by_no_name_whose_it_is(job_processes: ModuleType, name: 
         os.waitpid(child, 0)
 
 
+def test_of_a_processs_arguments_the_beginning_is_read(job_processes: ModuleType) -> None:
+    """A neighbour's may be without end, and cost the epilog its time and root the memory."""
+    words = [sys.executable, "-c", "input()", *["x" * 100_000] * 10]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as child:
+        eventually(lambda: b"input()" in job_processes.Process.of(child.pid).words)
+        assert len(b"".join(job_processes.Process.of(child.pid).words)) <= 4096
+        environ = Path(f"/proc/{child.pid}/environ")
+        assert job_processes.beginning_of(environ, 1 << 20) == environ.read_bytes()
+        assert child.stdin is not None
+        child.stdin.close()
+
+
 def test_a_cgroup_is_one_whatever_its_name(
     job_processes: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

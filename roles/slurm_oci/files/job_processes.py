@@ -34,6 +34,8 @@ NS_GET_PARENT, NS_GET_OWNER_UID = 0xB702, 0xB704
 """Questions about a name space (ioctl_nsfs(2))."""
 PR_SET_CHILD_SUBREAPER = 36
 BETWEEN_LOOKS = 0.02
+WORDS_MAX, ENVIRON_MAX = 1 << 12, 1 << 20
+"""Bytes of a process's arguments and environment that are read."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,13 @@ class Process:
             int(session),
             more[15].decode(),
             frozenset((entry / "cgroup").read_bytes().decode(errors="replace").split("\n")[:-1]),
-            tuple((entry / "cmdline").read_bytes().split(b"\0")),
+            tuple(beginning_of(entry / "cmdline", WORDS_MAX).split(b"\0")),
         )
 
     def names(self, job: int) -> bool:
         """Whether its environment names the job."""
         try:
-            environ = Path(f"/proc/{self.number}/environ").read_bytes()
+            environ = beginning_of(Path(f"/proc/{self.number}/environ"), ENVIRON_MAX)
         except OSError:
             return False
         return f"SLURM_JOB_ID={job}".encode() in environ.split(b"\0")
@@ -95,6 +97,16 @@ class Process:
                     signal.pidfd_send_signal(handle, signal.SIGKILL)
             finally:
                 os.close(handle)
+
+
+def beginning_of(file: Path, most: int) -> bytes:
+    """So many bytes of a file: a process can have arguments without end (PR_SET_MM of prctl(2))."""
+    with file.open("rb", buffering=0) as stream:
+        found = b""
+        # the kernel gives a page at a time
+        while len(found) < most and (part := stream.read(most - len(found))):
+            found += part
+        return found
 
 
 def user_of(entry: Path) -> int:

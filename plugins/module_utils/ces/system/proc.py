@@ -10,6 +10,8 @@ from ..blocks import suppress
 from .files import explained, kernel_lines, regular, write_new
 from .signals import signal
 
+_ARGUMENTS_MAX = 1 << 17
+"""Bytes; engines' programs have some thousand, and a neighbour's can be without end (prctl(2))."""
 _LOOKS, _BETWEEN_LOOKS = 50, 0.02
 """How often, and how many seconds apart, a busy program with the signal blocked is looked at."""
 
@@ -88,7 +90,7 @@ def _recorded(pid_file: str) -> int | None:
 def _arguments(pid: int) -> list[bytes]:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read().split(b"\0")
+            return stream.read(_ARGUMENTS_MAX).split(b"\0")
     except OSError:
         return []
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -16,7 +18,10 @@ from real_process import sh
 from support import eventually, is_gone
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.system import process as module
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.proc import kill_recorded
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.proc import (
+    kill_named,
+    kill_recorded,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.process import (
     Streams,
     SystemProcess,
@@ -25,6 +30,20 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.system.signals import 
     stop_signal,
 )
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.command import Command
+
+
+def test_of_a_processs_arguments_the_beginning_is_read() -> None:
+    """A neighbour's may be without end."""
+    word, much = f"word-{os.getpid()}", ["x" * 100_000] * 4
+    words = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen([*words, word, *much], stdin=subprocess.PIPE) as found,
+        subprocess.Popen([*words, *much, word], stdin=subprocess.PIPE) as passed_over,
+    ):
+        kill_named(word)
+        assert found.wait(5) == -signal.SIGKILL
+        assert passed_over.poll() is None
+        passed_over.kill()
 
 
 @pytest.fixture
