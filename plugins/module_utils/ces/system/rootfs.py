@@ -173,5 +173,6 @@ def text_in(rootfs: str, path: str) -> str:
         return ""
     finally:
         os.close(descriptor)
-    with open(file, encoding="utf-8", errors="replace") as stream:
+    # as engines read it: a line ends with a line feed alone
+    with open(file, encoding="utf-8", errors="replace", newline="\n") as stream:
         return stream.read(TEXT_MAX) if stat.S_ISREG(os.fstat(file).st_mode) else ""

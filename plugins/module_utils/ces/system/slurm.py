@@ -185,7 +185,7 @@ class Slurm:
             if _GONE in answer.stderr:
                 return {}
             raise _no_answer(answer)
-        rows = (line.split("|") for line in answer.stdout.splitlines())
+        rows = (line.split("|") for line in answer.stdout.split("\n"))
         jobs = [Job(r[0], r[1], _said(r[2]), _said(r[3])) for r in rows if len(r) == 4]
         return {job.id: job for job in jobs}
 
@@ -201,7 +201,7 @@ class Slurm:
             if _GONE in answer.stderr or _NOT_FOUND.search(answer.stdout):
                 return None
             raise _no_answer(answer)
-        lines = [line for line in answer.stdout.splitlines() if "JobState=" in line]
+        lines = [line for line in answer.stdout.split("\n") if "JobState=" in line]
         if not lines:
             return None
         # the first of a name counts: what users can write stands behind
@@ -223,7 +223,7 @@ class Slurm:
             answer = self._process.run(Command(argv, role="slurm"))
         except CesError:  # not every host has it
             return None, ""
-        rows = [line.split("|") for line in answer.stdout.splitlines() if line.count("|") == 5]
+        rows = [line.split("|") for line in answer.stdout.split("\n") if line.count("|") == 5]
         if not answer.ok or not rows:
             return None, ""
         # State may be "CANCELLED by 1000"
@@ -255,7 +255,7 @@ class Slurm:
             )
         except CesError:
             return "", None
-        for line in answer.stdout.splitlines():
+        for line in answer.stdout.split("\n")[:-1]:
             name, _space, limit = line.strip().partition(" ")
             if name.rstrip("*") == partition or (partition is None and name.endswith("*")):
                 return name.rstrip("*"), _seconds(limit)
@@ -289,7 +289,7 @@ class Slurm:
             )
         except CesError:
             return ""
-        rows = [line.split() for line in answer.stdout.splitlines() if line.count(" ") == 1]
+        rows = [line.split() for line in answer.stdout.split("\n") if line.count(" ") == 1]
         return ", ".join(f"{name} (up to {limit})" for name, limit in rows) if answer.ok else ""
 
 

@@ -226,7 +226,7 @@ _KINDS = {tuple: are_texts, str: is_text, int: is_count}
 
 
 def _rows(text: str, fields: int) -> list[list[str]]:
-    rows = (line.split(":") for line in text.splitlines())
+    rows = (line.split(":") for line in text.split("\n"))
     return [row for row in rows if len(row) >= fields and id_in(row[2]) is not None]
 
 
