@@ -29,6 +29,10 @@ options:
     type: list
     elements: str
     default: []
+  what_runs:
+    description: Whether to look at what runs as the users.
+    type: bool
+    default: false
   user_directories:
     description:
       - Directories that each of the users should own, with mode C(0700). C({uid}) stands for the
@@ -211,6 +215,17 @@ users:
       description: Whether systemd keeps a session for the user, with a message bus.
       type: bool
       sample: true
+    lingering_noted:
+      description: Whether that is so because the role C(podman) asked for it.
+      type: bool
+      sample: true
+    runs:
+      description:
+        - With O(what_runs), the names of the user's processes. Those that a session brings by
+          itself (systemd, the message bus, podman's C(catatonit)) do not count.
+      type: list
+      elements: str
+      sample: [conmon]
     directories_wrong:
       description: Those of O(user_directories) that are missing or not the user's alone.
       type: list
@@ -263,7 +278,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.dataclass import asdict
 from ..module_utils.ces.system import owners
-from ..module_utils.ces.system.host import admitted, apptainer, kernel, packages, people, site_files
+from ..module_utils.ces.system.host import (
+    admitted,
+    apptainer,
+    kernel,
+    packages,
+    people,
+    running,
+    site_files,
+)
 from ..module_utils.ces.system.process import SystemProcess
 from ..module_utils.door import answer
 
@@ -274,6 +297,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     wanted, process = module.params, SystemProcess()
     accounts = filter(None, map(people.account, wanted["users"]))
     kept_out = admitted.kept_out(list(accounts))
+    runs = running.running() if wanted["what_runs"] else {}
     refused, told = judged(wanted, kept_out) if wanted["subjects"] else ([], [])
     result = {
         "changed": False,
@@ -285,7 +309,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             "restricts_userns": kernel.apparmor_restricts(),
             "profiles": kernel.apparmor_profiles(),
         },
-        "users": [user(name, wanted, kept_out) for name in wanted["users"]],
+        "users": [user(name, wanted, kept_out, runs) for name in wanted["users"]],
         "packages_missing": packages.missing(process, wanted["packages"]),
         "package_lists_age": packages.lists_age(),
         "short_name_lists": sorted(glob.glob(SHORT_NAMES)),
@@ -315,7 +339,12 @@ def judged(
     return refused, [str(one) for one in found if not asked.refuses(one)]
 
 
-def user(name: str, wanted: dict[str, Any], kept_out: Mapping[str, str]) -> dict[str, Any]:
+def user(
+    name: str,
+    wanted: dict[str, Any],
+    kept_out: Mapping[str, str],
+    runs: Mapping[int, tuple[str, ...]],
+) -> dict[str, Any]:
     account = people.account(name)
     if account is None:
         return {"name": name, "known": False, "ready": False}
@@ -324,7 +353,8 @@ def user(name: str, wanted: dict[str, Any], kept_out: Mapping[str, str]) -> dict
     facts = people.person(account, wanted["user_directories"])
     root = wanted["root"]
     former = owners.former_owner(root, account.pw_uid, name, wanted["role"]) if root else ""
-    return {"known": True, "kept_out": reason, "ready": ready, "former": former, **facts}
+    asked = {"kept_out": reason, "ready": ready, "former": former}
+    return {"known": True, "runs": runs.get(account.pw_uid, ()), **asked, **facts}
 
 
 def main() -> None:
@@ -337,6 +367,7 @@ def main() -> None:
         argument_spec={
             "role": {"type": "str", "default": "this_role"},
             "users": texts,
+            "what_runs": {"type": "bool", "default": False},
             "user_directories": {"type": "list", "elements": "path", "default": []},
             "packages": texts,
             "apptainer": {"type": "bool", "default": False},

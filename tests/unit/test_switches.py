@@ -85,6 +85,42 @@ def test_nobody_is_verified_without_a_session(value: int | str) -> None:
     assert evaluate(values, "podman_verify_users") == []
 
 
+@pytest.mark.parametrize(
+    ("values", "sessions", "verified"),
+    [
+        (ON, "always", ["alice"]),
+        (OFF, "logins", []),
+        (["on_demand"], "on_demand", ["alice"]),
+    ],
+)
+def test_how_sessions_last(values: list[Any], sessions: str, verified: list[str]) -> None:
+    for value in values:
+        role = role_values("podman", podman_users=["alice", "bob"], podman_lingering=value)
+        assert evaluate(role, "__podman_sessions") == sessions
+        assert evaluate(role, "podman_verify_users") == verified
+
+
+@pytest.mark.parametrize("value", ["sometimes", "", "on demand"])
+def test_other_words_for_sessions_are_refused(value: str) -> None:
+    role = role_values("podman", podman_users=["alice"], podman_lingering=value)
+    with pytest.raises(AnsibleError, match="podman_lingering is"):
+        evaluate(role, "__podman_sessions")
+
+
+@pytest.mark.parametrize(("value", "state"), [("on_demand", "file"), (True, "absent")])
+def test_the_files_of_sessions_on_demand(value: Any, state: str) -> None:
+    role = role_values("podman", podman_users=["alice", "bob"], podman_lingering=value)
+    role.available_variables["ansible_facts"] = {"os_family": "Debian"}
+    files = {one["path"]: one for one in evaluate(role, "__podman_files_of_sessions")}
+    link = files.pop("/etc/systemd/system/sockets.target.wants/tre-ces-session.socket")
+    assert link["state"] == ("unmanaged" if state == "file" else "absent")
+    assert {one["state"] for one in files.values()} == {state}
+    assert files["/etc/ces/session-users"]["content"].splitlines()[1:] == ["alice", "bob"]
+    socket = files["/etc/systemd/system/tre-ces-session.socket"]["content"]
+    # without it, whoever connects often enough closes the socket for all
+    assert "TriggerLimitIntervalSec=0\n" in socket
+
+
 def slurm_conf(nodes: list[dict[str, Any]], default: Any, memory: Any) -> str:
     return render(
         "slurm",

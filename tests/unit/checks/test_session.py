@@ -39,6 +39,14 @@ def test_a_good_session_is_well() -> None:
     assert told(LOOKS, GOOD) == []
 
 
+def test_where_sessions_are_made_on_demand_none_has_to_last() -> None:
+    here = replace(GOOD, lingers=False, on_demand=True)
+    assert told(LOOKS, here) == []
+    ill = replace(here, runtime="", bus=False)
+    found = only(LOOKS, ill, "runtime_directory", "fault", "ada has no session")
+    assert "lists ada in podman_users" in found.cure
+
+
 @pytest.mark.parametrize(
     ("changes", "check", "level", "part"),
     [
@@ -92,15 +100,19 @@ def test_facts_are_read_from_the_host(tmp_path: Path) -> None:
     account = Account("ada", uid, str(tmp_path), (), environ)
     found = look_at_session(account, str(tmp_path))
     assert (found.runtime, found.bus, found.lingers) == (str(runtime), False, False)
+    assert not found.on_demand
     assert found.systemd
     assert found.limiting.controllers == found.offered == {"memory", "pids"}
     assert found.steering == ("APPTAINER_BIND",)
     (tmp_path / "var/lib/systemd/linger/ada").touch()
     (runtime / "bus").touch()
+    (tmp_path / "run/tre-ces").mkdir()
+    (tmp_path / "run/tre-ces/session").touch()
     (tmp_path / "dev/shm").mkdir(parents=True)
     (tmp_path / f"dev/shm/libpod_rootless_lock_{uid}").touch()
     assert found.locks_of == -1
     found = look_at_session(account, str(tmp_path))
     assert (found.bus, found.lingers, found.locks_of) == (True, True, uid)
+    assert found.on_demand
     away = replace(account, uid=4_000_000, environ={})
     assert look_at_session(away, str(tmp_path)).runtime == ""

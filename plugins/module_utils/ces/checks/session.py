@@ -18,11 +18,14 @@ _PROCESSES = 200
 def tell_runtime(found: Session, policy: Policy) -> Iterator[Told]:
     """Whether there is a runtime directory."""
     if not found.runtime:
+        cure = f"runs: loginctl enable-linger {found.user}"
+        if found.on_demand:
+            cure = f"lists {found.user} in podman_users, or sees in the system log why none starts"
         yield Told(
             "fault",
             f"there is no /run/user/{found.uid} that is {found.user}'s: {found.user} has no session"
             " on this host, and no command here can run a container",
-            f"the administrator runs: loginctl enable-linger {found.user}",
+            f"the administrator {cure}",
             "podman",
         )
 
@@ -67,7 +70,7 @@ def tell_locks(found: Session, policy: Policy) -> Iterator[Told]:
 
 def tell_lingering(found: Session, policy: Policy) -> Iterator[Told]:
     """Whether the session stays without a login."""
-    if found.systemd and found.uid != 0 and not found.lingers:
+    if found.systemd and found.uid != 0 and not (found.lingers or found.on_demand):
         yield Told(
             "warning",
             f"systemd keeps no session for {found.user} when nobody is logged in: containers end"
@@ -124,7 +127,7 @@ LOOKS = (
     Look("runtime_named", "XDG_RUNTIME_DIR names the session's directory", tell_named),
     Look("user_bus", "the session has a message bus", tell_bus),
     Look("podman_locks", "podman's locks are the user's own", tell_locks),
-    Look("lingering", "the session stays when nobody is logged in", tell_lingering),
+    Look("lingering", "there is a session when nobody is logged in", tell_lingering),
     Look("limits", "limits of containers are enforced", tell_limits),
     Look("environment", "no variable changes what engines do", tell_steering),
     Look("ulimits", "the session may have enough files and processes", tell_ulimits),

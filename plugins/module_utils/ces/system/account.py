@@ -25,6 +25,10 @@ _STEERING_PODMAN = ("CONTAINER_HOST", "CONTAINER_CONNECTION", "PODMAN_USERNS")
 """Another podman would do it, which reads a configuration of its own; or with other namespaces."""
 SIGNED = 1 << 31
 """From this uid on engines that count with signed numbers have a negative one."""
+_NO_SESSION = "the administrator runs: loginctl enable-linger {} (role podman)"
+_NOT_LISTED = "the administrator lists {} in podman_users, or looks into the system log"
+ON_DEMAND = "/run/tre-ces/session"
+"""Where sessions are made on demand (podman_lingering), systemd listens here for who needs one."""
 OWN_STORAGE = ".config/containers/storage.conf"
 """A user's own file, which may leave the place of images to ``XDG_DATA_HOME``."""
 
@@ -83,17 +87,41 @@ class Account:
     def runtime_base(self) -> str:
         """The session's own directory, ``/run/user/UID``.
 
+        Where sessions are made on demand, one is made, and lasts until this process ends.
+
         :raises CesError: there is none, because the user has no session here.
         """
+        usual = f"/run/user/{self.uid}"
+        why_none = self._hold_session(usual) if os.path.exists(ON_DEMAND) and self.uid else ""
         named = self.environ.get("XDG_RUNTIME_DIR", "")
-        for path in (named, f"/run/user/{self.uid}"):
+        for path in (named, usual):
             if path.startswith("/") and _belongs_to(path, self.uid):
                 return path
         raise CesError(
             f"find the runtime directory of {self.name}",
-            said=f"there is no /run/user/{self.uid}: the user has no login session on this host",
-            hint=f"the administrator runs: loginctl enable-linger {self.name} (role podman)",
+            said=f"there is no {usual}: "
+            + (why_none or "the user has no login session on this host"),
+            hint=_NOT_LISTED.format(self.name) if why_none else _NO_SESSION.format(self.name),
         )
+
+    def _hold_session(self, usual: str) -> str:
+        """Have a session until this process ends; why there is none, or nothing.
+
+        The prolog of a Slurm job has seen to the job's.
+        """
+        if self.in_job and _belongs_to(usual, self.uid):
+            return ""
+        from .held_session import hold_session
+
+        return hold_session(self.uid, ON_DEMAND)
+
+    @property
+    def in_job(self) -> bool:
+        """Whether our variables are those of a Slurm job on a node.
+
+        A shell of salloc on a login node has no node's name.
+        """
+        return {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= self.environ.keys()
 
     @property
     def runtime(self) -> str:

@@ -21,6 +21,9 @@ _BETWEEN_LOOKS = 0.01
 _AS_USUAL = (signal.SIGPIPE, signal.SIGXFSZ, *SUSPEND_SIGNALS)
 """Signals that Python or we ignore, and that do to other programs what they usually do."""
 
+LEFT_OPEN: set[int] = set()
+"""Of our descriptors, those that programs get, too: a session lasts as long as they do."""
+
 
 class Child:
     """A program that runs, or has run.
@@ -89,7 +92,7 @@ def start(
     heard: bool = True,
     directory: str = "",
 ) -> Child:
-    """Start a program; of our descriptors it gets none but its standard ones.
+    """Start a program; of our descriptors it gets its standard ones and those of ``LEFT_OPEN``.
 
     :param told: it has a pipe for its standard input; else that is empty.
     :param heard: it has pipes for its outputs; else nobody reads them.
@@ -158,7 +161,7 @@ def _found(name: str, path: str) -> str:
 def _keep_ours() -> None:
     """Close to programs what we got ourselves: a lock that they held would outlive us."""
     for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
+        if int(name) > 2 and int(name) not in LEFT_OPEN:
             with suppress(OSError):  # the descriptor of this listing
                 os.set_inheritable(int(name), False)
 

@@ -86,8 +86,8 @@ def with_own_bus(environ: Mapping[str, str], uid: int, root: str = "/run/user") 
 
 
 def _allocation(account: Account) -> Allocation | None:
-    """The Slurm job that we are in; a shell of salloc on a login node has no node's name."""
-    if not {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= account.environ.keys():
+    """The Slurm job that we are in, if any."""
+    if not account.in_job:
         return None
     from .allocation import Allocation
 

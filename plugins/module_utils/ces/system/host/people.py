@@ -9,6 +9,9 @@ import stat
 
 from ...typed import Any
 
+NOTED = "/var/lib/tre-ces/lingering"
+"""The role podman has a file here for each user whose session lasts because it asked for that."""
+
 
 def account(name: str) -> pwd.struct_passwd | None:
     """The account of a name, from wherever the name service has it."""
@@ -45,6 +48,7 @@ def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
         "home": user.pw_dir,
         "session": os.path.isdir(f"/run/user/{user.pw_uid}"),
         "lingers": lingers(user),
+        "lingering_noted": os.path.exists(f"{NOTED}/{user.pw_name}"),
         "directories_wrong": [directory for directory in own if not is_private(directory, user)],
     }
 

@@ -7,7 +7,7 @@ import os
 import resource
 
 from ...dataclass import dataclass
-from ..account import Account, steers_engines
+from ..account import ON_DEMAND, Account, steers_engines
 from ..cgroup import ROOT, Limiting, controllers_in, limiting_for
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  podman's own choice
@@ -22,6 +22,7 @@ class Session:
     :param named: what ``XDG_RUNTIME_DIR`` says.
     :param bus: whether the session's message bus is there.
     :param lingers: whether systemd keeps the session when nobody is logged in.
+    :param on_demand: whether one is made where a run needs one.
     :param systemd: whether this host runs systemd, which makes sessions.
     :param limiting: what containers of the user can be limited by.
     :param offered: the controllers of cgroup v2 that this host has.
@@ -46,6 +47,7 @@ class Session:
     processes: int = -1
     locks: str = ""
     locks_of: int = -1
+    on_demand: bool = False
 
 
 def look_at_session(account: Account, root: str = "") -> Session:
@@ -56,7 +58,6 @@ def look_at_session(account: Account, root: str = "") -> Session:
     environ = account.environ
     runtime = account.runtime_base_if_any
     locks = f"{root}{_SHARED_MEMORY}/libpod_rootless_lock_{account.uid}"
-    in_job = {"SLURM_JOB_ID", "SLURMD_NODENAME"} <= environ.keys()
     return Session(
         user=account.name,
         uid=account.uid,
@@ -65,8 +66,8 @@ def look_at_session(account: Account, root: str = "") -> Session:
         bus=bool(runtime) and os.path.exists(f"{runtime}/bus"),
         lingers=os.path.exists(f"{root}/var/lib/systemd/linger/{account.name}"),
         systemd=os.path.isdir(f"{root}/run/systemd/system"),
-        limiting=_limiting(account, in_job, root),
-        in_job=in_job,
+        limiting=_limiting(account, root),
+        in_job=account.in_job,
         offered=frozenset(controllers_in(f"{root}{ROOT}/cgroup.controllers") or ()),
         steering=tuple(
             sorted(name for name in environ if steers_engines(name) or name in _CONFIGURING)
@@ -75,6 +76,7 @@ def look_at_session(account: Account, root: str = "") -> Session:
         processes=resource.getrlimit(resource.RLIMIT_NPROC)[0],
         locks=locks,
         locks_of=_owner_of(locks),
+        on_demand=os.path.exists(f"{root}{ON_DEMAND}"),
     )
 
 
@@ -85,8 +87,8 @@ def _owner_of(path: str) -> int:
         return -1
 
 
-def _limiting(account: Account, in_job: bool, root: str) -> Limiting:
-    if in_job:
+def _limiting(account: Account, root: str) -> Limiting:
+    if account.in_job:
         from ..allocation import Allocation
 
         return Allocation.of(account.environ).limiting
