@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shlex
 import subprocess
 import sys
+import tarfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -210,6 +213,34 @@ def push_images(into_registry: IntoRegistry, site: dict[str, Any]) -> Push:
         return {f"{site['testbed_registry']}/{name}": digest for name, digest in answered.items()}
 
     return run
+
+
+JOB = 4711
+"""Of Slurm, which the back-end does not have: its programs are called as Slurm does."""
+_PROGRAMS = "/root/of-slurm"
+Slurms = Callable[[str, int], float]
+
+
+@pytest.fixture(scope="module")
+def slurms(backend: Host) -> Iterator[Slurms]:
+    """Run the prolog or the epilog of the role slurm_oci for a user; the seconds it took."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        tar.add(TOP / "roles/slurm_oci/files", ".")
+    backend.root(
+        f"mkdir {_PROGRAMS}; base64 -d | tar -C {_PROGRAMS} -xz",
+        base64.b64encode(packed.getvalue()).decode(),
+    )
+
+    def run(program: str, uid: int) -> float:
+        names = {"ID": JOB, "UID": uid, "GID": uid}
+        words = " ".join(f"SLURM_JOB_{name}={value}" for name, value in names.items())
+        begin = time.monotonic()
+        backend.root(f"{words} SLURMD_NODENAME=node timeout 60 {_PROGRAMS}/{program} </dev/null")
+        return time.monotonic() - begin
+
+    yield run
+    backend.root(f"rm -r {_PROGRAMS}; rmdir --ignore-fail-on-non-empty /run/tre-ces-slurm")
 
 
 Play = Callable[..., Done]

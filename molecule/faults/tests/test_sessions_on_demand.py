@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import yaml
-from conftest import SITE, Play, playbook
+from conftest import JOB, SITE, Play, Slurms, playbook
 from remote import Done, Host, wait_until
 from test_ansible import recap
 
@@ -157,3 +157,21 @@ def test_who_is_not_listed_gets_none_and_the_reason(
     assert done.rc == 125
     assert "the site does not let dave have sessions on demand" in done.said
     assert "podman_users" in done.said
+
+
+def test_a_job_of_slurm_has_a_session_from_prolog_to_epilog(
+    backend: Host, on_demand: dict[str, Done], slurms: Slurms
+) -> None:
+    """A login on the node must not cover the job's directory, and remove it at its end."""
+    wait_until(lambda: gone(backend), "no session")
+    slurms("prolog", UID)
+    try:
+        backend.root(f"test -S {RUNTIME}/bus; touch {RUNTIME}/of-the-job")
+        # su opens a session for a service, which has none
+        login = f"su - {USER} -c 'test -e {RUNTIME}/of-the-job'"
+        backend.root(f"systemd-run --quiet --wait --pipe {login}; sleep {KEEPS + 2}")
+        backend.root(f"test -e {RUNTIME}/of-the-job")
+    finally:
+        slurms("epilog", UID)
+    wait_until(lambda: gone(backend), "the session to end")
+    assert backend.root(f"systemctl list-units --all --no-legend 'tre-ces-job-{JOB}*'") == ""

@@ -3,48 +3,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shlex
-import tarfile
 import time
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import SITE, TOP, User, playbook
+from conftest import JOB, TOP, Slurms, User, playbook
 from remote import Host
 
-JOB = 4711
-PROGRAMS = "/root/of-slurm"
 BOUND = 10.0
 """Seconds that docs/security.md promises of the epilog."""
 STARTS = 3.0
 """Seconds that ssh and Python may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def slurms(backend: Host) -> Iterator[Callable[[str], float]]:
-    """Run the prolog or the epilog of the role slurm_oci as Slurm does; the seconds it took."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        tar.add(TOP / "roles/slurm_oci/files", ".")
-    backend.root(
-        f"mkdir {PROGRAMS}; base64 -d | tar -C {PROGRAMS} -xz",
-        b64encode(packed.getvalue()).decode(),
-    )
-    uid = {person["name"]: person["uid"] for person in SITE["testbed_people"]}["bob"]
-    names = {"ID": JOB, "UID": uid, "GID": uid}
-    words = " ".join(f"SLURM_JOB_{name}={value}" for name, value in names.items())
-
-    def run(program: str) -> float:
-        begin = time.monotonic()
-        backend.root(f"{words} SLURMD_NODENAME=node timeout 60 {PROGRAMS}/{program} </dev/null")
-        return time.monotonic() - begin
-
-    yield run
-    backend.root(f"rm -r {PROGRAMS}; rmdir --ignore-fail-on-non-empty /run/tre-ces-slurm")
 
 
 def test_a_mount_points_name_breaks_nobody_elses_run(alice: User, users: dict[str, User]) -> None:
@@ -80,13 +52,13 @@ def silent(user: User, point: str) -> Iterator[None]:
     ],
 )
 def test_prolog_and_epilog_end_in_time(
-    backend: Host, bob: User, slurms: Callable[[str], float], point: str
+    backend: Host, bob: User, slurms: Slurms, point: str
 ) -> None:
     with silent(bob, point):
-        assert slurms("prolog") < STARTS
+        assert slurms("prolog", bob.uid) < STARTS
         there = f"cat /run/tre-ces-slurm/{JOB}.conf"
         assert f"# user {bob.uid}" in backend.root(there)
-        assert slurms("epilog") < BOUND + STARTS
+        assert slurms("epilog", bob.uid) < BOUND + STARTS
         assert backend.run("root", there).rc == 1
 
 
