@@ -7,6 +7,7 @@ The same files make the same archive, wherever and whenever it is made.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -27,6 +28,11 @@ def version(collection: Path) -> str:
             return match[1]
     manifest = json.loads((collection / "MANIFEST.json").read_text(encoding="utf-8"))
     return str(manifest["collection_info"]["version"])
+
+
+def build(entries: Iterable[Entry]) -> str:
+    """A name for exactly these files: two of one version differ between two releases."""
+    return hashlib.sha256(repr(sorted(entries)).encode()).hexdigest()[:12]
 
 
 def packed(entries: Iterable[Entry]) -> str:

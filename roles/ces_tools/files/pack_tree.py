@@ -13,12 +13,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # the commands' tables, and those of the core, by the names that they are installed under
 sys.path[:0] = [str(HERE), str(HERE.parents[2] / "plugins/module_utils")]
-from archive import Entry, packed, version
+from archive import Entry, build, packed, version
 from ces_commands.manual import generated
 
 
-def entries(collection: Path) -> Iterator[Entry]:
-    """All files to install."""
+def entries(collection: Path) -> list[Entry]:
+    """All files to install. VERSION tells two states of one version apart."""
+    found = list(program(collection))
+    text = f"{version(collection)} (build {build(found)})\n"
+    return [*found, ("VERSION", text.encode(), 0o644)]
+
+
+def program(collection: Path) -> Iterator[Entry]:
+    """The core, the commands and what is generated from them."""
     commands = collection / "roles/ces_tools/files"
     for directory, name in (
         (collection / "plugins/module_utils/ces", "ces"),
@@ -27,7 +34,6 @@ def entries(collection: Path) -> Iterator[Entry]:
         for file in sorted(directory.rglob("*.py")):
             yield f"{name}/{file.relative_to(directory)}", file.read_bytes(), 0o644
     yield "launcher", (commands / "launcher").read_bytes(), 0o755
-    yield "VERSION", f"{version(collection)}\n".encode(), 0o644
     for name, text in generated(version(collection)).items():
         yield name, text.encode(), 0o644
 
