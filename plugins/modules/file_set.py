@@ -147,7 +147,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.apply_files import Applying, apply_files
 from ..module_utils.ces.errors import CesError
 from ..module_utils.ces.system.host.applied_files import AppliedFiles
-from ..module_utils.ces.system.host.kept_files import KeptFiles
+from ..module_utils.ces.system.host.kept_files import OWN, KeptFiles
 from ..module_utils.ces.system.host.noted import alone_with
 
 DEFAULT_MODES = {"file": "0644", "directory": "0755"}
@@ -172,7 +172,8 @@ def work(module: AnsibleModule) -> dict[str, Any]:
             diff.append({"before_header": entry["path"], "after_header": entry["path"], **change})
     will = "would be" if module.check_mode else "is"
     for path, copy in kept.items():
-        module.warn(f"{path} was written by somebody else. What it said {will} kept in {copy}.")
+        whom = "somebody else, or an earlier version," if path.startswith(OWN) else "somebody else"
+        module.warn(f"{path} was written by {whom} before. What it said {will} kept in {copy}.")
     applied = apply_files(module, programs, applying(module.params["files"]))
     return {
         "changed": bool(changed or applied),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import stat
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import kept_files
 from ansible_collections.tre.ces.plugins.modules import file_set
 
 OWNER = {"owner": pwd.getpwuid(os.geteuid()).pw_name, "group": grp.getgrgid(os.getegid()).gr_name}
@@ -264,6 +266,29 @@ def test_a_file_of_an_earlier_version_is_known_by_its_mark(
     path.write_text("# Written by Ansible (role tre.ces.podman); changes here are overwritten.\n")
     assert bring({"path": str(path), "content": "new\n"})["kept"] == {}
     assert copies(kept) == {}
+
+
+def test_in_our_own_directory_a_file_of_an_earlier_version_is_ours(
+    bring: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    kept: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # JSON, and no list of what was written: a removal must not bring it back as somebody else's
+    monkeypatch.setattr(kept_files, "OWN", f"{tmp_path}/ces/")
+    (tmp_path / "ces").mkdir()
+    changes, same = tmp_path / "ces/changes.json", tmp_path / "ces/same.json"
+    changes.write_text('{"old": 1}\n')
+    bring({"path": str(same), "content": {"a": 1}})
+    (kept / "written.json").unlink()
+    answer = bring(
+        {"path": str(changes), "content": {"new": 1}}, {"path": str(same), "content": {"a": 1}}
+    )
+    listed = json.loads((kept / "written.json").read_text())
+    assert listed[str(changes)]["before"] == ""
+    assert not listed[str(same)].get("before")
+    # whoever changed it by hand finds it
+    assert Path(answer["kept"][str(changes)]).read_text() == '{"old": 1}\n'
 
 
 def test_a_damaged_list_costs_a_copy_too_many(

@@ -13,6 +13,8 @@ from .noted import digest_of, noted_in, put_down
 
 MARK = "Written by Ansible (role tre.ces."
 """Stands in our files, as far as their form has comments."""
+OWN = "/etc/ces/"
+"""What is in it is for us alone. It is JSON, which has no place for the mark."""
 _UNFINISHED = ".tre-ces.tmp"
 Entry = dict[str, str]
 """What is known of a path. ``kind``: file, directory, tree (a directory with all that is in it),
@@ -62,7 +64,8 @@ class KeptFiles:
         """
         entry = dict(self.entries.get(path) or {"kind": "restored"})
         if entry["kind"] != "file":
-            entry = {"kind": "file", "before": copy or ""}
+            # in our directory an earlier version wrote it: the copy is for people alone
+            entry = {"kind": "file", "before": "" if path.startswith(OWN) else copy or ""}
         entry.pop("wrote", None)
         if text is not None:
             entry["wrote"] = digest_of(text)
@@ -72,8 +75,8 @@ class KeptFiles:
             self._note(path, entry)
 
     def note_as_ours(self, path: str, text: str) -> None:
-        """The file has the text that we want: it is ours if its mark says so."""
-        if path not in self.entries and MARK in text:
+        """The file has the text that we want: it is ours if its mark or its place says so."""
+        if path not in self.entries and (MARK in text or path.startswith(OWN)):
             # what was there before is known by copies, if at all
             self._note(path, {"kind": "file", "wrote": digest_of(text)})
 
