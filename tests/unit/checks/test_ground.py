@@ -64,6 +64,7 @@ def test_good_ground_is_well() -> None:
             "note",
             '"/scratch/$USER"',
         ),
+        ({"logind": "252"}, "logind", "warning", "systemd-logind still is version 252"),
         ({"broken": ("x sets y = z",)}, "site_containers_conf", "warning", "x sets y = z"),
     ],
 )

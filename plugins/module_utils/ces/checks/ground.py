@@ -188,6 +188,17 @@ def tell_site_settings(found: Ground, policy: Policy) -> Iterator[Told]:
     return tell_broken(Configuration("", broken=found.broken), policy)
 
 
+def tell_logind(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether the host was upgraded and not restarted."""
+    if found.logind:
+        yield Told(
+            "warning",
+            f"systemd-logind still is version {found.logind}, and the host has a newer one since it"
+            " was upgraded: users without a session may get none",
+            "restart the host, then run the playbook again",
+        )
+
+
 LOOKS = (
     Look("users_known", "this host knows the users", tell_users),
     Look("users_served", "the host's rules let all users have sessions", tell_kept_out),
@@ -202,6 +213,7 @@ LOOKS = (
     Look("signatures", "no demand of signatures is dropped", tell_signatures),
     Look("storage_driver", "root's containers stay in view", tell_driver),
     Look("storage_moved", "users' containers stay in view", tell_moved),
+    Look("logind", "sessions can start", tell_logind),
     Look("site_containers_conf", "the site's containers.conf keeps promises", tell_site_settings),
 )
 """In the order in which causes come before their effects. A new check is a new row."""

@@ -15,6 +15,7 @@ from ..disks import lost_disks
 from ..owners import former_owner, former_uids
 from ..process import Process
 from ..subids import KINDS, SubidHost
+from .logind import outdated_logind
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import fuse_said, overlay_said
 from .people import account, homeless
@@ -41,6 +42,7 @@ class Ground:
     :param storage: what the site's storage.conf says, by section and key, as texts of TOML.
     :param signed: images of which the site's policy.json demands a signature.
     :param broken: settings of the site's containers.conf that break what a run promises.
+    :param logind: the version of systemd-logind that runs, if the host has another one by now.
     """
 
     role: str
@@ -59,6 +61,7 @@ class Ground:
     storage: Mapping[str, str] | None = None
     signed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    logind: str = ""
 
 
 def look_at_ground(
@@ -97,6 +100,7 @@ def look_at_ground(
         storage=storage_settings(),
         signed=tuple(demanded_signatures()),
         broken=tuple(str(setting) for setting in broken),
+        logind=outdated_logind(),
     )
 
 
