@@ -24,7 +24,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/build/collections
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools test lint unit sanity molecule faults adopt slurm gpu test-gpu ood test-vm bench demo login clean
+.PHONY: help setup tools test lint unit sanity molecule faults adopt upgrade slurm gpu test-gpu ood test-vm bench demo login clean
 
 ## Use
 
@@ -38,7 +38,7 @@ login: ## Log in to a demo host (LOGIN_HOST=debian13 LOGIN_USER=alice)
 
 # molecule is the first: it keeps the hosts that the other scenarios wait for
 test: setup ## Lint, sanity, unit tests, all of molecule's scenarios, in lanes side by side
-	@testbed/run-all molecule faults + test-vm gpu adopt + lint sanity unit slurm + ood
+	@testbed/run-all molecule faults + test-vm gpu adopt upgrade + lint sanity unit slurm + ood
 
 lint: tools ## ansible-lint (production), yamllint, ruff, black, mypy
 	@tests/lint
@@ -60,6 +60,9 @@ faults: setup ## The scenario faults: hostile input, faults, signals, secrets, l
 
 adopt: setup ## The scenario adopt: a host that somebody configured by hand, adopted, and as before without us
 	@$(MAKE) molecule SCENARIO=adopt TESTBED=$${TESTBED:-molecule-adopt}
+
+upgrade: setup ## The scenario upgrade: an earlier version of the collection, today's, then Debian 12 to 13
+	@$(MAKE) molecule SCENARIO=upgrade TESTBED=$${TESTBED:-molecule-upgrade}
 
 slurm: setup ## The scenario slurm: a cluster, containers in its jobs, runs that playbooks submit
 	@$(MAKE) molecule SCENARIO=slurm TESTBED=$${TESTBED:-molecule-slurm}

@@ -39,17 +39,11 @@ def inventory_of(instance: str) -> Path:
 
 def build_before() -> Path | None:
     """The build that ours is compared with, below build/; None where the history lacks it."""
-    place = TOP / "build/bench" / BEFORE
-    if not place.is_dir():
-        if run(["git", "-C", TOP, "cat-file", "-t", BEFORE], check=False).strip() != "commit":
-            say(f"nothing: commit {BEFORE} is not in this checkout")
-            return None
-        place.mkdir(parents=True)
-        archive = place.with_suffix(".tar")
-        run(["git", "-C", TOP, "archive", "--output", archive, BEFORE])
-        run(["tar", "--extract", "--file", archive, "--directory", place])
-        archive.unlink()
-    return place
+    place = run([TOP / "testbed/earlier", BEFORE], check=False).strip()
+    if not place:
+        say(f"nothing: commit {BEFORE} is not in this checkout")
+        return None
+    return Path(place) / "ansible_collections/tre/ces"
 
 
 def run(
