@@ -71,7 +71,7 @@ def test_running_and_queued_jobs_survive_another_key(
     after = ":".join(map(str, running))
     queued = bob.sbatch(f"{run} && echo went on", f"--dependency=afterany:{after}")
     # these start whenever there is room, while keys are being replaced too
-    many = [bob.sbatch("sleep 2; echo went on", "--mem=50", "--no-requeue") for _ in range(40)]
+    many = [bob.sbatch("sleep 2; echo went on", "--mem=50", "--no-requeue") for _job in range(40)]
     begin = cluster.submit.root("date '+%Y-%m-%dT%H:%M:%S'").strip()
 
     provision(f"--extra-vars=@{vault}")
