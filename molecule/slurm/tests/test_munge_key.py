@@ -15,15 +15,8 @@ import pytest
 import yaml
 from conftest import INVENTORY, NODES, Cluster, User
 from remote import Host, wait_until
+from verifying import ENVIRONMENT, TOP
 
-TOP = Path(__file__).resolve().parents[3]
-ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")},
-    "ANSIBLE_CONFIG": str(TOP / "ansible.cfg"),
-    "ANSIBLE_COLLECTIONS_PATH": str(TOP / "build/collections"),
-    "ANSIBLE_HOME": str(TOP / "build/ansible"),
-    "ANSIBLE_NOCOLOR": "1",
-}
 KEY = "/etc/munge/munge.key"
 LIMIT = "--limit=ces_slurm_controllers:ces_slurm_nodes"
 
