@@ -95,14 +95,23 @@ options:
         saw with them before, and who has no line for them any more. C(userdel) frees a range, and
         C(useradd) gives it to the next user, who can then change what the other's containers left.
       - V(refuse) fails with both names, before anything is written.
-      - V(keep_apart) and V(remove) give the user a new range. The old line is commented out under
-        the former name, so that nobody gets these ids.
+      - V(keep_apart) and V(remove) give the user a new range, or the one that the user had before.
+        The old line is commented out under the former name, so that nobody gets these ids. If that
+        is still an account, the line is removed, and that user can get the ids back.
       - V(give) leaves the ids to who has them now.
-      - Whose ids were whose is noted in C(/var/lib/tre-ces/subordinate-ids.json). O(state=absent)
-        forgets it of the users in the task.
+      - Whose ids were whose is noted in O(noted). O(state=absent) forgets it of the users in the
+        task.
     type: str
     choices: [refuse, give, keep_apart, remove]
     default: refuse
+    version_added: 0.2.0
+  noted:
+    description:
+      - The file in which the module notes whose ids were whose. On the disk with what containers
+        wrote it outlives the system's own disk. So who has no range on a host that was installed
+        anew gets the former one back, and a range that is another user's now is noticed.
+    type: path
+    default: /var/lib/tre-ces/subordinate-ids.json
     version_added: 0.2.0
 requirements:
   - root, but not in check mode
@@ -198,7 +207,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.services.subid_people import Selection
 from ..module_utils.ces.services.subids import Outcome, Request, apply, plan
-from ..module_utils.ces.system.subids import SubidHost
+from ..module_utils.ces.system.subids import NOTED, SubidHost
 from ..module_utils.door import answer
 
 REUSED = {"refuse": "refuse", "give": "give", "keep_apart": "replace", "remove": "replace"}
@@ -207,7 +216,7 @@ REUSED = {"refuse": "refuse", "give": "give", "keep_apart": "replace", "remove":
 
 def work(module: AnsibleModule) -> dict[str, Any]:
     asked = request(module.params)
-    host = SubidHost()
+    host = SubidHost(noted=module.params["noted"])
     outcome = plan(asked, host) if module.check_mode else apply(asked, host)
     for warning in outcome.warnings:
         module.warn(warning)
@@ -272,6 +281,7 @@ def main() -> None:
             "count": {"type": "int", "default": 65536},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "reused": {"type": "str", "choices": list(REUSED), "default": "refuse"},
+            "noted": {"type": "path", "default": NOTED},
         },
         required_one_of=[("users", "group", "uid_min", "uid_max")],
         mutually_exclusive=[

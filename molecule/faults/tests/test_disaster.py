@@ -17,6 +17,8 @@ from remote import Host, wait_until
 
 BACKEND = TOP / "playbooks/backend.yml"
 ACCOUNTS = ("/etc/subuid", "/etc/subgid")
+NOTED = "/var/lib/tre-ces/containers/subordinate-ids.json"
+"""Whose ids were whose."""
 
 
 @pytest.fixture
@@ -84,7 +86,12 @@ def test_the_roles_make_a_new_host_of_one_that_lost_its_system(
     backend.root("loginctl terminate-user alice bob; rm -rf /var/lib/tre-ces/lingering")
     wait_until(lambda: not backend.run("root", "ls -d /run/user/2001").out, "her session to end")
     left = backend.run("root", "ls -d /etc/ces /usr/local/bin/ces-run").out
-    provision()
+    # accounts are made in another order: useradd gives each of two the other's ids
+    exchange = "s/^alice:/x:/; s/^bob:/alice:/; s/^x:/bob:/"
+    backend.root(f"sed -i '{exchange}' {' '.join(ACCOUNTS)}")
+    refused = playbook(BACKEND, "--limit=ces_backends", "--skip-tags=gpu")
+    assert refused.rc != 0 and "which were bob's" in " ".join(refused.said.split()), refused.said
+    provision("--extra-vars=ces_reused_uids=keep_apart")
     assert left == ""
     assert ranges(backend) == before
     assert json.loads(alice.command("ces-images", "--json").ok().out) == images
@@ -101,6 +108,7 @@ def test_the_same_user_gets_the_same_subordinate_ids_on_another_host(backend: Ho
         found = []
         for _host in range(2):
             backend.root("sed -i /^user9:/d /etc/subuid /etc/subgid")
+            backend.root(f"rm -f {NOTED}")
             provision("--tags=subid")
             found.append(backend.root("grep -h ^user9: /etc/subuid /etc/subgid").split())
     finally:

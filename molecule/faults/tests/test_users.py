@@ -75,7 +75,7 @@ def make(backend: Host, site_users: None) -> Iterator[Make]:
         backend.root(f"rm -rf /home/{name}")
         backend.root(f"sed -i '/^#*{name}:/d' /etc/subuid /etc/subgid")
     # else the next account's ids were somebody's
-    backend.root("rm -f /var/lib/tre-ces/subordinate-ids.json")
+    backend.root(f"rm -f {STORAGE}/subordinate-ids.json")
 
 
 def test_an_account_that_can_have_no_session_is_left_out_and_the_others_are_served(

@@ -60,11 +60,17 @@ def settled(
             hint="say what becomes of it (ces_reused_uids; reused of tre.ces.subid): keep_apart"
             " gives new ids, give leaves them where they are",
         )
-    # shadow-utils give the ids of a line that is commented out to nobody
+
+    def instead(one: Former) -> str | None:
+        """Who is still here gets the ids back; else nobody gets them.
+
+        shadow-utils give the ids of a line that is commented out to nobody.
+        """
+        gone = host.names.user(one.owner) is None
+        return line_of(f"#{one.owner}", one.entry.ids) if gone else None
+
     edited = {
-        kind: tables[kind].edited(
-            {one.entry.number: line_of(f"#{one.owner}", one.entry.ids) for one in former[kind]}
-        )
+        kind: tables[kind].edited({one.entry.number: instead(one) for one in former[kind]})
         for kind in KINDS
     }
     return edited, tuple(f"{sentence}: new ones are given" for sentence in said)

@@ -112,8 +112,7 @@ def plan(request: Request, host: SubidHost) -> Outcome:
     if request.present:
         former = handed_on(history, people, owners, tables, host)
         tables, replaced = settled(former, request.reused, tables, host)
-        spared = [] if request.reused == "give" else history.of_others(people.selected)
-        done = _given(request, people, owners, defs, tables, host, spared)
+        done = _given(request, people, owners, defs, tables, host, history)
         history = noted(history, people, owners, done.tables)
     else:
         done = _taken(people, owners, tables)
@@ -216,17 +215,14 @@ def _given(
     defs: LoginDefs,
     tables: Tables,
     host: SubidHost,
-    spared: Sequence[IdRange],
+    history: History,
 ) -> _Done:
-    """Each user has a range, and in lines that every program reads alike.
-
-    :param spared: ranges that nobody is to get.
-    """
+    """Each user has a range, and in lines that every program reads alike."""
     good: dict[str, Mended] = {
         kind: mended(host.path(kind), kind, tables[kind], people.selected, owners) for kind in KINDS
     }
     tables = {kind: good[kind].table for kind in KINDS}
-    done = _Giving(request, people, owners, defs, tables, spared).done()
+    done = _Giving(request, people, owners, defs, tables, history).done()
     return replace(
         done,
         changed=done.changed.union(*(one.changed for one in good.values())),
@@ -244,12 +240,14 @@ class _Giving:
         owners: Owners,
         defs: LoginDefs,
         tables: Tables,
-        spared: Sequence[IdRange],
+        history: History,
     ) -> None:
         self.request, self.people, self.defs, self.tables = request, people, defs, tables
         self.owners = owners
         self.real = [IdRange(number, 1) for number in {*people.uids, *people.gids}]
-        self.real += spared
+        self.had = history.own(request.count)
+        if request.reused != "give":
+            self.real += history.of_others(people.selected)
         self.mine = {kind: entries_of(tables[kind], people, owners) for kind in KINDS}
         self.kept = {kind: self._large_enough(kind) for kind in KINDS}
         self.new: dict[str, dict[str, IdRange]] = {kind: {} for kind in KINDS}
@@ -311,7 +309,15 @@ class _Giving:
         taken = [entry.ids for table in self.tables.values() for entry in table.entries]
         # what was copied is among it: it is the other table's
         space = Space(low, high, [*taken, *self.real])
-        given = Slots(low, high, self.request.count, self.defs["UID_MIN"]).allocate(users, space)
+        # who had a range gets it back: files belong to its ids
+        given = {
+            name: self.had[name]
+            for name in users
+            if name in self.had and space.take(self.had[name])
+        }
+        others = {name: uid for name, uid in users.items() if name not in given}
+        slots = Slots(low, high, self.request.count, self.defs["UID_MIN"])
+        given |= slots.allocate(others, space)
         if len(given) < len(users):
             raise self._no_room(low, high, users, given)
         for kind in KINDS:

@@ -19,6 +19,10 @@ from ..values.subids import Entry, SubidTable, parse_number
 from .files import explained, read_if_there, remove_quietly, write_atomic, write_new
 
 KINDS = ("uid", "gid")
+NOTES = "subordinate-ids.json"
+"""The file's name, which the playbook backend has on the disk of users' images."""
+NOTED = f"/var/lib/tre-ces/{NOTES}"
+"""Where the module subid notes whose ids were whose, unless it is told of another place."""
 
 _DEFAULTS = {
     "UID_MIN": 1000,
@@ -112,7 +116,7 @@ class SubidHost:
         names: NameService | None = None,
         patience: float = 60.0,
         runtimes: str = "/run/user",
-        noted: str = "/var/lib/tre-ces/subordinate-ids.json",
+        noted: str = NOTED,
     ) -> None:
         self.etc, self.runtimes, self.noted = etc, runtimes, noted
         self.names = names or NameService()

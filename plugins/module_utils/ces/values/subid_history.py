@@ -68,6 +68,15 @@ class History:
             if owner not in names
         ]
 
+    def own(self, count: int) -> dict[str, IdRange]:
+        """By users' names the range that each had of both kinds, if it has so many ids."""
+        uids, gids = (self.noted.get(kind, {}) for kind in ("uid", "gid"))
+        return {
+            name: ids
+            for ids, name in sorted(uids.items(), reverse=True)
+            if ids.count >= count and gids.get(ids) == name
+        }
+
     def noting(self, kind: str, ranges: Mapping[str, Iterable[IdRange]]) -> History:
         """The same with these ranges, which are their users' now."""
         new = {ids: name for name, several in ranges.items() for ids in several if ids.count}

@@ -75,9 +75,26 @@ def test_what_userdel_freed_is_not_given_by_us(etc: Path) -> None:
     assert outcome.ranges["eve"]["uid"] == IdRange(231072, 65536)
 
 
-def test_who_comes_back_gets_them_again(etc: Path) -> None:
-    host = host_with(etc, FREED, FREED, BEFORE)
-    assert four_times(wanting("alice", "carol"), host).ranges["carol"]["uid"] == SECOND
+def test_who_comes_back_gets_them_again_and_not_those_of_the_rule(tmp_path: Path) -> None:
+    odd = "alice:100000:65536\ncarol:900000:70000\n"
+    apply(wanting("alice", "carol"), host_with(tmp_path, odd, odd, BEFORE))
+    host = host_with(tmp_path, FREED, FREED, BEFORE)
+    found = four_times(wanting("alice", "carol"), host).ranges["carol"]
+    assert found == {"uid": IdRange(900000, 70000), "gid": IdRange(900000, 70000)}
+    # too few are not enough
+    host = host_with(tmp_path, FREED, FREED, BEFORE)
+    found = plan(wanting("alice", "carol", count=80000), host).ranges["carol"]
+    assert found["uid"].count == 80000
+
+
+def test_two_who_have_each_others_get_their_own_back(etc: Path) -> None:
+    """A host that was installed anew, with the disk of before: useradd goes by its own order."""
+    text = "carol:100000:65536\nalice:165536:65536\n"
+    host = host_with(etc, text, text, BEFORE)
+    with pytest.raises(CesError, match="alice has the ids 165536-231071, which were carol's"):
+        plan(wanting("alice", "carol"), host)
+    four_times(wanting("alice", "carol", reused="replace"), host)
+    assert [sorted(text.splitlines()) for text in tables(host)] == [CAROLS.splitlines()] * 2
 
 
 def test_whose_ids_were_taken_away_on_purpose_is_forgotten(etc: Path) -> None:

@@ -14,7 +14,7 @@ from ..containers_conf import settings_of, system_files
 from ..disks import lost_disks
 from ..owners import former_owner, former_uids
 from ..process import Process
-from ..subids import KINDS, SubidHost
+from ..subids import KINDS, NOTES, SubidHost
 from .logind import outdated_logind
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import fuse_said, overlay_said
@@ -85,7 +85,7 @@ def look_at_ground(
         kept_out=kept_out or {},
         homeless=tuple(name for name in users if name not in (kept_out or {}) and homeless(name)),
         reused=tuple(_reused(root, known, role)),
-        handed=tuple(dict.fromkeys(_handed(known, SubidHost()))),
+        handed=tuple(dict.fromkeys(_handed(known, SubidHost(noted=f"{root}/{NOTES}")))),
         moved=tuple(
             (one.pw_name, uid)
             for one in known
