@@ -7,9 +7,6 @@ from ces.engines.table import NAMES
 
 from ces_commands.verbs import OLD_NAMES, VERBS, Option, Verb
 
-_FILES = ("--env-file", "--opt-file", "--arg-file", "--authfile")
-_DIRECTORIES = ("--outputs", "--scratch")
-
 FILES = (
     ("/etc/ces/policy.json", "what this site allows"),
     ("~/.local/state/ces/runs/NUMBER/run.json", "the record of a run"),
@@ -75,13 +72,19 @@ def bash_completion() -> str:
     return _COMPLETION.format(
         cases="\n".join(cases),
         verbs=" ".join(VERBS),
-        files="|".join(_FILES),
-        directories="|".join(_DIRECTORIES),
+        files="|".join(_taking("FILE")),
+        directories="|".join(_taking("DIR")),
         old="\n".join(
             f"        {name}) verb={verb} ;;" for name, (verb, _runner) in OLD_NAMES.items()
         ),
         names=" ".join(["ces", *(f"ces-{name}" for name in VERBS), *OLD_NAMES]),
     )
+
+
+def _taking(value: str) -> list[str]:
+    """The options whose value the help calls so."""
+    options = [option for verb in VERBS.values() for option in verb.options]
+    return sorted({name for option in options if option.value == value for name in option.names})
 
 
 _COMPLETION = """\
@@ -92,7 +95,7 @@ _ces() {{
     case ${{COMP_WORDS[0]##*/}} in
         ces) verb=${{COMP_WORDS[1]}} ;;
 {old}
-        *) verb=${{COMP_WORDS[0]##*/ces-}} ;;
+        *) verb=${{COMP_WORDS[0]##*/}}; verb=${{verb#ces-}} ;;
     esac
     if [[ ${{COMP_WORDS[0]##*/}} == ces && $COMP_CWORD == 1 ]]; then
         mapfile -t COMPREPLY < <(compgen -W "{verbs} --help --version" -- "$cur")

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What bash offers behind a command, as bash itself says it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ces_commands.manual import generated
+from ces_commands.verbs import VERBS
+
+from ansible_collections.tre.ces.plugins.module_utils.ces.engines.table import NAMES
+
+
+def completed(words: str, place: Path) -> set[str]:
+    """What bash offers for the word behind these, in a directory."""
+    script = generated("1.2.3")["share/bash-completion/completions/ces"]
+    ask = f'COMP_WORDS=({words} ""); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ces'
+    done = subprocess.run(
+        ["bash", "-uc", f'{script}\n{ask}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", [name for name, verb in VERBS.items() if verb.takes_runner])
+@pytest.mark.parametrize("spelled", ["ces-{}", "/usr/local/bin/ces-{}", "ces {}"])
+def test_bash_offers_the_runners(tmp_path: Path, spelled: str, name: str) -> None:
+    assert completed(spelled.format(name), tmp_path) == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("ces-bundle --to", {"directory"}),
+        ("ces-run --outputs", {"directory"}),
+        ("ces bundle --to", {"directory"}),
+        ("ces-pull --authfile", {"directory", "file"}),
+        ("ces-pm-run --env-file", {"directory", "file"}),
+    ],
+)
+def test_bash_offers_files_and_directories_where_an_option_takes_them(
+    tmp_path: Path, words: str, offered: set[str]
+) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    assert completed(words, tmp_path) == offered
