@@ -121,10 +121,10 @@ def test_a_damaged_note_is_none(etc: Path, text: str) -> None:
 
 def test_ten_thousand_take_a_moment() -> None:
     ranges = {f"u{number}": [IdRange(number * 65536, 65536)] for number in range(2, 10_000)}
-    begin = time.monotonic()
+    begin = time.process_time()
     history = History().noting("uid", ranges)
     history = History.parse(str(history))
     assert history.noting("uid", ranges) is history
     moved = {f"v{number}": [IdRange(number * 65536 + 1, 65536)] for number in range(2, 10_000)}
     assert set(history.noting("uid", moved).noted["uid"].values()) == set(moved)
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3
