@@ -262,8 +262,9 @@ def test_the_exit_status_is_the_answer(
 
 def test_a_wrong_password_is_a_fault_and_is_not_repeated(users: dict[str, User]) -> None:
     words = ["ces-check", "podman", "--username", "researcher", "--password-stdin"]
-    done = users["bob"].command(*words, f"{REGISTRY}/tre/hello-tre:1.0", stdin="wr0ng-word")
-    assert done.rc == 1
+    # one that he does not have: that would run, whatever the registry says
+    done = users["bob"].command(*words, f"{REGISTRY}/tre/not-here:1.0", stdin="wr0ng-word")
+    assert done.rc == 1, done.said
     assert "fault (login): it does not accept the user name and token" in done.out
     assert "wr0ng-word" not in done.said
     right = LOGIN.partition(":")[2]

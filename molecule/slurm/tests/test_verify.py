@@ -62,5 +62,8 @@ def node_out_of_use(cluster: Cluster) -> Iterator[str]:
 
 def test_a_node_out_of_use_is_not_proved(node_out_of_use: str, tmp_path: Path) -> None:
     found = verify(INVENTORY, tmp_path, "--limit=slurmctl", verify_sample=1)
-    (proof,) = found.proofs("slurmctl", place=f"node {node_out_of_use}")
-    assert (proof["outcome"], "drain" in proof["said"]) == ("not proved", True)
+    proofs = found.proofs("slurmctl", place=f"node {node_out_of_use}")
+    assert sorted({proof["what"] for proof in proofs}) == ["gpu", "slurm_container"]
+    assert {(proof["outcome"], "drain" in proof["said"]) for proof in proofs} == {
+        ("not proved", True)
+    }

@@ -61,8 +61,11 @@ def test_each_engine_has_a_job_in_each_partition_and_each_node_a_bundle(
 def test_each_engine_has_a_job_with_a_gpu_on_each_node_that_has_one(
     slurm: RecordingProcess,
 ) -> None:
-    nodes = "n1 batch gpu:2(S:0)\nn2 batch (null)\nn2 short (null)\nn3 long shard:4,gpu:a100:1\n"
-    slurm.answer("sinfo --noheader --Node --format=%n %R %G", stdout=nodes)
+    nodes = (
+        "n1 batch drained gpu:2(S:0)\nn2 batch idle (null)\nn2 short idle (null)\n"
+        "n3 long mixed shard:4,gpu:a100:1\n"
+    )
+    slurm.answer("sinfo --noheader --Node --format=%n %R %T %G", stdout=nodes)
     answer = json.dumps({"node": "n3", "findings": [FOUND.as_dict()]})
     slurm.answer("srun", stdout=f"{answer}\n")
     found = verify_jobs.gpu_errands("ada", ["podman", "oci"], slurm)
@@ -72,6 +75,8 @@ def test_each_engine_has_a_job_with_a_gpu_on_each_node_that_has_one(
         ("gpu", "podman", "node n3"),
         ("gpu", "oci", "node n3"),
     ]
+    (out,) = found[0].work()
+    assert (out.level, out.said) == ("warning", "the node is drained: no job was run on it")
     job, _container = found[-1].work()
     assert (job.check, job.said) == ("gpu", "a job ran on n3")
     (argv,) = slurm.told("srun")

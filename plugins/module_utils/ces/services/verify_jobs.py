@@ -75,20 +75,16 @@ def job_errands(user: str, engines: Sequence[str], process: Process) -> list[Err
 
 def gpu_errands(user: str, engines: Sequence[str], process: Process) -> list[Errand]:
     """A job with a GPU for each engine on each node that has one."""
-    nodes: dict[str, str] = {}
-    for row in _rows(process, "sinfo", "--noheader", "--Node", "--format=%n %R %G"):
-        node, partition, gres = (*row.split(), "", "")[:3]
+    nodes: dict[str, tuple[str, str]] = {}
+    for row in _rows(process, "sinfo", "--noheader", "--Node", "--format=%n %R %T %G"):
+        node, partition, state, gres = (*row.split(), "", "", "")[:4]
         if any(one.split(":")[0] == "gpu" for one in gres.split(",")):
-            nodes.setdefault(node, partition)
+            nodes.setdefault(node, (partition, state))
     return [
-        Errand("gpu", user, _job(_gpu_on(node, nodes[node]), engine, True), engine, f"node {node}")
+        Errand("gpu", user, _job_with_gpu(node, *nodes[node], engine), engine, f"node {node}")
         for node in sorted(nodes)
         for engine in engines
     ]
-
-
-def _gpu_on(node: str, partition: str) -> tuple[str, ...]:
-    return (f"--partition={partition}", f"--nodelist={node}", "--gres=gpu:1")
 
 
 def answer_in_job(engine: str, gpu: bool = False) -> None:
@@ -129,11 +125,24 @@ def _job(options: Sequence[str], engine: str, gpu: bool = False) -> Callable[[],
     return work
 
 
+def _job_with_gpu(
+    node: str, partition: str, state: str, engine: str
+) -> Callable[[], Iterator[Finding]]:
+    if state not in _UP:
+        return lambda: iter([_out_of_use("gpu", node, state)])
+    options = (f"--partition={partition}", f"--nodelist={node}", "--gres=gpu:1")
+    return _job(options, engine, gpu=True)
+
+
+def _out_of_use(check: str, node: str, state: str) -> Finding:
+    said = f"the node is {state}: no job was run on it"
+    return Finding(check, "warning", said, f"scontrol show node {node}")
+
+
 def _bundle(node: str, partition: str, state: str) -> Callable[[], Iterator[Finding]]:
     def work() -> Iterator[Finding]:
         if state not in _UP:
-            said = f"the node is {state}: no job was run on it"
-            yield Finding("slurm_container", "warning", said, f"scontrol show node {node}")
+            yield _out_of_use("slurm_container", node, state)
             return
         word = random_name()
         with _bundle_with(word) as bundle:
