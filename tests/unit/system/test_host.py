@@ -176,6 +176,31 @@ def test_a_directory_is_private_or_not(tmp_path: Path) -> None:
     assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
 
 
+def test_a_session_lasts_if_somebody_listens_at_its_bus(tmp_path: Path) -> None:
+    """The socket's file is left by a session that was stopped, and says nothing."""
+    linger, table = tmp_path / f"var/lib/systemd/linger/{ME.pw_name}", tmp_path / "proc/net/unix"
+    for path in (linger, table):
+        path.parent.mkdir(parents=True)
+    bus = tmp_path / f"run/user/{ME.pw_uid}/bus"
+    bus.parent.mkdir(parents=True)
+    bus.touch()
+    head = "Num       RefCount Protocol Flags    Type St Inode Path\n"
+
+    def says(flags: str, path: str) -> bool:
+        table.write_text(f"{head}0000000000000000: 00000002 00000000 {flags} 0001 01 77 {path}\n")
+        people._listened_at.cache_clear()
+        return people.lingers(ME, str(tmp_path))
+
+    socket = f"/run/user/{ME.pw_uid}/bus"
+    assert not says("00010000", socket), "nobody asked for it to last"
+    linger.touch()
+    assert says("00010000", socket)
+    # a connection; another's socket, named to look like it; nobody
+    assert not says("00000000", socket)
+    assert not says("00010000", f"/srv/x {socket}")
+    assert not says("00010000", "")
+
+
 def test_an_account_that_is_none() -> None:
     assert people.account("no-such-user") is None
 

@@ -6,11 +6,15 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from functools import lru_cache
 
 from ...typed import Any
+from ..files import kernel_lines
 
 NOTED = "/var/lib/tre-ces/lingering"
 """The role podman has a file here for each user whose session lasts because it asked for that."""
+_LISTENS = "00010000"
+"""Among the kernel's flags of a socket: it waits for connections."""
 
 
 def account(name: str) -> pwd.struct_passwd | None:
@@ -54,11 +58,23 @@ def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
 
 
 def lingers(user: pwd.struct_passwd, root: str = "") -> bool:
-    """Whether systemd keeps a session for the user, and its message bus is there."""
-    # the second is in a directory of the user's: a link there is not followed
-    return os.path.exists(f"{root}/var/lib/systemd/linger/{user.pw_name}") and os.path.lexists(
-        f"{root}/run/user/{user.pw_uid}/bus"
-    )
+    """Whether systemd keeps a session for the user, and somebody listens at its message bus.
+
+    The socket's file outlives a session that was stopped.
+    """
+    kept = os.path.exists(f"{root}/var/lib/systemd/linger/{user.pw_name}")
+    return kept and f"/run/user/{user.pw_uid}/bus" in _listened_at(f"{root}/proc/net/unix")
+
+
+@lru_cache(maxsize=1)
+def _listened_at(table: str) -> frozenset[str]:
+    """The paths of sockets at which somebody listens; one look for all users (unix(7))."""
+    found = []
+    for line in kernel_lines(table):
+        fields, slash, path = line.partition(" /")
+        if slash and fields.split(" ")[3] == _LISTENS:
+            found.append(f"/{path}")
+    return frozenset(found)
 
 
 def is_private(directory: str, user: pwd.struct_passwd) -> bool:
