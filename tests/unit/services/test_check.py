@@ -311,7 +311,7 @@ def test_a_registry_that_says_nothing_is_not_waited_for_long(
     backend: BackEnd, registry: ToldRegistry
 ) -> None:
     check_for_here(SPEC, backend.system)
-    assert registry.patience <= 20
+    assert registry.patience <= 5
 
 
 def test_a_registry_that_cannot_be_asked_is_an_error(

@@ -42,7 +42,7 @@ from .plan import usable_runner
 if TYPE_CHECKING:
     from ..system.registry import Registry
 
-PATIENCE = 15.0
+PATIENCE = 5.0
 """Seconds for the registry's answers: who asks waits at a terminal, and can ask again."""
 VERDICTS = {
     "ok": "works",
