@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.tre.ces.plugins.module_utils.ces.errors import Busy
+from ansible_collections.tre.ces.plugins.module_utils.ces.errors import Busy, CesError
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import noted
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.applied_files import (
     AppliedFiles,
@@ -81,6 +81,33 @@ def test_nobody_waits_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             pass
     finally:
         os.close(descriptor)
+
+
+def test_a_directory_that_is_removed_at_any_moment_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for it and its making, and between that and its opening."""
+    kept, makedirs = tmp_path / "kept", os.makedirs
+    moments = iter(["looked", "made"])
+
+    def make(path: str, mode: int, exist_ok: bool) -> None:
+        moment = next(moments, "")
+        if moment == "looked":
+            raise FileExistsError(17, "File exists", path)
+        makedirs(path, mode, exist_ok)
+        if moment == "made":
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "makedirs", make)
+    with alone_with(str(kept), check=False):
+        assert kept.is_dir()
+    assert next(moments, "") == ""
+
+
+def test_a_file_in_its_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    with pytest.raises(CesError, match="kept"), alone_with(str(tmp_path / "kept"), check=False):
+        raise AssertionError
 
 
 def test_an_empty_directory_does_not_stay(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def alone_with(directory: str, check: bool) -> Iterator[None]:
 def _held(directory: str) -> int:
     """The directory, open and locked."""
     while True:
-        with explained(f"open {directory}"):
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = _opened(directory)
+        if descriptor is None:
+            continue
         try:
             hold(descriptor, directory, timeout=PATIENCE)
             if _is_still(descriptor, directory):
@@ -51,6 +51,20 @@ def _held(directory: str) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _opened(directory: str) -> int | None:
+    """The directory, made if it is missing; None where who held it removes it just now."""
+    with explained(f"open {directory}"):
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except FileExistsError:
+            if os.path.lexists(directory) and not os.path.isdir(directory):
+                raise
+            return None
 
 
 def _is_still(descriptor: int, directory: str) -> bool:
