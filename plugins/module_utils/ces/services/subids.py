@@ -68,7 +68,7 @@ class Outcome:
     :param changed_users: whose ranges changed: they need ``podman system migrate``.
     :param stale_users: whose podman works with other ranges: they need it, whoever changed them.
     :param ranges: for each user the range of ``uid`` and of ``gid``.
-    :param history: what is to be noted of them.
+    :param history: what is to be noted of them; None where that is known.
     """
 
     changes: tuple[Change, ...] = ()
@@ -76,20 +76,21 @@ class Outcome:
     stale_users: tuple[str, ...] = ()
     ranges: Mapping[str, Mapping[str, IdRange]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    history: History = History()
+    history: History | None = None
 
 
 def apply(request: Request, host: SubidHost) -> Outcome:
     """Make it so. Without anything to do no lock is taken and nothing is written."""
     outcome = plan(request, host)
-    if not outcome.changes and outcome.history == host.history():
+    if not outcome.changes and outcome.history is None:
         return outcome
     with host.locked():
         # others may have written while we waited
         outcome = plan(request, host)
         for change in outcome.changes:
             host.write(change.kind, change.after)
-        host.note(outcome.history)
+        if outcome.history is not None:
+            host.note(outcome.history)
     return outcome
 
 
@@ -102,12 +103,12 @@ def plan(request: Request, host: SubidHost) -> Outcome:
     defs = host.login_defs()
     people = People.select(request.users, host.names, defs, missing_is_error=request.present)
     if not people.selected:
-        return Outcome(warnings=people.warnings, history=host.history())
+        return Outcome(warnings=people.warnings)
     _check_source(host)
     texts = {kind: host.read(kind) for kind in KINDS}
     tables: Tables = {kind: SubidTable.parse(text) for kind, text in texts.items()}
     owners = people.owners(_keys(tables), host.names)
-    history = host.history()
+    known = history = host.history()
     replaced: tuple[str, ...] = ()
     if request.present:
         former = handed_on(history, people, owners, tables, host)
@@ -133,7 +134,7 @@ def plan(request: Request, host: SubidHost) -> Outcome:
         _stale(people, done.tables, host),
         done.ranges,
         (*people.warnings, *replaced, *done.warnings, *remaining),
-        history,
+        history if history != known else None,
     )
 
 

@@ -126,13 +126,15 @@ def planned(wanted: Wanted) -> list[str]:
     policy, _error = _policy()
     people, strangers = _known(wanted.chosen)
     engines = _engines(wanted, policy)
-    errands = (
-        *container_errands(people, engines),
-        *_pull_errands(wanted, people, engines),
-        *_job_errands(wanted, people, engines),
-        *_gpu_errands(wanted, people, engines),
-        *portal_errands(people, wanted.clusters),
-    )
+    errands = portal_errands(people, wanted.clusters)
+    if wanted.containers:
+        errands = [
+            *container_errands(people, engines),
+            *_pull_errands(wanted, people, engines),
+            *_job_errands(wanted, people, engines),
+            *_gpu_errands(wanted, people, engines),
+            *errands,
+        ]
     return [*(proof.finding.said for proof in strangers), *map(_sentence, errands)]
 
 
@@ -151,13 +153,16 @@ def _sentence(errand: Errand) -> str:
 def _proofs(wanted: Wanted, policy: Policy) -> list[Proof]:
     people, strangers = _known(wanted.chosen)
     engines = _engines(wanted, policy)
-    of_containers = (
-        *run_errands(container_errands(people, engines)),
-        *_pulls(wanted, people, engines),
-        *run_errands(_job_errands(wanted, people, engines)),
-        *_gpus(wanted, people, engines),
-    )
-    return [*strangers, *of_containers, *_portal(wanted, people)]
+    proofs = _portal(wanted, people)
+    if wanted.containers:
+        proofs = [
+            *run_errands(container_errands(people, engines)),
+            *_pulls(wanted, people, engines),
+            *run_errands(_job_errands(wanted, people, engines)),
+            *_gpus(wanted, people, engines),
+            *proofs,
+        ]
+    return [*strangers, *proofs]
 
 
 def _known(users: Sequence[str]) -> tuple[list[str], list[Proof]]:
@@ -205,8 +210,6 @@ def _container(engine: str) -> Callable[[], Iterator[Finding]]:
 
 
 def _pulls(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Proof]:
-    if not wanted.containers:
-        return []
     if wanted.image is None:
         said = "no image was named: whether the registry gives one is not known"
         return [Proof(Finding("pull", "note", said, "name one (verify_image)"))]
@@ -216,7 +219,7 @@ def _pulls(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list
 def _pull_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
     """The first user pulls the image under each engine."""
     image = wanted.image
-    if image is None or not wanted.containers:
+    if image is None:
         return []
 
     def work(engine: str) -> Callable[[], Iterator[Finding]]:
@@ -253,14 +256,11 @@ def _pull(spec: PullSpec) -> Iterator[Finding]:
 
 
 def _job_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
-    asked = wanted.slurm and wanted.containers and users
-    return job_errands(users[0], engines, SystemProcess()) if asked else []
+    return job_errands(users[0], engines, SystemProcess()) if wanted.slurm and users else []
 
 
 def _gpus(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Proof]:
     errands = _gpu_errands(wanted, users, engines)
-    if not wanted.containers:
-        return []
     if not errands:
         said = "there is no GPU here that is looked at: of a cluster, jobs show them"
         return [Proof(Finding("gpu", "note", said))]
@@ -271,7 +271,7 @@ def _gpu_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -
     """The first user's container with a GPU: in a job on each node, or here where no Slurm is."""
     process = SystemProcess()
     slurm = slurm_version(process)
-    if not users or not wanted.containers or (slurm and not wanted.slurm):
+    if not users or (slurm and not wanted.slurm):
         return []
     if slurm:
         return gpu_errands(users[0], engines, process)

@@ -10,7 +10,7 @@ are killed, a container that goes on has its session, and the next command finds
 from __future__ import annotations
 
 from .child import LEFT_OPEN
-from .files import regular
+from .files import kernel_lines
 
 _READY = b"ready\n"
 _PATIENCE = 90
@@ -38,8 +38,7 @@ def _is_kept_by_us(uid: int, cgroup: str) -> bool:
     A process of the user's systemd (user@UID.service) keeps nothing.
     """
     try:
-        with open(cgroup, encoding="utf-8", errors="replace", opener=regular) as stream:
-            return f"/user-{uid}.slice/session-" in stream.read()
+        return any(f"/user-{uid}.slice/session-" in line for line in kernel_lines(cgroup))
     except OSError:
         return False
 

@@ -168,11 +168,10 @@ class SubidHost:
         return [one for one in former if not has_them(one)]
 
     def note(self, history: History) -> None:
-        """Note it for later runs, if it is anything new."""
-        if history != self.history():
-            with explained(f"write {self.noted}"):
-                os.makedirs(os.path.dirname(self.noted), exist_ok=True)
-            write_atomic(self.noted, str(history))
+        """Note it for later runs."""
+        with explained(f"write {self.noted}"):
+            os.makedirs(os.path.dirname(self.noted), exist_ok=True)
+        write_atomic(self.noted, str(history))
 
     def login_defs(self) -> LoginDefs:
         """``login.defs``, or its defaults when there is none."""
