@@ -29,6 +29,9 @@ SETTINGS = yaml.safe_load((TOP / "testbed/group_vars/all.yml").read_text())
 IMAGE = "registry.tre.test:5000/tre/hello-tre:1.0"
 LARGE = "registry.tre.test:5000/tre/large:1.0"
 """The same with 64 MB of noise: what researchers pull is larger still."""
+WHOLE = "registry.tre.test:5000/tre/large:whole"
+"""The host's own programs and libraries, of half a gigabyte."""
+RUNNERS = ("podman", "apptainer", "oci")
 MOUNTS = [
     "--mount=type=bind,src=/safe_data/proj1,dst=/safe_data",
     "--mount=type=bind,src=/home/alice/by-hand/outputs,dst=/safe_outputs",
@@ -61,7 +64,18 @@ def main(wanted: list[str]) -> None:
     if wanted != ["provisioning"]:
         prepare()
     rows: list[Row] = []
-    for part in (commands, many, memory, tasks, jobs, verification, subids, growth, provisioning):
+    for part in (
+        commands,
+        images,
+        many,
+        memory,
+        tasks,
+        jobs,
+        verification,
+        subids,
+        growth,
+        provisioning,
+    ):
         if wanted and part.__name__ not in wanted:
             continue
         say(part.__name__)
@@ -138,7 +152,7 @@ def commands() -> Iterator[Row]:
     yield from compared(hosts, ("ces-doctor", "podman info"))
     large = {
         "repeat ces-pull apptainer": ["ces-pull", "apptainer", LARGE],
-        "apptainer pull --force (64 MB)": apptainer_pull(),
+        "apptainer pull --force (64 MB)": apptainer_pull(LARGE),
     }
     pair = ("repeat ces-pull apptainer", "apptainer pull --force (64 MB)")
     yield from compared(large, pair, repeats=3)
@@ -205,10 +219,39 @@ def memory() -> Iterator[Row]:
         yield row(name, held["now"], held["before"])
 
 
-def apptainer_pull() -> list[str]:
+def images() -> Iterator[Row]:
+    """Pulls of an image that is not here, beside the engine's own; and what they cost."""
+    on_host(
+        "mkdir -p whole && cd whole && tar -C / -cf host.tar usr bin sbin lib lib64 && "
+        "printf 'FROM scratch\\nADD host.tar /\\nCMD [\"true\"]\\n' >Containerfile && "
+        f"podman build --quiet --tag {WHOLE} . && podman push --quiet {WHOLE} && "
+        f"podman rmi {WHOLE} && rm host.tar"
+    )
+    engines = {"podman": ["podman", "pull", "--quiet", WHOLE], "apptainer": apptainer_pull(WHOLE)}
+    ours = {f"cold ces-pull {name}": ["ces-pull", name, WHOLE] for name in RUNNERS}
+    peers = {f"{name} pull": argv for name, argv in engines.items()}
+    away = {
+        f"cold ces-pull {name}": ["sh", "-c", f"ces-rm {name} {WHOLE} || :"] for name in RUNNERS
+    }
+    away["podman pull"] = ["podman", "rmi", "--ignore", WHOLE]
+    costs = costs_of({**ours, **peers}, 3, away)
+    for mine, peer in (
+        ("cold ces-pull apptainer", "apptainer pull"),
+        ("cold ces-pull oci", "podman pull"),
+        ("cold ces-pull podman", "podman pull"),
+    ):
+        for number, what in enumerate(("", "CPU of ", "MB of ")):
+            both = ([cost[number] for cost in costs[name]] for name in (mine, peer))
+            yield row(f"{what}{mine} / {peer}", *both)
+    sizes = "stat -Lc %s large:whole.sif bench.sif"
+    size, usual = ([float(number) / 2**20] for number in on_host(sizes).split())
+    yield row("MB of an image file / of apptainer's own", size, usual)
+
+
+def apptainer_pull(image: str) -> list[str]:
     ca = "/etc/containers/certs.d/registry.tre.test:5000/ca.crt"
     auth = "/run/user/$(id -u)/containers/auth.json"
-    pull = f"apptainer pull --force --disable-cache --authfile={auth} bench.sif docker://{LARGE}"
+    pull = f"apptainer pull --force --disable-cache --authfile={auth} bench.sif docker://{image}"
     return ["sh", "-c", f"SSL_CERT_FILE={ca} {pull}"]
 
 
@@ -304,9 +347,19 @@ def listing(what: str) -> Row:
 
 def measure(jobs: dict[str, list[str]], repeats: int = REPEATS) -> Times:
     """Times of commands on the host, each once a turn."""
-    job = json.dumps({"repeats": repeats, "commands": jobs})
+    return {name: [cost[0] for cost in costs] for name, costs in costs_of(jobs, repeats).items()}
+
+
+def costs_of(
+    jobs: dict[str, list[str]], repeats: int, before: dict[str, list[str]] | None = None
+) -> dict[str, list[list[float]]]:
+    """Seconds, seconds of CPU and MB of commands on the host, each once a turn.
+
+    :param before: what is run before a command, and is no part of it.
+    """
+    job = json.dumps({"repeats": repeats, "commands": jobs, "before": before or {}})
     program = shlex.quote((HERE / "on_host.py").read_text())
-    answer: Times = json.loads(on_host(f"python3 -c {program}", job))
+    answer: dict[str, list[list[float]]] = json.loads(on_host(f"python3 -c {program}", job))
     return answer
 
 

@@ -95,6 +95,7 @@ def test_the_page_of_the_policy_has_every_key_and_no_other() -> None:
             "sif_dir",
             "bundle_dir",
             "sif_files",
+            "sif_compression",
             "image_size_limit",
             "require_digest",
             "audit.syslog",

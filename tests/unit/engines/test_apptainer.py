@@ -158,9 +158,10 @@ def test_with_the_hosts_network_there_is_no_network_namespace() -> None:
 
 
 def test_a_pull_has_its_credentials_by_file_or_environment() -> None:
-    command = apptainer.pull("/x/a.sif", "r.io/a:1", "/run/auth.json", {"SECRET": "s3cret"})
+    env = {"SECRET": "s3cret"}
+    command = apptainer.pull("/x/a.sif", "r.io/a:1", "/run/auth.json", env, ("--quick",))
     assert command.argv == (
-        *("apptainer", "pull", "--disable-cache", "--authfile=/run/auth.json"),
+        *("apptainer", "build", "--disable-cache", "--quick", "--authfile=/run/auth.json"),
         *("/x/a.sif", "docker://r.io/a:1"),
     )
     assert command.env == {"SECRET": "s3cret"}
@@ -231,6 +232,7 @@ def test_what_failed_is_the_container_or_apptainer(
         ("stat /x: no such file or directory", "no such program"),
         ("mount hook failure: could not mount /home/ada/s: not a directory", "a file where"),
         (NO_LIBRARY, "lacks a library"),
+        ('mksquashfs command failed: Compressor "zstd" is not supported!', "sif_compression"),
         ("no extractable OCI/Docker tar layers found in this image", "no files of an image"),
         (NO_INTERPRETER, "a script's first line"),
         ("could not open image /x.sif: no such file or directory", ""),

@@ -75,12 +75,13 @@ def test_each_allowed_engine_runs_one(backend: BackEnd, work: Path) -> None:
     assert podman[-5:-3] == ("--", image)
     assert "--network=none" in podman
     assert backend.process.told("podman rmi") == [("podman", "rmi", image)]
-    made, ran, by_hand = backend.process.told("apptainer")
+    asked, made, ran, by_hand = backend.process.told("apptainer")
+    assert asked[1:] == ("--version",)
     assert made[-2:] == (f"{directory}/image.sif", f"{directory}/image")
     assert f"{directory}/image.sif" in ran
     assert "--containall" not in by_hand
     own = [c.env["APPTAINER_CONFIGDIR"] for c in backend.process.commands if "apptainer" in c.argv]
-    assert own == [f"{directory}/config"] * 3
+    assert own == [f"{directory}/config"] * 4
     assert list(work.iterdir()) == []
 
 

@@ -143,7 +143,8 @@ FIRST = {
         *("podman info", "podman pull", "podman image inspect"),
         "podman run",
     ],
-    "apptainer": ["apptainer", "apptainer"],
+    # its version, to know how it may pack the file
+    "apptainer": ["apptainer", "apptainer", "apptainer"],
     "oci": ["skopeo", "umoci", "crun"],
 }
 REPEATED = {"podman": ["podman run"], "apptainer": ["apptainer"], "oci": ["crun"]}

@@ -36,6 +36,7 @@ from ansible_collections.tre.ces.plugins.module_utils.ces.values.image import (
     ImageFile,
     ImageRef,
 )
+from ansible_collections.tre.ces.plugins.module_utils.ces.values.resources import Limits
 from ansible_collections.tre.ces.plugins.module_utils.ces.values.spec import (
     Credentials,
     Directories,
@@ -58,7 +59,7 @@ class Site(BackEnd):
 
     :param config: what the image says of itself.
     :param content: its file system.
-    :param steps: what apptainer does, by its command: ``pull`` and ``build``.
+    :param steps: what apptainer does: ``build``, and ``--fix-perms`` if it opens files.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -78,11 +79,13 @@ def site(backend: BackEnd, monkeypatch: pytest.MonkeyPatch) -> Site:
     backend.system.policy = replace(policy, runners=("apptainer",), sif_files="any")
     config = {"Entrypoint": ["app"], "Cmd": ["-a"], "Env": ["A=x", "A=$y", "a.b=c"]}
     site = Site(**vars(backend), config=config)
-    site.steps["pull"] = site.convert
-    site.process.then(
-        CONVERSION,
-        lambda command, streams: site.steps[inside(command)[1]](command, streams),
-    )
+    site.steps["build"] = site.convert
+
+    def step(command: Command, streams: Streams) -> Finished:
+        words = inside(command)
+        return site.steps["--fix-perms" if "--fix-perms" in words else words[1]](command, streams)
+
+    site.process.then(CONVERSION, step)
     site.process.answer("apptainer --version", stdout="apptainer version 1.4.5\n")
     return site
 
@@ -105,12 +108,37 @@ def test_planning_a_run_makes_nothing_at_all(site: Site) -> None:
 
 def test_an_image_that_is_closed_to_its_owner_is_opened(site: Site) -> None:
     closed = "FATAL: packer failed: open /tmp/x/rootfs/etc/hosts: permission denied"
-    site.steps["pull"] = lambda command, _streams: Finished(command.argv, 255, stderr=closed)
-    site.steps["build"] = site.convert
+    site.steps["build"] = lambda command, _streams: Finished(command.argv, 255, stderr=closed)
+    site.steps["--fix-perms"] = site.convert
     pulled = pull(site)
     words = inside(Command(tuple(pulled.cmd)))
-    assert words[1:4] == ("build", "--fix-perms", "--disable-cache")
+    assert words[1:4] == ("build", "--disable-cache", "--fix-perms")
     assert pulled.image is not None
+
+
+def packed(site: Site) -> list[str]:
+    """What mksquashfs is told."""
+    given = [word for word in pull(site).cmd if word.startswith("--mksquashfs-args=")]
+    return given[0].partition("=")[2].split() if given else []
+
+
+def test_an_image_is_packed_fast_on_the_processors_and_in_the_memory_of_the_site(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(64)))
+    quickly = ["-comp", "zstd", "-Xcompression-level", "3", "-noI"]
+    assert packed(site) == [*quickly, "-mem", "256M", "-processors", "64"]
+    policy = site.system.policy
+    small = replace(policy, cpus=Limits(maximum=2.5), memory=Limits(maximum=100 * 2**20))
+    site.system.policy = replace(small, sif_compression="gzip")
+    remove_image(IMAGE, site.system)
+    quickly = ["-comp", "gzip", "-Xcompression-level", "1", "-noI"]
+    assert packed(site) == [*quickly, "-mem", "100M", "-processors", "2"]
+
+
+def test_an_earlier_apptainer_packs_as_it_does(site: Site) -> None:
+    site.process.answer("apptainer --version", stdout="apptainer version 1.3.6\n")
+    assert packed(site) == []
 
 
 def test_a_conversion_may_write_where_it_works_and_sees_no_home(site: Site) -> None:
@@ -151,7 +179,7 @@ def test_what_apptainer_made_must_be_a_file_and_no_link_to_one(site: Site, tmp_p
         os.symlink(secret, command.argv[-2])
         return Finished(command.argv, 0)
 
-    site.steps["pull"] = linked
+    site.steps["build"] = linked
     with pytest.raises(CesError, match="keep image"):
         pull(site)
     assert (tmp_path / "elsewhere.sif").stat().st_mode & 0o777 == 0o600
@@ -267,7 +295,7 @@ def test_a_pull_that_fails_otherwise_is_not_tried_again_and_leaves_nothing(site:
         make_sif(Path(command.argv[-2]))
         return Finished(command.argv, 255, "", "FATAL: no such host\n")
 
-    site.steps["pull"] = fail
+    site.steps["build"] = fail
     with pytest.raises(CesError, match="no such host"):
         pull(site)
     assert len(site.process.told(CONVERSION)) == 1
@@ -299,7 +327,7 @@ def test_a_login_goes_by_file_or_to_old_versions_by_environment(site: Site, vers
 def test_planning_a_pull_says_the_command_and_runs_none(site: Site) -> None:
     planned_pull = pull_image(PullSpec(IMAGE, "apptainer"), site.system, check_only=True)
     assert planned_pull.changed
-    assert planned_pull.cmd[:2] == ("apptainer", "pull")
+    assert planned_pull.cmd[:2] == ("apptainer", "build")
     assert f"{REGISTRY}/app@{DIGEST}" in planned_pull.cmd[-1]
     assert site.process.told(CONVERSION) == []
 

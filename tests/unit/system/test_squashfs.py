@@ -3,6 +3,7 @@
 
 In the first: a/b, many with 340 directories, "ä x", the file ``file``, and links: abs to /a, a/rel
 to ../a/./b, up to ../../../../a, tofile to /file, far to the 333rd of many, loop to itself.
+The second was made thrice: by gzip, by zstd, and by zstd with plain tables (-noI), as ours are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.tre.ces.plugins.module_utils.ces.system import zstd
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.squashfs import Squashfs
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.tree import (
     Entry,
@@ -70,7 +72,7 @@ def test_what_is_not_there_is_not_found(path: str) -> None:
     assert find(files(), path).kind in (NOTHING, BLOCKED, DANGLING)
 
 
-@pytest.mark.parametrize("content", [b"", b"hsqs", b"x" * 96, TREE[:20] + b"\6" + TREE[21:]])
+@pytest.mark.parametrize("content", [b"", b"hsqs", b"x" * 96, TREE[:20] + b"\5" + TREE[21:]])
 def test_what_cannot_be_read_is_of_an_unknown_form(content: bytes) -> None:
     with pytest.raises(Unseen):
         files(content)
@@ -99,12 +101,17 @@ def test_the_end_of_a_file_of_many_blocks_is_not_read_piece_by_piece_for_minutes
     assert time.process_time() - begin < 10
 
 
-CONTENTS = (Path(__file__).parents[1] / "samples/sif/contents.squashfs").read_bytes()
+ALIKE = [
+    (Path(__file__).parents[1] / f"samples/sif/contents{how}.squashfs").read_bytes()
+    for how in ("", "-zstd", "-plain")
+]
+CONTENTS = ALIKE[0]
 """Blocks of 4096 bytes: lines, twice by a hard link; noise that cannot be compressed; a hole."""
 LINES = "".join(f"{number:07}\n" for number in range(1300)).encode()
 NOISE = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(160))
 
 
+@pytest.mark.parametrize("alike", ALIKE, ids=["gzip", "zstd", "plain"])
 @pytest.mark.parametrize(
     ("path", "content"),
     [
@@ -116,15 +123,18 @@ NOISE = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(160
     ("start", "size"),
     [(0, 10), (0, 20_000), (4090, 20), (8190, 9), (8192, 4), (9_999, 1), (2**60, 1)],
 )
-def test_any_part_of_a_file_can_be_read(path: str, content: bytes, start: int, size: int) -> None:
-    tree = files(CONTENTS)
+def test_any_part_of_a_file_can_be_read(
+    alike: bytes, path: str, content: bytes, start: int, size: int
+) -> None:
+    tree = files(alike)
     found = find(tree, path).entry
     assert found is not None
     assert tree.read(found, start, size) == content[start : start + size]
 
 
-def test_names_kinds_and_rights_are_those_of_the_files() -> None:
-    tree = files(CONTENTS)
+@pytest.mark.parametrize("alike", ALIKE, ids=["gzip", "zstd", "plain"])
+def test_names_kinds_and_rights_are_those_of_the_files(alike: bytes) -> None:
+    tree = files(alike)
     found = dict(everything(tree))
     assert set(found) == {
         "/bin",
@@ -137,9 +147,23 @@ def test_names_kinds_and_rights_are_those_of_the_files() -> None:
     assert len(dict(everything(files()))) == 340 + 11
 
 
-@given(
-    tree=st.sampled_from([TREE, CONTENTS]), place=st.integers(0, 8191), value=st.integers(0, 255)
-)
+def test_without_libzstd_what_is_not_compressed_is_seen_and_the_rest_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(zstd, "_LIBRARY", "libnone.so.1")
+    zstd._library.cache_clear()
+    try:
+        tree = files(ALIKE[2])
+        lines = find(tree, "/lines").entry
+        assert lines is not None and tree.executable(dict(everything(tree))["/bin/small"])
+        with pytest.raises(Unseen, match="no libzstd"):
+            tree.read(lines, 0, 10)
+        assert find(files(ALIKE[1]), "/lines").kind == UNSEEN
+    finally:
+        zstd._library.cache_clear()
+
+
+@given(tree=st.sampled_from([TREE, *ALIKE]), place=st.integers(0, 8191), value=st.integers(0, 255))
 def test_a_damaged_file_system_ends_in_an_answer_or_is_unseen(
     tree: bytes, place: int, value: int
 ) -> None:

@@ -83,7 +83,8 @@ class _Bench:
     """See :class:`ces.engines.images.trial.Bench`."""
 
     def __init__(self, work: str, runner: Runner, system: System) -> None:
-        self.work, self.launch, self.account = work, _launch(work), system.account
+        self.work, self.launch = work, _launch(work)
+        self.account, self.policy = system.account, system.policy
         self._runner, self._system = runner, system
         self.environ: dict[str, str] = {}
         self._outputs = self.launch.mounts[0].source

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 
 from ..dataclass import dataclass
-from ..typed import TYPE_CHECKING, Iterator
+from ..typed import TYPE_CHECKING, Callable, Iterator, Mapping
 from ..values.inside import DIRECTORY, FILE, LINK, OTHER
 from .tree import Effort, Entry, Unseen
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _MAGIC = b"hsqs"
-_GZIP = 1
 _DIRECTORY, _FILE, _LINK = 1, 2, 3
 _LARGE = 7
 """What is added to a kind's number where its inode has longer numbers."""
@@ -47,7 +46,7 @@ class Squashfs:
     """A file system in a file.
 
     :param start: where in the file it begins.
-    :raises Unseen: it is no squashfs, is damaged, or Python cannot undo its compression.
+    :raises Unseen: it is no squashfs, is damaged, or we cannot undo its compression.
     """
 
     owned = False
@@ -59,8 +58,10 @@ class Squashfs:
         self._blocks: dict[int, tuple[bytes, int]] = {}
         """Unpacked blocks of tables, and where the next one is, by their places."""
         head = self._read(0, 96)
-        if head[:4] != _MAGIC or _number(head, 20, 2) != _GZIP:
-            raise Unseen("it is of another form, or compressed in another way than by gzip")
+        inflate = _INFLATE.get(_number(head, 20, 2))
+        if head[:4] != _MAGIC or inflate is None:
+            raise Unseen("it is of another form, or compressed in another way than gzip and zstd")
+        self._inflate = inflate
         self._size = _number(head, 12, 4)
         if not 4096 <= self._size <= _DATA_MAX:
             raise _damaged()
@@ -173,7 +174,7 @@ class Squashfs:
         if packed > _DATA_MAX:
             raise _damaged()
         data = self._read(place, packed)
-        return data if size & _PACKED_AS_IT_IS else _inflated(data, self._size)
+        return data if size & _PACKED_AS_IT_IS else self._inflate(data, self._size)
 
     def _kind(self, inode: int) -> tuple[int, bool]:
         """What an inode is, and whether it has longer numbers."""
@@ -200,7 +201,7 @@ class Squashfs:
             data = self._read(place + 2, length)
             if len(self._blocks) >= _KEPT_MAX:
                 self._blocks.clear()
-            unpacked = data if header & 0x8000 else _inflated(data, _BLOCK)
+            unpacked = data if header & 0x8000 else self._inflate(data, _BLOCK)
             self._blocks[place] = (unpacked, place + 2 + length)
         return self._blocks[place]
 
@@ -241,11 +242,28 @@ def _damaged() -> Unseen:
     return Unseen("it is damaged")
 
 
-def _inflated(data: bytes, most: int) -> bytes:
+def _of_gzip(data: bytes, most: int) -> bytes:
     try:
         return zlib.decompressobj().decompress(data, most)
     except zlib.error:
         raise _damaged() from None
+
+
+def _of_zstd(data: bytes, most: int) -> bytes:
+    # few look at what is compressed: the tables of our own files are not
+    from .zstd import decompressed
+
+    try:
+        found = decompressed(data, most)
+    except OSError:
+        raise Unseen("this host has no libzstd, to undo its compression") from None
+    if found is None:
+        raise _damaged()
+    return found
+
+
+_INFLATE: Mapping[int, Callable[[bytes, int], bytes]] = {1: _of_gzip, 6: _of_zstd}
+"""By the number of a compression: how a block is decompressed, to so many bytes at most."""
 
 
 def _number(data: bytes, place: int, size: int) -> int:

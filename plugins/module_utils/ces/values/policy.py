@@ -71,8 +71,8 @@ class Policy:
 
     ``home``: whether a run that asks for it gets the user's home (``asked``) or not (``never``).
     ``sif_dir``: a directory of image files (SIF) for all users, ``bundle_dir`` one of OCI bundles.
-    ``sif_files``: whether files may be
-    run that ces-pull did not fetch (``any``) or not (``pulled``).
+    ``sif_files``: whether files may be run that ces-pull did not fetch (``any``) or not
+    (``pulled``). ``sif_compression``: how image files are packed (``zstd`` or ``gzip``).
     Amounts: CPUs are numbers, memory is in bytes. ``origin`` is the file, for messages.
     """
 
@@ -91,6 +91,7 @@ class Policy:
     sif_dir: str | None = None
     bundle_dir: str | None = None
     sif_files: str = "pulled"
+    sif_compression: str = "zstd"
     image_size_limit: int | None = None
     require_digest: bool = False
     audit_syslog: bool = True
@@ -347,6 +348,9 @@ _READERS: Mapping[str, Callable[[_Keys], dict[str, Any]]] = {
     "sif_dir": _directory("sif_dir"),
     "bundle_dir": _directory("bundle_dir"),
     "sif_files": lambda keys: {"sif_files": keys.choice("sif_files", ("pulled", "any"), "pulled")},
+    "sif_compression": lambda keys: {
+        "sif_compression": keys.choice("sif_compression", ("zstd", "gzip"), "zstd")
+    },
     "image_size_limit": lambda keys: {
         "image_size_limit": keys.amount("image_size_limit", memory_bytes)
     },

@@ -7,7 +7,7 @@ Its containers are ordinary processes below its own: a signal to its process gro
 from __future__ import annotations
 
 from ...errors import EXIT_OURS
-from ...typed import TYPE_CHECKING, Iterable, Mapping
+from ...typed import TYPE_CHECKING, Iterable, Mapping, Sequence
 from ...values.certificate import CERTIFICATE_ERRORS
 from ...values.command import Command
 from ...values.containers_conf import PATH
@@ -68,6 +68,7 @@ ERRORS = (
     ("cgroups", "this kernel cannot enforce the limit: leave -m and -c out, or see role podman"),
     ("failed to set working directory", NO_CWD),
     ("mount source", "a directory that is to be mounted is not there"),
+    ("is not supported!", "the administrator sets sif_compression to gzip in policy.json"),
     ("squashfs image", "the image's file is damaged: ces-rm it and pull it again"),
     ("unsquashfs", "the administrator installs what apptainer opens images with (role apptainer)"),
     # before "fuse", which is a part of it
@@ -153,24 +154,25 @@ def version() -> Command:
     return Command(("apptainer", "--version"), role="apptainer")
 
 
-def pull(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
+def pull(
+    file: str,
+    source: str,
+    authfile: str | None,
+    env: Mapping[str, str],
+    packing: Sequence[str] = (),
+) -> Command:
     """Fetch an image and convert it into a file.
 
-    The cache is left out: it would hold every image a second time.
+    ``apptainer pull`` does the same, and cannot be told how to pack the file. The cache is left
+    out: it would hold every image a second time.
 
     :param env: credentials for versions before 1.4, which know no auth file, and the registry's own
         certificates, which one of its two HTTP clients would not find.
+    :param packing: more options, as ``images/packing.py`` has them.
     """
     given = (f"--authfile={authfile}",) if authfile else ()
-    argv = ("apptainer", "pull", "--disable-cache", *given, file, f"docker://{source}")
+    argv = ("apptainer", "build", "--disable-cache", *packing, *given, file, f"docker://{source}")
     return Command(argv, env=env, role="apptainer")
-
-
-def pull_opened(file: str, source: str, authfile: str | None, env: Mapping[str, str]) -> Command:
-    """As :func:`pull`, and the owner may read and write all that is in the image."""
-    given = (f"--authfile={authfile}",) if authfile else ()
-    argv = ("apptainer", "build", "--fix-perms", "--disable-cache", *given)
-    return Command((*argv, file, f"docker://{source}"), env=env, role="apptainer")
 
 
 def enclosed(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from ...system.account import Account
 from ...system.process import Finished
 from ...typed import Callable, Protocol
+from ...values.policy import Policy
 from ...values.trial import Trial
 from ..command import Launch
 
@@ -21,13 +22,14 @@ class Bench(Protocol):
     """A place, a small image, and a run settled.
 
     ``work`` is a directory of the user's, which is removed at the end. ``launch`` is the run; its
-    image is a directory of files below ``work``. ``environ`` are variables of the engine's own: who
-    needs some puts them there.
+    image is a directory of files below ``work``. ``policy`` is the site's. ``environ`` are
+    variables of the engine's own: who needs some puts them there.
     """
 
     work: str
     launch: Launch
     account: Account
+    policy: Policy
     environ: dict[str, str]
 
     def lend(self) -> Launch:

@@ -112,7 +112,10 @@ class SifStore:
     def plan_fetch(self, image: ImageRef, source: ImageRef, digest: str) -> Sequence[str]:
         """What :meth:`fetch` would run, in a container of its own: see conversion.py."""
         file = self._kept.place(self._kept.writable(), digest)
-        return apptainer.pull(file, source.pinned(digest), None, {}).argv
+        from .packing import packing
+
+        packed = packing(self._system.policy, _AUTHFILE_SINCE)
+        return apptainer.pull(file, source.pinned(digest), None, {}, packed).argv
 
     def fetch(
         self, image: ImageRef, source: ImageRef, digest: str, credentials: Credentials
@@ -181,6 +184,7 @@ class SifStore:
     ) -> Sequence[str]:
         # only who fetches pays for loading it
         from ....system.authfile import auth_file, login_for
+        from .packing import packing, version_in
 
         parsed = ImageRef.parse(source)
         account = self._system.account
@@ -192,32 +196,31 @@ class SifStore:
             _trust(parsed, account) as trust,
         ):
             env = dict(trust)
-            if login.given and self._version() < _AUTHFILE_SINCE:
+            asked = self._system.process.run(apptainer.version())
+            version = version_in(asked.check("ask apptainer its version").stdout)
+            if login.given and version < _AUTHFILE_SINCE:
                 env.update(zip(_LOGIN_VARIABLES, (login.username, login.password)))
                 authfile = None
+            packed = packing(self._system.policy, version)
             inside = conversion(room, os.path.dirname(file), account)
-            try:
-                command = inside.enclose(apptainer.pull(file, source, authfile, env), authfile)
+
+            def converted(*options: str) -> Sequence[str]:
+                command = apptainer.pull(file, source, authfile, env, (*options, *packed))
+                command = inside.enclose(command, authfile)
                 return room.run(command, image, apptainer.hint, self._system)
+
+            try:
+                return converted()
             except CesError as error:
                 if not apptainer.is_closed(error.said):
                     raise
             self._system.tell(f"{image} is closed to its owner: trying again with --fix-perms")
-            command = apptainer.pull_opened(file, source, authfile, env)
-            command = inside.enclose(command, authfile)
-            return room.run(command, image, apptainer.hint, self._system)
+            return converted("--fix-perms")
 
     def _warn(self, file: str, image: ImageRef) -> None:
         config = _config_in(file)
         if config is not None:
             warn_of(config, image, self._system.tell)
-
-    def _version(self) -> tuple[int, ...]:
-        finished = self._system.process.run(apptainer.version()).check("ask apptainer its version")
-        import re
-
-        found = re.search(r"(\d+)\.(\d+)", finished.stdout)
-        return tuple(map(int, found.groups())) if found else (0,)
 
     def _named(self, file: str, image: ImageRef) -> LocalImage:
         return self._local(file, image, self._kept.digest_in(file))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A container of apptainer on trial: its image is a file, made and mounted as a registry's is."""
+"""A container of apptainer on trial: its image is a file, packed and mounted as a registry's is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ....system.files import read_if_there, write_new
 from ....typed import Iterator
 from ....values.trial import Odd, Trial
 from ...images.trial import Bench
+from .. import command as apptainer
+from .packing import packing, version_in
 
 _CONF = "/etc/apptainer/apptainer.conf"
 _UNPACKED = "temporary sandbox"
@@ -24,7 +26,10 @@ def try_out(bench: Bench) -> Trial:
     bench.environ["APPTAINER_CONFIGDIR"] = f"{bench.work}/config"
     image = f"{bench.work}/image.sif"
     launch = bench.lend()
-    bench.do("make an image file", "apptainer", "--silent", "build", image, bench.launch.image)
+    version = version_in(bench.do("ask apptainer its version", *apptainer.version().argv).stdout)
+    packed = packing(bench.policy, version)
+    build = ("apptainer", "--silent", "build", *packed, image, bench.launch.image)
+    bench.do("make an image file", *build)
     done, trial = bench.run(replace(launch, image=image), "--silent")
     if trial.said:
         return trial
