@@ -86,6 +86,12 @@ images:
       description: When it was built.
       type: str
       sample: "2026-01-31T12:00:00Z"
+    used:
+      description:
+        - When a run or a pull of this user last used it, in UTC. Null where no use of it is known,
+          for example because it was used before this was noted.
+      type: str
+      sample: "2026-02-28T09:30:00Z"
     architecture:
       description: The processor architecture it is for; empty where the engine's listing does not
         say.
@@ -103,6 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ces.engines.images.store import LocalImage
 from ..module_utils.ces.services.images import list_images, store_of
+from ..module_utils.ces.services.prune import described
 from ..module_utils.ces.system.system import System
 from ..module_utils.ces.values.image import ImageRef
 from ..module_utils.door import RUNNER, answer, system_for
@@ -112,7 +119,7 @@ def work(module: AnsibleModule) -> dict[str, Any]:
     system = system_for(module)
     return {
         "changed": False,
-        "images": [image.as_dict() for image in _images(module.params, system)],
+        "images": [described(image, system) for image in _images(module.params, system)],
     }
 
 

@@ -122,6 +122,9 @@ class OneImageRegistry:
     def check_size(self, _limit: int | None) -> None:
         pass
 
+    def compressed_size(self) -> int:
+        return 1
+
 
 def make_backend(tmp_path: Path) -> BackEnd:
     """Ada's home, her project p1, an empty storage, and names of engines on her PATH."""

@@ -97,6 +97,7 @@ def test_the_page_of_the_policy_has_every_key_and_no_other() -> None:
             "sif_files",
             "sif_compression",
             "image_size_limit",
+            "image_keep_days",
             "require_digest",
             "audit.syslog",
         ),

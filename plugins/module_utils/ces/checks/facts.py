@@ -7,7 +7,7 @@ from ..dataclass import dataclass
 from ..engines.runner import Runner
 from ..engines.ways import Ways
 from ..errors import CesError
-from ..typed import Any, Mapping
+from ..typed import Any, Mapping, Sequence
 from ..values.bundle import ImageConfig
 from ..values.image_config import check_image
 from ..values.inside import Inside
@@ -117,6 +117,14 @@ class Space:
     usual: int
     disk: int = 0
     closed: bool = False
+
+
+def by_disk(spaces: Sequence[Space]) -> list[list[Space]]:
+    """The same in groups: those of one file system share what is free there."""
+    disks: dict[int, list[Space]] = {}
+    for space in spaces:
+        disks.setdefault(space.disk, []).append(space)
+    return list(disks.values())
 
 
 @dataclass(frozen=True)

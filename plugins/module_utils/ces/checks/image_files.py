@@ -6,6 +6,7 @@ As in image.py; cures are taken from the engine's own table, by its message.
 
 from __future__ import annotations
 
+from ..engines.command import FREE_SPACE
 from ..engines.ways import RANGE
 from ..typed import Iterator
 from ..values.finding import Finding
@@ -219,8 +220,7 @@ def look_at_unpacked(_image: Image, _host: Host, engine: Engine) -> Iterator[Tol
             "warning",
             f"it takes {spell_bytes(opened.size)}, and {space.path} has {spell_bytes(space.free)}"
             " free: a new version of it would not fit beside it",
-            "free some space: ces-images lists images, ces-rm removes one; or the administrator"
-            " gives these directories more",
+            f"{FREE_SPACE}; or the administrator gives these directories more",
             "container_storage",
         )
 

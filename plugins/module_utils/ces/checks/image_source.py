@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from ..engines.command import FREE_SPACE
 from ..engines.table import known_runners
-from ..typed import Iterator, Sequence
+from ..typed import Iterator
 from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import is_processor, unlike
 from ..values.quantities import spell_bytes
 from .configuration import CORRECTED
-from .facts import MAKER, Engine, Host, Image, Space
+from .facts import MAKER, Engine, Host, Image, by_disk
 from .look import Told
 
 
@@ -213,11 +214,10 @@ def look_at_space(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
     if closed:
         return
     size = image.manifest.size
-    for spaces in _by_disk(engine.spaces):
+    for spaces in by_disk(engine.spaces):
         free, paths = spaces[0].free, " and ".join(space.path for space in spaces)
         usual = size * sum(space.usual for space in spaces)
-        cure = "free some space: ces-images lists images, ces-rm removes one; or the administrator"
-        cure += " gives these directories more"
+        cure = f"{FREE_SPACE}; or the administrator gives these directories more"
         said = f"its layers are {spell_bytes(size)}, and {paths} has {spell_bytes(free)} free"
         if free < size * len(spaces):
             yield Told("fault", said, cure, "container_storage")
@@ -228,10 +228,3 @@ def look_at_space(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
                 cure,
                 "container_storage",
             )
-
-
-def _by_disk(spaces: Sequence[Space]) -> list[list[Space]]:
-    disks: dict[int, list[Space]] = {}
-    for space in spaces:
-        disks.setdefault(space.disk, []).append(space)
-    return list(disks.values())

@@ -110,6 +110,10 @@ IMAGE_ERRORS = (
     ("cannot open `/", "the image has no such program: check the arguments and --entrypoint"),
 )
 """(part of a message in lower case, what to do next), whichever engine says it."""
+FREE_SPACE = (
+    "free some space: ces-images lists images with their last use, ces-rm removes one, ces-images"
+    " --prune those that you do not use"
+)
 FILE_IN_PLACE = (
     "the image has a file where a directory is to be mounted, or the other way round: mount yours"
     " elsewhere; where it is none of yours, use the runner oci, or ask the image's maker"

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 
-from ..blocks import suppress
-from ..checks.facts import Engine, Host, Image, Space
+from ..checks.facts import Engine, Host, Image
 from ..checks.image import image_findings
 from ..dataclass import dataclass, replace
-from ..engines.images.store import LocalImage, Room
+from ..engines.images.store import LocalImage
 from ..engines.runner import Runner
 from ..engines.table import runner_named
 from ..errors import CesError, Damaged, Denied, NotFound, RefusedByPolicy
@@ -22,7 +21,6 @@ from ..system.authfile import login_for
 from ..system.beside import beside
 from ..system.containers_conf import registries_files, toml_errors
 from ..system.host.configuration import acceptance_in, policy_file
-from ..system.host.mounts import nearest_directory
 from ..system.proxy import proxy_for
 from ..system.sif import sif_image
 from ..system.subids import SubidHost
@@ -38,6 +36,7 @@ from ..values.spec import CheckSpec, Credentials
 from ..values.subids import IdRange, SubidTable
 from .images import store_of
 from .plan import usable_runner
+from .space import spaces_in
 
 if TYPE_CHECKING:
     from ..system.registry import Registry
@@ -343,17 +342,3 @@ def _misread(runner: Runner, account: Account) -> Iterator[str]:
         _acceptance, error = acceptance_in(file)
         if error:
             yield f"{file} cannot be read ({error})"
-
-
-def spaces_in(rooms: Sequence[Room]) -> tuple[Space, ...]:
-    """The space where directories are, or will be; nothing of one whose disk does not answer."""
-    found = []
-    for room in rooms:
-        path, makeable = nearest_directory(room.path), (room.path, os.path.dirname(room.path))
-        with suppress(OSError):
-            status = os.statvfs(path)
-            free = status.f_bavail * status.f_frsize
-            closed = not os.access(path, os.W_OK | os.X_OK)
-            closed = closed or not (room.deep or path in makeable)
-            found.append(Space(room.path, free, room.usual, os.stat(path).st_dev, closed))
-    return tuple(found)

@@ -37,11 +37,11 @@ from .check import (
     look_at_host,
     names_of,
     question,
-    spaces_in,
     subordinate,
 )
 from .images import store_of
 from .pull import pull_image
+from .space import spaces_in
 
 
 def check_inside(spec: CheckSpec, system: System, check_only: bool = False) -> Checked:

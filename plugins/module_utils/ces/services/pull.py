@@ -12,12 +12,14 @@ from ..system.authfile import login_for
 from ..system.files import locked
 from ..system.registry import registry_here
 from ..system.system import System
+from ..system.uses import Uses
 from ..typed import Sequence
 from ..values.image import ImageRef
 from ..values.policy import AllowedRegistry
 from ..values.spec import PullSpec
 from .images import store_of
 from .plan import usable_runner
+from .space import check_space
 
 _PATIENCE = 3600.0
 """Seconds to wait for somebody else who fetches the same image."""
@@ -72,10 +74,12 @@ def fetch_image(
     if previous == remote and not spec.force:
         if not check_only:
             store.vouch(image, remote)
+            _used(here, system)
         return Pulled(False, here, remote, previous)
     registry.check_size(system.policy.image_size_limit)
     if check_only:
         return Pulled(True, here, remote, previous, store.plan_fetch(image, source, remote))
+    check_space(image, registry, store, system)
     return _fetch_once(spec, source, Pulled(True, here, remote, previous), store, system)
 
 
@@ -122,8 +126,15 @@ def _fetch_once(
         digest=remote,
         runner=spec.runner,
     )
+    _used(here, system)
     changed = before.previous != here.digest_of(image, remote)
     return Pulled(changed, here, remote, before.previous, argv)
+
+
+def _used(image: LocalImage | None, system: System) -> None:
+    """What was asked for is no image that nobody uses."""
+    if image is not None:
+        Uses(system.account.state).note(image.runner, image.id)
 
 
 def _another(image: ImageRef, remote: str, here: LocalImage, store: Store) -> CesError:

@@ -19,6 +19,7 @@ from ..system.files import (
 )
 from ..system.records import ActiveRun
 from ..system.system import System
+from ..system.uses import Uses
 from ..typed import Iterator
 from ..values.command import Command
 from ..values.image import Image, ImageFile
@@ -113,6 +114,7 @@ def run_ready(
                 link_to(active.directory, plan.spec.record_link)
             system.account.make_runtime()
             _make_directories(plan, launch)
+            Uses(system.account.state).note(plan.spec.runner, ready.image.id)
             with ready.store.lend(ready.image, launch):
                 finished = run_engine(ready, launch, command, record, system)
     finally:

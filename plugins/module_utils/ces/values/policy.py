@@ -73,6 +73,7 @@ class Policy:
     ``sif_dir``: a directory of image files (SIF) for all users, ``bundle_dir`` one of OCI bundles.
     ``sif_files``: whether files may be run that ces-pull did not fetch (``any``) or not
     (``pulled``). ``sif_compression``: how image files are packed (``zstd`` or ``gzip``).
+    ``image_keep_days``: for how many days images are kept that nobody uses; None: for ever.
     Amounts: CPUs are numbers, memory is in bytes. ``origin`` is the file, for messages.
     """
 
@@ -93,6 +94,7 @@ class Policy:
     sif_files: str = "pulled"
     sif_compression: str = "zstd"
     image_size_limit: int | None = None
+    image_keep_days: int | None = None
     require_digest: bool = False
     audit_syslog: bool = True
     origin: str = "/etc/ces/policy.json"
@@ -222,7 +224,15 @@ class _Keys:
         )
 
 
-_JSON_NAMES = {str: "string", list: "list", bool: "boolean", dict: "JSON object"}
+DAYS_MAX = 36_500
+"""Days for which an image may be kept: a century."""
+_JSON_NAMES = {
+    int: "whole number",
+    str: "string",
+    list: "list",
+    bool: "boolean",
+    dict: "JSON object",
+}
 
 
 def _registries(keys: _Keys) -> dict[str, Any]:
@@ -325,6 +335,13 @@ def _directory(key: str) -> Callable[[_Keys], dict[str, Any]]:
     return reader
 
 
+def _keep_days(keys: _Keys) -> dict[str, Any]:
+    days = keys.get("image_keep_days", int)
+    if days is not None and not 1 <= days <= DAYS_MAX:
+        raise keys.wrong("image_keep_days", f"{days} is not between 1 and {DAYS_MAX}")
+    return {"image_keep_days": days}
+
+
 def _audit(keys: _Keys) -> dict[str, Any]:
     inner = keys.inside("audit")
     inner.finish(("syslog",))
@@ -354,6 +371,7 @@ _READERS: Mapping[str, Callable[[_Keys], dict[str, Any]]] = {
     "image_size_limit": lambda keys: {
         "image_size_limit": keys.amount("image_size_limit", memory_bytes)
     },
+    "image_keep_days": _keep_days,
     "require_digest": lambda keys: {
         "require_digest": bool(keys.get("require_digest", bool, False))
     },

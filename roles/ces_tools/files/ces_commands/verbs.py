@@ -214,7 +214,24 @@ VERBS = {
                 ("125", "nothing could be looked at; the message says why and what to do"),
             ),
         ),
-        Verb("images", "", "List the images in your storage.", "images", (_JSON,)),
+        Verb(
+            "images",
+            "",
+            "List the images in your storage with their last use, or remove those that you do not"
+            " use.",
+            "images",
+            (
+                Option("--prune", "", "remove your images that were not used for long"),
+                Option(
+                    "--keep-days",
+                    "DAYS",
+                    "with --prune: keep what was used within so many days (default: what the site"
+                    " says, else 30)",
+                ),
+                Option("--dry-run", "", "with --prune: show what would be removed"),
+                _JSON,
+            ),
+        ),
         Verb(
             "rm",
             "IMAGE...",

@@ -18,6 +18,7 @@ from .. import own_files
 from ..command import (
     CGROUPS,
     FILE_IN_PLACE,
+    FREE_SPACE,
     IMAGE_ERRORS,
     NO_CWD,
     NO_INTERPRETER,
@@ -61,8 +62,8 @@ read-only."""
 
 ERRORS = (
     *own_files.ERRORS,
-    ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
-    ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
+    ("no space left on device", FREE_SPACE),
+    ("disk quota exceeded", FREE_SPACE),
     ("user namespace", "the administrator enables user namespaces (role apptainer)"),
     ("dbus_session_bus_address", "the administrator enables lingering (role podman or apptainer)"),
     ("cgroups", "this kernel cannot enforce the limit: leave -m and -c out, or see role podman"),

@@ -17,7 +17,7 @@ from ...values.command import Command
 from ...values.options import Option
 from ...values.resources import Resources
 from .. import own_files
-from ..command import IMAGE_ERRORS, REJECTED, Launch, exec_refused
+from ..command import FREE_SPACE, IMAGE_ERRORS, REJECTED, Launch, exec_refused
 from ..run_options import OF_A_RUN
 
 _ID = r"\d{1,9}(:\d{1,9})?"
@@ -43,8 +43,8 @@ ERRORS = (
     # the kernel says so, "no space" included, where it lets users make no namespaces
     ("clone: ", "the administrator enables user namespaces (role oci)"),
     ("unshare", "the administrator enables user namespaces (role oci)"),
-    ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
-    ("disk quota exceeded", "free some space: ces-images lists images, ces-rm removes one"),
+    ("no space left on device", FREE_SPACE),
+    ("disk quota exceeded", FREE_SPACE),
     ("executable file", "the image has no such program: check the arguments and --entrypoint"),
     *IMAGE_ERRORS,
     (

@@ -12,6 +12,7 @@ from ...values.options import Option
 from .. import own_files
 from ..command import (
     FILE_IN_PLACE,
+    FREE_SPACE,
     IMAGE_ERRORS,
     NO_WORKDIR,
     REJECTED,
@@ -76,7 +77,7 @@ _NO_MOUNT = (
 ERRORS = (
     *own_files.ERRORS,
     ("is already in use", "choose another name with -n, or stop that container with ces-stop"),
-    ("no space left on device", "free some space: ces-images lists images, ces-rm removes one"),
+    ("no space left on device", FREE_SPACE),
     ("cannot find UID/GID", "the administrator adds a subordinate id range (role subid)"),
     (
         "includes the user",
