@@ -39,7 +39,7 @@ def packing(policy: Policy, version: tuple[int, ...]) -> Sequence[str]:
     """Options of ``apptainer build``; none for an apptainer that does not know them."""
     if version < _SINCE:
         return ()
-    # mksquashfs would take all processors of the host
+    # left alone, mksquashfs takes all processors that there are
     processors = len(os.sched_getaffinity(0))
     most = policy.cpus.maximum
     allowed = processors if most is None else min(processors, max(1, math.floor(most)))
