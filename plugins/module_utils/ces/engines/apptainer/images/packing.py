@@ -23,7 +23,7 @@ _COMPRESSIONS = {
 }
 """By ``sif_compression`` of the policy."""
 _PLAIN_TABLES = "-noI"
-"""Names and sizes are not compressed: each run looks for directories there."""
+"""Inodes and directories are not compressed: each run looks for places there, without libzstd."""
 _MEBIBYTE = 1024 * 1024
 _MEMORY, _MEMORY_LEAST = 256 * _MEBIBYTE, 64 * _MEBIBYTE
 """Bytes that mksquashfs may take for its work; by default that is a quarter of the host's."""
