@@ -15,6 +15,9 @@ description:
   - With O(user) the program runs as that user, with an environment of its own, and the bounds are
     root's. C(become_user) would run a whole module as the user, who can have it say what Ansible
     believes of the host.
+  - The user can take the outputs of such a program, keep them open and write there for ever, and
+    Ansible would read for ever. So they are one pipe to a process of root's, which passes on 64 KiB
+    of them as standard output. The program has no terminal, and one that says more is ended.
   - The exit status is 124 where the program did not end in time. It leaves no core file.
 positional: seconds
 options:
@@ -55,6 +58,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SAID_MAX = 64 * 1024
+"""Bytes of what a user's program says that are passed on."""
+_HEARD = f"""\
+exec 3> >(exec head --bytes={SAID_MAX})
+reader=$!
+"$@" </dev/null >&3 2>&1 3>&-
+status=$?
+exec 3>&-
+{{ sleep 1; kill "$reader"; }} >/dev/null 2>&1 &
+wait "$reader"
+kill $!
+exit "$status"
+"""
+"""Bash: run a program, and hear it until it ends. Whoever still has its output then, is not heard."""
 
 
 def bounded(
@@ -66,7 +83,9 @@ def bounded(
     """The words that run a program within bounds."""
     limits = ["prlimit", "--core=0", f"--fsize={file_size}"]
     words = [*limits, "timeout", "--kill-after=5", str(seconds)]
-    return [*words, *(as_user(user) if user else ()), *argv]
+    if user is None:
+        return [*words, *argv]
+    return ["setsid", "--wait", "bash", "-c", _HEARD, "bounded", *words, *as_user(user), *argv]
 
 
 def as_user(user: Mapping[str, Any]) -> list[str]:
