@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,31 @@ def test_what_runs_with_the_uid_is_ended_and_nothing_else() -> None:
         assert theirs.wait(5) == -signal.SIGKILL
         assert others.poll() is None
         others.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="other users' processes are ended")
+def test_a_user_who_stops_what_runs_with_their_rights_holds_nobody_up() -> None:
+    """One of them would wait for ever: it is root's process, until it has become the user."""
+    stops = "import os\nwhile True:\n try: os.kill(-1, 19)\n except OSError: pass\n"
+    words = ["setpriv", f"--reuid={EVE}", "--clear-groups", sys.executable, "-c", stops]
+    for _try in range(2):
+        ours = subprocess.Popen([sys.executable, "-c", ENDS], env=ENVIRON)
+        with subprocess.Popen(words) as theirs:
+            try:
+                assert ours.wait(20) == 0
+            finally:
+                ours.kill()
+                theirs.kill()
+            assert theirs.wait(5) == -signal.SIGKILL
+
+
+ENDS = f"""
+import time
+from ansible_collections.tre.ces.plugins.module_utils.ces.services import user_stores
+while not user_stores.running({EVE}):
+    time.sleep(0.01)
+time.sleep(0.1)
+user_stores._stop_sessions = lambda uid, process: True
+user_stores.end_processes({EVE}, None)
+"""
+ENVIRON = {**os.environ, "PYTHONPATH": ":".join(sys.path)}

@@ -20,7 +20,7 @@ from ..system.host.people import account
 from ..system.owners import former_owner, former_uids, note_owner, owner_of
 from ..system.proc import owner_of as process_owner
 from ..system.proc import parents
-from ..system.process import Process
+from ..system.process import Process, Streams
 from ..system.signals import signal
 from ..system.subids import KINDS, SubidHost
 from ..typed import Sequence
@@ -33,6 +33,10 @@ _LINGERING = "/var/lib/systemd/linger"
 _LOCKS = "/dev/shm/libpod_rootless_lock_{}"  # noqa: S108  podman's own choice
 _TO_END, _BETWEEN_LOOKS = 5.0, 0.05
 """Seconds that processes have to be gone, and between two looks."""
+_TO_STOP = 20.0
+"""Seconds that sessions have to end by themselves."""
+_NOBODYS = (1 << 32) - 3
+"""A uid that no account has. The two above it mean something, to the kernel and to file servers."""
 
 
 @dataclass(frozen=True)
@@ -228,13 +232,7 @@ def end_processes(uid: int, process: Process) -> None:
             said="this task runs below one of them",
             hint="connect to the host as another user",
         )
-    if os.path.isdir("/run/systemd/system"):
-        # with the directory goes what engines noted of containers that ran
-        # and with the slice the sessions that people logged in to
-        services = (f"user@{uid}.service", f"user-runtime-dir@{uid}.service")
-        units = (*services, f"user-{uid}.slice")
-        stop = ("systemctl", "stop", *units)
-        process.run(Command(stop))
+    stopped = _stop_sessions(uid, process)
     end = time.monotonic() + _TO_END
     while pids := running(uid):
         if time.monotonic() > end:
@@ -247,16 +245,33 @@ def end_processes(uid: int, process: Process) -> None:
         time.sleep(_BETWEEN_LOOKS)
     # those with subordinate ids, in namespaces that the user made
     _kill_all_of(uid)
+    if not stopped:
+        _stop_sessions(uid, process)
+
+
+def _stop_sessions(uid: int, process: Process) -> bool:
+    """Let systemd end them; whether it has. It would wait for minutes where the user holds it up."""
+    if not os.path.isdir("/run/systemd/system"):
+        return True
+    # with the directory goes what engines noted of containers that ran
+    # and with the slice the sessions that people logged in to
+    services = (f"user@{uid}.service", f"user-runtime-dir@{uid}.service")
+    stop = Command(("systemctl", "stop", *services, f"user-{uid}.slice"))
+    return not process.run(stop, Streams(timeout=_TO_STOP)).stopped_by
 
 
 def _kill_all_of(uid: int) -> None:
-    """Kill all that a user may kill, at once: also what makes processes faster than we look."""
+    """Kill all that a user may kill, at once: also what makes processes faster than we look.
+
+    The user could stop a process of theirs before it does so, and we would wait for it. For that
+    its real or its saved uid would have to be theirs; to kill theirs, the effective one is enough.
+    """
     if uid <= 0:
         return
     child = os.fork()
     if child == 0:
         with suppress(OSError):
-            os.setresuid(uid, uid, uid)
+            os.setresuid(_NOBODYS, uid, _NOBODYS)
             os.kill(-1, signal.SIGKILL)
         os._exit(0)
     os.waitpid(child, 0)
