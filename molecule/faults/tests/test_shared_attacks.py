@@ -83,6 +83,26 @@ def test_what_a_member_swaps_while_another_pulls_leads_to_no_file_of_theirs(
     backend.root(f"rm -rf {store}/digests")
 
 
+def test_what_a_member_swaps_while_another_makes_a_bundle_leads_to_no_file_of_theirs(
+    kept: User, bob: User, backend: Host
+) -> None:
+    """In the project's directory, which all members may write."""
+    place = "/safe_data/proj1"
+    kept.run("rm -rf private; umask 077; mkdir private").ok()
+    parameters = {"directories": [place], "target": f"{kept.home}/private"}
+    attack = backend.begin("bob", "swap_rooms", **parameters)
+    said = [kept.run(f"ces-bundle --copy --to {place}/bundle {OPEN}").said for _try in range(5)]
+    swapped = answer_of(attack)
+    assert swapped > 0
+    assert "others may write in /safe_data/proj1" in said[0]
+    assert "somebody put something else in its place" in "".join(said)
+    assert kept.run("find private").ok().out == "private\n", f"{swapped} swapped"
+    backend.root(f"rm -rf {place}/bundle*")
+    made = kept.run(f"ces-bundle --to {place}/bundle {OPEN} true").ok()
+    assert made.out == f"{place}/bundle\n"
+    backend.root(f"rm -rf {place}/bundle*")
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_an_image_lets_everybody_write_only_its_owner_may_write(
     kept: User, carol: User, engine: str

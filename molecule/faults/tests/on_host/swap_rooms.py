@@ -23,7 +23,7 @@ while not over.is_set():
         for name in os.listdir(directory):
             path = f"{directory}/{name}"
             if (
-                not name.startswith((".", "ces-"))
+                not (name.startswith((".", "ces-")) or name.endswith(".tmp"))
                 or name.endswith("-aside")
                 or os.path.islink(path)
             ):

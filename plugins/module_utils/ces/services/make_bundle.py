@@ -17,8 +17,9 @@ from ..engines.oci.images.root import configuration, lay_out, survey
 from ..engines.oci.images.store import config_in
 from ..errors import CesError, InvalidValue
 from ..system.directories import mounted_below
-from ..system.files import explained, read_if_there, remove_tree, write_new
+from ..system.files import explained, read_if_there, write_new
 from ..system.system import System
+from ..system.trees import new_directory, only_ours, opened, path_of, remove
 from ..values.bundle import Ground
 from ..values.command import Command
 from ..values.image import ImageRef
@@ -79,24 +80,44 @@ def make_bundle(
     ground, text = _settle(plan, local, path, copy, system)
     if before == text:
         return Made(False, path, local, _image_of(before))
-    new = f"{path}.{os.getpid()}.tmp"
-    try:
-        with explained(f"make the bundle {path}"):
-            os.mkdir(new, 0o700)
-            source = f"{local.file}/rootfs"
-            lay_out(replace(ground, rootfs=source), _launch(plan, path), new)
-            if copy:
-                # directories may be in each other a thousand times
-                argv = ("cp", "--archive", "--", source, f"{new}/rootfs")
-                system.process.run(Command(argv)).check(f"copy the image to {new}")
-            write_new(f"{new}/config.json", text)
-            if os.path.lexists(path):
-                remove_tree(path)
-            os.rename(new, path)
-    finally:
-        if os.path.lexists(new):
-            remove_tree(new)
+    with explained(f"make the bundle {path}"):
+        _make(plan, ground, text, f"{local.file}/rootfs", path, copy, system)
     return Made(True, path, local, _image_of(before))
+
+
+def _make(
+    plan: Plan, ground: Ground, text: str, source: str, path: str, copy: bool, system: System
+) -> None:
+    """Make it beside its place, and put it there. Others may write around it, and rename what we make.
+
+    :param source: the image's files.
+    :raises CesError: somebody has put something else there.
+    """
+    above, name = os.path.split(path)
+    above, passing = os.path.realpath(above), f"{name}.{os.getpid()}.tmp"
+    if not only_ours(above):
+        system.tell(
+            f"warning: others may write in {above}, and can put another bundle in the place of this"
+        )
+    with opened(above) as place:
+        try:
+            with new_directory(passing, place) as new:
+                here = path_of(new)
+                lay_out(replace(ground, rootfs=source), _launch(plan, path), here)
+                if copy:
+                    # directories may be in each other a thousand times
+                    argv = ("cp", "--archive", "--", source, f"{here}/rootfs")
+                    system.process.run(Command(argv)).check(f"copy the image to {path}")
+                write_new(f"{here}/config.json", text)
+                remove(name, place)
+                os.rename(passing, name, src_dir_fd=place, dst_dir_fd=place)
+                put = os.stat(name, dir_fd=place, follow_symlinks=False)
+                if not os.path.samestat(put, os.fstat(new)):
+                    raise CesError(
+                        f"make the bundle {path}", said="somebody put something else in its place"
+                    )
+        finally:
+            remove(passing, place)
 
 
 def _text_of(path: str) -> str:
@@ -108,8 +129,8 @@ def _text_of(path: str) -> str:
         return ""
     text = read_if_there(f"{path}/config.json")
     try:
-        ours = _NOTE in json.loads(text or "{}").get("annotations", {})
-    except (ValueError, AttributeError, RecursionError):
+        ours = isinstance(json.loads(text)["annotations"][_NOTE], str)
+    except (ValueError, LookupError, TypeError, RecursionError):
         ours = False
     if not ours:
         raise CesError(
