@@ -9,6 +9,7 @@ import pwd
 import resource
 import select
 import signal
+import socket
 import sqlite3
 import struct
 import time
@@ -176,29 +177,39 @@ def test_a_directory_is_private_or_not(tmp_path: Path) -> None:
     assert people.person(ME, [pattern])["directories_wrong"] == [str(own)]
 
 
-def test_a_session_lasts_if_somebody_listens_at_its_bus(tmp_path: Path) -> None:
-    """The socket's file is left by a session that was stopped, and says nothing."""
-    linger, table = tmp_path / f"var/lib/systemd/linger/{ME.pw_name}", tmp_path / "proc/net/unix"
-    for path in (linger, table):
-        path.parent.mkdir(parents=True)
+@pytest.mark.parametrize("hierarchy", ["", "/unified", "/systemd"])
+def test_a_session_lasts_if_it_is_to_and_runs_and_has_a_bus(
+    tmp_path: Path, hierarchy: str
+) -> None:
+    """The bus's socket is left by a session that was stopped, and says nothing alone."""
+    linger = tmp_path / f"var/lib/systemd/linger/{ME.pw_name}"
     bus = tmp_path / f"run/user/{ME.pw_uid}/bus"
-    bus.parent.mkdir(parents=True)
-    bus.touch()
-    head = "Num       RefCount Protocol Flags    Type St Inode Path\n"
+    slices = tmp_path / f"sys/fs/cgroup{hierarchy}/user.slice/user-{ME.pw_uid}.slice"
+    systemd = slices / f"user@{ME.pw_uid}.service"
+    for path in (linger, bus):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert not people.lingers(ME, str(tmp_path)), "it does not run"
+    systemd.mkdir(parents=True)
+    assert people.lingers(ME, str(tmp_path))
+    bus.unlink()
+    assert not people.lingers(ME, str(tmp_path))
+    bus.symlink_to("/nowhere")
+    linger.unlink()
+    assert not people.lingers(ME, str(tmp_path)), "nobody asked for it to last"
 
-    def says(flags: str, path: str) -> bool:
-        table.write_text(f"{head}0000000000000000: 00000002 00000000 {flags} 0001 01 77 {path}\n")
-        people._listened_at.cache_clear()
-        return people.lingers(ME, str(tmp_path))
 
-    socket = f"/run/user/{ME.pw_uid}/bus"
-    assert not says("00010000", socket), "nobody asked for it to last"
+@pytest.mark.parametrize("name", ["a\nb /c", "\n", "x\n0: 2 0 00010000 1 1 7 /run/user/{uid}/bus"])
+def test_no_name_of_a_socket_says_anything_of_a_session(tmp_path: Path, name: str) -> None:
+    """Whoever has one: the kernel's table has names as they are, also those of no path."""
+    linger = tmp_path / f"var/lib/systemd/linger/{ME.pw_name}"
+    linger.parent.mkdir(parents=True)
     linger.touch()
-    assert says("00010000", socket)
-    # a connection; another's socket, named to look like it; nobody
-    assert not says("00000000", socket)
-    assert not says("00010000", f"/srv/x {socket}")
-    assert not says("00010000", "")
+    (tmp_path / "proc").symlink_to("/proc")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(f"\0{os.getpid()}{name.format(uid=ME.pw_uid)}")
+        listening.listen()
+        assert not people.lingers(ME, str(tmp_path))
 
 
 def test_an_account_that_is_none() -> None:

@@ -6,15 +6,16 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from functools import lru_cache
 
 from ...typed import Any
-from ..files import kernel_lines
 
 NOTED = "/var/lib/tre-ces/lingering"
 """The role podman has a file here for each user whose session lasts because it asked for that."""
-_LISTENS = "00010000"
-"""Among the kernel's flags of a socket: it waits for connections."""
+_CGROUPS = tuple(
+    f"/sys/fs/cgroup{hierarchy}/user.slice/user-{{0}}.slice/user@{{0}}.service"
+    for hierarchy in ("", "/unified", "/systemd")
+)
+"""Where the cgroup of a user's systemd is: v2, hybrid, v1."""
 
 
 def account(name: str) -> pwd.struct_passwd | None:
@@ -58,23 +59,16 @@ def person(user: pwd.struct_passwd, directories: list[str]) -> dict[str, Any]:
 
 
 def lingers(user: pwd.struct_passwd, root: str = "") -> bool:
-    """Whether systemd keeps a session for the user, and somebody listens at its message bus.
+    """Whether systemd keeps a session for the user, which runs and has a message bus.
 
-    The socket's file outlives a session that was stopped.
+    The bus's socket is a file that outlives a session that was stopped. The kernel's table of
+    sockets does not say either: a name in it is whatever anybody calls a socket, line feeds and
+    all. The cgroup of the user's systemd is there while that runs, and only root can make it.
     """
     kept = os.path.exists(f"{root}/var/lib/systemd/linger/{user.pw_name}")
-    return kept and f"/run/user/{user.pw_uid}/bus" in _listened_at(f"{root}/proc/net/unix")
-
-
-@lru_cache(maxsize=1)
-def _listened_at(table: str) -> frozenset[str]:
-    """The paths of sockets at which somebody listens; one look for all users (unix(7))."""
-    found = []
-    for line in kernel_lines(table):
-        fields, slash, path = line.partition(" /")
-        if slash and fields.split(" ")[3] == _LISTENS:
-            found.append(f"/{path}")
-    return frozenset(found)
+    runs = any(os.path.isdir(root + place.format(user.pw_uid)) for place in _CGROUPS)
+    # in a directory of the user's: a link there is not followed
+    return kept and runs and os.path.lexists(f"{root}/run/user/{user.pw_uid}/bus")
 
 
 def is_private(directory: str, user: pwd.struct_passwd) -> bool:
