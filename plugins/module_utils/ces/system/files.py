@@ -16,6 +16,8 @@ from ..typed import Any, Callable, Iterator
 
 TEXT_MAX = 1024 * 1024
 """Bytes; no option, argument or env file that a person writes is longer."""
+LIST_MAX = 256 * 1024 * 1024
+"""Bytes of lists of root's own, which have lines for each user: one that was cut would be none."""
 
 _MOMENT = 2.0
 """Seconds within which whoever makes a file has locked it."""
@@ -177,11 +179,14 @@ def read_text(
         raise InvalidValue(what, path, f"it is not UTF-8 at byte {error.start}") from None
 
 
-def read_if_there(path: str) -> str:
-    """Text of a file that need not be there."""
+def read_if_there(path: str, most: int = TEXT_MAX) -> str:
+    """Text of a file that need not be there; of one that is longer the beginning.
+
+    :param most: characters that are read.
+    """
     try:
         with open(path, encoding="utf-8", errors="replace", opener=regular) as stream:
-            return stream.read(TEXT_MAX)
+            return stream.read(most)
     except OSError:
         return ""
 

@@ -11,7 +11,7 @@ import os
 
 from ..blocks import suppress
 from ..errors import CesError
-from .files import read_if_there
+from .files import LIST_MAX, read_if_there
 
 OWNERS = "owners"
 _WRITTEN_BY_ROLES = "/etc/tmpfiles.d/tre-ces-{}.conf"
@@ -73,7 +73,8 @@ def refuse_other_owner(root: str, uid: int, name: str) -> None:
 def _noted(root: str, uid: int, role: str) -> str:
     """The comment above the directory in the role's file (tmpfiles.d(5))."""
     above = ""
-    for line in read_if_there(_WRITTEN_BY_ROLES.format(role.replace("_", "-"))).splitlines():
+    file = _WRITTEN_BY_ROLES.format(role.replace("_", "-"))
+    for line in read_if_there(file, LIST_MAX).splitlines():
         if line.startswith(f"d {root}/{uid} "):
             return above[2:] if above.startswith("# ") else ""
         above = line

@@ -16,7 +16,7 @@ from ..errors import Busy, CesError, NotFound
 from ..typed import Callable, Iterable, Iterator, Mapping
 from ..values.subid_history import Former, History
 from ..values.subids import Entry, SubidTable, parse_number
-from .files import explained, read_if_there, remove_quietly, write_atomic, write_new
+from .files import LIST_MAX, explained, read_if_there, remove_quietly, write_atomic, write_new
 
 KINDS = ("uid", "gid")
 NOTES = "subordinate-ids.json"
@@ -143,7 +143,7 @@ class SubidHost:
 
     def history(self) -> History:
         """What earlier runs noted."""
-        return History.parse(read_if_there(self.noted))
+        return History.parse(read_if_there(self.noted, LIST_MAX))
 
     def handed_on(
         self,

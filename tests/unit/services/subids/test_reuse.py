@@ -119,6 +119,17 @@ def test_a_damaged_note_is_none(etc: Path, text: str) -> None:
     assert '"eve"' in (etc / "noted/subordinate-ids.json").read_text()
 
 
+def test_notes_of_a_large_site_are_read_whole(etc: Path) -> None:
+    """Ones that were cut would be none, and the next run would write them down so."""
+    file = etc / "noted/subordinate-ids.json"
+    ranges = {f"{'u' * 30}{n}": [IdRange(1_000_000 + n * 65536, 65536)] for n in range(20_000)}
+    ranges["carol"] = [IdRange(165_536, 65_536)]
+    history = History().noting("uid", ranges).noting("gid", ranges)
+    file.write_text(str(history))
+    assert file.stat().st_size > 2 << 20
+    assert host_with(etc).history().noted == history.noted
+
+
 def test_ten_thousand_take_a_moment() -> None:
     ranges = {f"u{number}": [IdRange(number * 65536, 65536)] for number in range(2, 10_000)}
     begin = time.process_time()

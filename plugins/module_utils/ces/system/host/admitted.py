@@ -14,7 +14,7 @@ import time
 
 from ...typed import Any, Mapping, Sequence
 from ..account import SIGNED
-from ..files import read_if_there
+from ..files import LIST_MAX, read_if_there
 from .as_user import MEMORY, Looking, end_all
 
 _SERVICE = "systemd-user"
@@ -105,7 +105,7 @@ def _by_shadow(user: pwd.struct_passwd, file: str = _SHADOW) -> int:
     """
     if user.pw_passwd != "x":  # noqa: S105  where a password is kept, and none itself
         return _DENIED
-    lines = (line.split(":") for line in read_if_there(file).splitlines())
+    lines = (line.split(":") for line in read_if_there(file, LIST_MAX).split("\n"))
     entry = next((fields for fields in lines if fields[0] == user.pw_name), None)
     if entry is None:
         return _NO_ENTRY

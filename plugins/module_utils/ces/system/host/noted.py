@@ -9,7 +9,7 @@ import os
 
 from ...blocks import contextmanager, suppress
 from ...typed import Any, Iterator, Mapping
-from ..files import explained, hold, read_if_there, write_atomic
+from ..files import LIST_MAX, explained, hold, read_if_there, write_atomic
 
 PATIENCE = 300.0
 """Seconds for which a run of roles waits for another one on the same host: for a module of its."""
@@ -83,7 +83,7 @@ def digest_of(text: str) -> str:
 def noted_in(file: str) -> dict[str, Any]:
     """What a list has, by path; one that is missing or damaged is an empty one."""
     try:
-        found: Any = json.loads(read_if_there(file))
+        found: Any = json.loads(read_if_there(file, LIST_MAX))
     except (ValueError, RecursionError):
         return {}
     return dict(found) if isinstance(found, dict) else {}
