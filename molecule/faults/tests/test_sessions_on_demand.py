@@ -159,6 +159,26 @@ def test_who_is_not_listed_gets_none_and_the_reason(
     assert "podman_users" in done.said
 
 
+def test_a_user_gets_nothing_of_roots_with_the_session(
+    backend: Host, on_demand: dict[str, Done]
+) -> None:
+    """What holds it is a process of the user's, who can take its descriptors."""
+    done = without_login(backend, USER, f"python3 -c {shlex.quote(LOOKS)}").ok()
+    assert done.out == "['/dev/null', 'the connection']\n"
+
+
+LOOKS = f"""
+import os, socket, subprocess
+connection = socket.socket(socket.AF_UNIX)
+connection.connect("{SOCKET}")
+assert connection.recv(100) == b"ready\\n"
+(pid,) = subprocess.check_output(["pgrep", "-U", "{UID}", "-x", "cat"]).split()
+held = "/proc/" + pid.decode() + "/fd/"
+names = {{name: os.readlink(held + name) for name in os.listdir(held)}}
+print(sorted({{"the connection" if names["0"] == name else name for name in names.values()}}))
+"""
+
+
 def test_a_job_of_slurm_has_a_session_from_prolog_to_epilog(
     backend: Host, on_demand: dict[str, Done], slurms: Slurms
 ) -> None:

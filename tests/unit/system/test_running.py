@@ -36,6 +36,15 @@ def test_what_counts(tmp_path: Path, name: str, state: str, cgroup: str, counts:
     assert running(str(tmp_path)) == ({7: (name,)} if counts else {})
 
 
+def test_a_users_word_for_a_process_commands_no_terminal(tmp_path: Path) -> None:
+    process = tmp_path / "123"
+    process.mkdir()
+    name = "a\x1b[2J\rUid:\u009b"
+    (process / "status").write_text(f"Name:\t{name}\nState:\tS\nUid:\t7\t7\t7\t7\n", newline="")
+    (process / "cgroup").write_text("0::/\n")
+    assert running(str(tmp_path)) == {7: (r"a\x1b[2J\rUid:\x9b",)}
+
+
 def test_ours_is_among_them() -> None:
     mine = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
     assert mine in running()[os.getuid()]

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 
+from ...shown import shown
 from ...typed import Iterator, Mapping
-from ..files import regular
+from ..files import kernel_lines
 
 _OF_SESSIONS = ("/init.scope", "/dbus.service", "/dbus-broker.service")
 """Ends of the cgroups of a user's systemd and its message bus (user@.service)."""
@@ -25,18 +26,13 @@ def running(proc: str = "/proc") -> Mapping[int, tuple[str, ...]]:
 
 def _look(process: str) -> Iterator[tuple[int, str]]:
     try:
-        facts = dict(line.partition(":")[::2] for line in _lines_of(f"{process}/status"))
-        cgroups = _lines_of(f"{process}/cgroup")
+        facts = dict(line.partition(":")[::2] for line in kernel_lines(f"{process}/status"))
+        cgroups = kernel_lines(f"{process}/cgroup")
     except OSError:
         return
     if facts["State"].strip().startswith(("Z", "X")) or any(map(_is_the_sessions_own, cgroups)):
         return
-    yield int(facts["Uid"].split()[0]), facts["Name"].strip()
-
-
-def _lines_of(path: str) -> list[str]:
-    with open(path, encoding="utf-8", errors="replace", opener=regular) as stream:
-        return stream.read().splitlines()
+    yield int(facts["Uid"].split()[0]), shown(facts["Name"].strip())
 
 
 def _is_the_sessions_own(cgroup: str) -> bool:
