@@ -173,6 +173,33 @@ def test_a_damaged_record_is_no_success_and_no_error(
     assert found["headline"] == "The container was cancelled"
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        r'"outputs": "/\u0000"',
+        r'"outputs": "/\ud800"',
+        f'"outputs": "/{"a" * 5000}"',
+        '"duration": 1e400',
+        '"duration": -1e400',
+        '"duration": 1e300',
+        '"started": {"a": 1}, "ended": true',
+        f'"started": "x", "ended": "{"9" * 5000}"',
+        '"mounts": [1, null, {"target": "/safe_data", "source": ["x"]}]',
+        r'"reason": "\ud800 leave --gpu out", "note": {"a": "\udfff"}',
+    ],
+)
+def test_a_record_that_a_container_wrote_leaves_the_card_whole(
+    portal: Portal, session: dict[str, Any], tmp_path: Path, facts: str
+) -> None:
+    """One that has the home can write there: then one card says something odd, and no page fails."""
+    write_record(session, tmp_path)
+    record = tmp_path / "state/runs/7/run.json"
+    record.write_text(f'{{"state": "FAILED", "rc": 1, {facts}}}')
+    for completed in (True, False):
+        (found,) = portal.ask({"card": session["id"], "app": APP, "completed": completed})
+        assert "error" not in found
+
+
 VIEWS = {
     "batch_container_app": "<p>The container runs on node1.</p>",
     "greetings_app": "<p>node1 greets you.</p>",

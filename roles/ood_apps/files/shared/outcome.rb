@@ -38,7 +38,9 @@ class Outcome
 
   # Seconds, or nil.
   def run_time
-    return @record["duration"] if @record["duration"].is_a?(Numeric)
+    said = @record["duration"]
+    # a number of JSON can be larger than all that Ruby counts with
+    return said if said.is_a?(Numeric) && said.finite?
     (Time.parse(@record["ended"]) - Time.parse(@record["started"])).abs if @record["started"] && @record["ended"]
   rescue ArgumentError, TypeError
     nil
@@ -47,7 +49,8 @@ class Outcome
   # A directory or file that the record names, if it is there.
   def place(name)
     path = (@record[name] || @progress[name]).to_s
-    path if path.start_with?("/") && File.exist?(path)
+    # Ruby looks for no path that has a NUL
+    path if path.start_with?("/") && !path.include?("\0") && File.exist?(path)
   end
 
   # The project whose data the container has, or the directory in its place.
