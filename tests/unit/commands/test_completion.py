@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -49,3 +50,15 @@ def test_bash_offers_files_and_directories_where_an_option_takes_them(
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
     assert completed(words, tmp_path) == offered
+
+
+def test_no_name_of_an_image_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever gave it: an engine's list is an engine's."""
+    names = ("r.example.org/a/b:1", f"r.example.org/$(touch${{IFS}}{tmp_path}/canary):1", "`id`")
+    program = tmp_path / "ces-images"
+    listed = "\n".join(("IMAGE  RUNNER", *names))
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{listed}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert completed("ces-run", tmp_path) == {*NAMES, names[0]}
+    assert not (tmp_path / "canary").exists()

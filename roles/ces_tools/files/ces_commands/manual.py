@@ -117,7 +117,9 @@ _ces() {{
         run|gpu-run|check|rm)
             # a colon would split the image's name into words
             type __ltrim_colon_completions >/dev/null 2>&1 && _get_comp_words_by_ref -n : cur
-            runners="$runners $(ces-images 2>/dev/null | tail -n +2 | cut -d ' ' -f 1)"
+            # compgen executes what is in words: of names, those that hold nothing for it
+            runners="$runners $(ces-images 2>/dev/null | tail -n +2 | cut -d ' ' -f 1 |
+                grep -x '[A-Za-z0-9._:@/-]*')"
             ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$runners" -- "$cur")
