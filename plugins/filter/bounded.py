@@ -71,7 +71,7 @@ wait "$reader"
 kill $!
 exit "$status"
 """
-"""Bash: run a program, and hear it until it ends. Whoever still has its output then, is not heard."""
+"""Bash: run a program, and hear it until it ends; whoever has its output then is not heard."""
 
 
 def bounded(

@@ -191,7 +191,7 @@ def test_a_damaged_record_is_no_success_and_no_error(
 def test_a_record_that_a_container_wrote_leaves_the_card_whole(
     portal: Portal, session: dict[str, Any], tmp_path: Path, facts: str
 ) -> None:
-    """One that has the home can write there: then one card says something odd, and no page fails."""
+    """One that has the home can write there: then one card is odd, and no page fails."""
     write_record(session, tmp_path)
     record = tmp_path / "state/runs/7/run.json"
     record.write_text(f'{{"state": "FAILED", "rc": 1, {facts}}}')

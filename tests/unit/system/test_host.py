@@ -178,9 +178,7 @@ def test_a_directory_is_private_or_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hierarchy", ["", "/unified", "/systemd"])
-def test_a_session_lasts_if_it_is_to_and_runs_and_has_a_bus(
-    tmp_path: Path, hierarchy: str
-) -> None:
+def test_a_session_lasts_if_it_is_to_and_runs_and_has_a_bus(tmp_path: Path, hierarchy: str) -> None:
     """The bus's socket is left by a session that was stopped, and says nothing alone."""
     linger = tmp_path / f"var/lib/systemd/linger/{ME.pw_name}"
     bus = tmp_path / f"run/user/{ME.pw_uid}/bus"

@@ -50,5 +50,5 @@ try:
     while taken >= 0 and not over.is_set():
         os.write(taken, b"x" * 65536)
 except OSError as error:
-    ended = error.strerror
+    ended = str(error.strerror)
 json.dump({"taken": taken >= 0, "ended": ended}, sys.stdout)

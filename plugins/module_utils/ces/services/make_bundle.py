@@ -88,7 +88,7 @@ def make_bundle(
 def _make(
     plan: Plan, ground: Ground, text: str, source: str, path: str, copy: bool, system: System
 ) -> None:
-    """Make it beside its place, and put it there. Others may write around it, and rename what we make.
+    """Make it beside its place, and put it there. Others may write there, and rename what we make.
 
     :param source: the image's files.
     :raises CesError: somebody has put something else there.

@@ -250,7 +250,7 @@ def end_processes(uid: int, process: Process) -> None:
 
 
 def _stop_sessions(uid: int, process: Process) -> bool:
-    """Let systemd end them; whether it has. It would wait for minutes where the user holds it up."""
+    """Let systemd end them; whether it has. A user can hold it up for minutes."""
     if not os.path.isdir("/run/systemd/system"):
         return True
     # with the directory goes what engines noted of containers that ran
