@@ -256,8 +256,8 @@ def _stop_sessions(uid: int, process: Process) -> bool:
     # with the directory goes what engines noted of containers that ran
     # and with the slice the sessions that people logged in to
     services = (f"user@{uid}.service", f"user-runtime-dir@{uid}.service")
-    stop = Command(("systemctl", "stop", *services, f"user-{uid}.slice"))
-    return not process.run(stop, Streams(timeout=_TO_STOP)).stopped_by
+    stop = ("systemctl", "stop", *services, f"user-{uid}.slice")
+    return not process.run(Command(stop), Streams(timeout=_TO_STOP)).stopped_by
 
 
 def _kill_all_of(uid: int) -> None:

@@ -180,10 +180,7 @@ def read_text(
 
 
 def read_if_there(path: str, most: int = TEXT_MAX) -> str:
-    """Text of a file that need not be there; of one that is longer the beginning.
-
-    :param most: characters that are read.
-    """
+    """Text of a file that need not be there; so many characters of it at most."""
     try:
         with open(path, encoding="utf-8", errors="replace", opener=regular) as stream:
             return stream.read(most)
