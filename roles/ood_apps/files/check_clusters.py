@@ -72,6 +72,20 @@ def wrong_limits(cluster: Cluster) -> str | None:
     return None
 
 
+def wrong_check(cluster: Cluster) -> str | None:
+    wanted = (cluster.get("custom") or {}).get("image_check_seconds", 10)
+    try:
+        seconds = 0.0 if isinstance(wanted, bool) else float(wanted)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not 0.1 <= seconds <= 60:
+        return (
+            f"image_check_seconds is {wanted!r:.40}: write how many seconds a launch may wait for"
+            " ces-check, at most 60"
+        )
+    return None
+
+
 def wrong_groups(cluster: Cluster) -> str | None:
     missing = [name for name in cluster.get("groups") or [] if not is_group(name)]
     if missing:
@@ -92,6 +106,7 @@ CHECKS: tuple[Callable[[Cluster], str | None], ...] = (
     wrong_words,
     wrong_wrapper,
     wrong_limits,
+    wrong_check,
     wrong_groups,
 )
 

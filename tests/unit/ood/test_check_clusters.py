@@ -52,6 +52,11 @@ def asked(*clusters: dict[str, Any], **more: Any) -> dict[str, Any]:
         ({"runners": []}, "runners is empty"),
         ({"groups": ["no-such-group"]}, "its groups no-such-group are not known"),
         ({"groups": ["root"]}, ""),
+        ({"custom": {"image_check_seconds": 20}}, ""),
+        ({"custom": {"image_check_seconds": 0}}, "image_check_seconds is 0: write how many"),
+        ({"custom": {"image_check_seconds": 600}}, "a launch may wait for ces-check, at most 60"),
+        ({"custom": {"image_check_seconds": "ten"}}, "image_check_seconds is 'ten': "),
+        ({"custom": {"image_check_seconds": None}}, "image_check_seconds is None: "),
     ],
 )
 def test_a_cluster_is_refused_with_the_reason(

@@ -48,6 +48,13 @@ class Asked:
         )
         self.program.chmod(0o755)
 
+    def prints(self, raw: bytes, status: int = 1) -> None:
+        """These bytes alone."""
+        answer = self.portal.place / "answer"
+        answer.write_bytes(raw)
+        self.program.write_text(f"#!/bin/sh\ncat {answer}\nexit {status}\n")
+        self.program.chmod(0o755)
+
     def finds(self, *findings: tuple[str, str, str, str], runner: str = "podman") -> None:
         names = ("check", "level", "said", "cure")
         told = [dict(zip(names, finding)) for finding in findings]
@@ -181,6 +188,51 @@ def test_without_an_answer_the_job_is_queued(asked: Asked, text: str, status: in
     assert asked.check() == ""
 
 
+FAULT = {"check": "registry", "level": "fault", "said": "no", "cure": ""}
+
+
+def answer_with(findings: Any) -> bytes:
+    return json.dumps({"runners": {"podman": {"findings": findings}}}).encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        # a program that ends by an error of its own, ssh that does not get there
+        b"",
+        b"null",
+        b'"runners"',
+        b"[" * 200,
+        b'{"runners": []}',
+        b'{"runners": "podman"}',
+        b'{"runners": {"podman": 5}}',
+        b"\xff\xfe{}",
+        answer_with("fault"),
+        answer_with(FAULT),
+        answer_with([5, "fault", None, []]),
+        answer_with([{"level": "fault"}]),
+        answer_with([{**FAULT, "said": " "}, {**FAULT, "cure": None}, {**FAULT, "check": 1}]),
+        answer_with([FAULT]).replace(b"no", b"n\xff"),
+        answer_with([FAULT]).replace(b"no", b"n\\ud800"),
+    ],
+)
+def test_an_answer_of_another_form_keeps_nobody_from_the_queue(asked: Asked, raw: bytes) -> None:
+    asked.prints(raw)
+    assert asked.check() == ""
+
+
+def test_an_answer_may_have_any_letters(asked: Asked) -> None:
+    asked.prints(answer_with([FAULT]).replace(b"no", "größer".encode()))
+    assert asked.check() == "Image: größer."
+
+
+@pytest.mark.parametrize("seconds", [0, -1, "ten", None, [], True, "1e9"])
+def test_a_time_that_is_none_is_the_usual_one(asked: Asked, seconds: Any) -> None:
+    asked.has(image_check_seconds=seconds)
+    asked.finds(("registry", "fault", "no", ""))
+    assert asked.check() == "Image: no."
+
+
 def test_without_the_program_the_job_is_queued(asked: Asked) -> None:
     assert asked.check() == ""
 
@@ -195,3 +247,17 @@ def test_a_program_that_does_not_answer_is_ended(asked: Asked) -> None:
     while not asked.written.with_suffix(".ended").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert asked.written.with_suffix(".ended").exists()
+
+
+def test_a_program_that_does_not_end_when_told_is_killed(asked: Asked) -> None:
+    asked.has(image_check_seconds=1)
+    asked.program.write_text(f"#!/bin/sh\ntrap '' TERM\necho $$ >{asked.written}.pid\nsleep 60\n")
+    asked.program.chmod(0o755)
+    begin = time.monotonic()
+    assert asked.check() == ""
+    assert time.monotonic() - begin < 5
+    process = Path("/proc") / asked.written.with_suffix(".pid").read_text().strip()
+    deadline = time.monotonic() + 5
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not process.exists()

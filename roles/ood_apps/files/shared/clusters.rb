@@ -6,6 +6,9 @@ class Cluster
     order: 0, image_check: [], image_check_seconds: 10
   }.freeze
 
+  # Seconds that a launch may wait for an image's check. The role refuses others.
+  LONGEST_CHECK = (0.1..60).freeze
+
   # Apps that a cluster offers only if the site has said something about it below "custom: ces:".
   NEEDS = { "jupyter_app" => :jupyter_image }.freeze
 
@@ -33,8 +36,11 @@ class Cluster
   def partition = @ces[:partition]
   # the program that says whether an image can work there, and its first words
   def image_check = Array(@ces[:image_check]).map(&:to_s)
-  # how much longer a launch may take by it
-  def image_check_seconds = Float(@ces[:image_check_seconds])
+  # how much longer a launch may take by it; what is no such time would keep everybody from launching, or wait for ever
+  def image_check_seconds
+    seconds = Float(@ces[:image_check_seconds], exception: false)
+    seconds && LONGEST_CHECK.cover?(seconds) ? seconds : DEFAULTS[:image_check_seconds]
+  end
   # seconds
   def wall_time = (Float(@ces[:wall_time]) * 3600).to_i
   # as the names of directives in a form have it

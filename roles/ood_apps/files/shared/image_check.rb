@@ -7,6 +7,8 @@ require "timeout"
 module ImageCheck
   # Bytes of an answer, and of a credentials file.
   LONGEST = 1 << 20
+  # Seconds that a program has to end once it is told to.
+  TO_END = 0.5
   # The field that mends what a check found; the others are the image's.
   FIELDS = { "network" => "runner" }.freeze
 
@@ -18,8 +20,8 @@ module ImageCheck
     login, secret = credentials(cluster, values)
     return [] if login.nil?
     words = [program, values["runner"], *words, *login, "--json", values["image"]]
-    answer = ask(words, secret, cluster.image_check_seconds)
-    faults(answer, values["runner"]).map { |fault| sentence(fault, values) }
+    text = ask(words, secret, cluster.image_check_seconds)
+    faults(text, values["runner"]).map { |fault| sentence(fault, values) }
   end
 
   # The words that name the user's credentials, and what goes to standard input; nil where they are not to be had here.
@@ -36,18 +38,18 @@ module ImageCheck
     nil
   end
 
-  # What the program printed; nil where it could not say.
+  # What the program printed; empty where it could not say.
   def self.ask(words, secret, seconds)
     input, output, child = Open3.popen2(*words, err: File::NULL, pgroup: true)
     Timeout.timeout(seconds) do
       give(input, secret)
-      text = output.read(LONGEST)
-      JSON.parse(text) if child.value.exitstatus == 1
+      text = String.new(output.read(LONGEST).to_s, encoding: Encoding::UTF_8)
+      child.value.exitstatus == 1 ? text : ""
     end
-  rescue SystemCallError, JSON::ParserError
-    nil
+  rescue SystemCallError
+    ""
   rescue Timeout::Error
-    end_group(child.pid)
+    end_group(child)
   ensure
     [input, output].compact.each(&:close)
   end
@@ -60,16 +62,27 @@ module ImageCheck
     input.close
   end
 
-  def self.end_group(pid)
-    Process.kill("TERM", -pid)
-    nil
+  def self.end_group(child)
+    Process.kill("TERM", -child.pid)
+    Process.kill("KILL", -child.pid) unless child.join(TO_END)
+    ""
   rescue Errno::ESRCH
-    nil
+    ""
   end
 
-  def self.faults(answer, runner)
-    found = answer.is_a?(Hash) && answer.dig("runners", runner, "findings")
-    found ? found.select { |finding| finding["level"] == "fault" } : []
+  # The faults that it names. What has not the form of ces-check's answer is not believed: the job says what is wrong.
+  def self.faults(text, runner)
+    return [] unless text.valid_encoding?
+    found = ["runners", runner, "findings"].reduce(JSON.parse(text)) { |part, key| part.is_a?(Hash) ? part[key] : nil }
+    found.is_a?(Array) ? found.select { |finding| fault?(finding) } : []
+  rescue JSON::ParserError
+    []
+  end
+
+  def self.fault?(finding)
+    return false unless finding.is_a?(Hash) && finding["level"] == "fault"
+    words = finding.values_at("check", "said", "cure")
+    words.all? { |word| word.is_a?(String) && word.valid_encoding? } && !finding["said"].strip.empty?
   end
 
   def self.sentence(fault, values)
@@ -82,5 +95,5 @@ module ImageCheck
   def self.login_field(values)
     %w[registry_token credentials_file].find { |name| !values[name].to_s.empty? } || "registry_user"
   end
-  private_class_method :credentials, :ask, :give, :end_group, :faults, :sentence, :login_field
+  private_class_method :credentials, :ask, :give, :end_group, :faults, :fault?, :sentence, :login_field
 end
