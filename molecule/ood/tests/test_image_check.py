@@ -43,7 +43,9 @@ def refusal(user: User, **values: Any) -> str:
         (
             {},
             "Registry user: it does not show this image to everybody: the image may be private:"
-            " give a user name and token (Registry user and Registry token).",
+            " give a user name and token (Registry user and Registry token). If you ran podman"
+            " login on the cluster, write the file that it made into Credentials file:"
+            " /run/user/2001/containers/auth.json.",
         ),
         (
             {"image": "registry.example.org/a/b:1"},

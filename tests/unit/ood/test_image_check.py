@@ -7,8 +7,11 @@ What the real program answers is in the scenario ood.
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -78,6 +81,13 @@ def asked(portal: Portal) -> Asked:
     return Asked(portal)
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A directory in the home of who fills in the form."""
+    with TemporaryDirectory(dir=Path.home()) as path:
+        yield Path(path)
+
+
 def test_what_cannot_work_is_said_at_its_field(asked: Asked) -> None:
     asked.finds(
         ("policy", "ok", "the site allows it", ""),
@@ -99,7 +109,9 @@ def test_all_that_is_wrong_is_said_in_the_forms_own_words(asked: Asked) -> None:
     )
     assert asked.check(runner="apptainer") == (
         "Registry user: it does not show this image to everybody: the image may be private: give a"
-        " user name and token (Registry user and Registry token)."
+        " user name and token (Registry user and Registry token). If you ran podman login on the"
+        " cluster, write the file that it made into Credentials file:"
+        f" /run/user/{os.getuid()}/containers/auth.json."
         " Runner: apptainer has no network 'bridge': use podman."
     )
 
@@ -123,9 +135,9 @@ def test_a_token_goes_to_standard_input_alone_and_is_wiped_when_refused(asked: A
     ],
 )
 def test_a_credentials_file_is_used_as_the_job_does(
-    asked: Asked, tmp_path: Path, text: str, words: list[str], stdin: str
+    asked: Asked, home: Path, text: str, words: list[str], stdin: str
 ) -> None:
-    file = tmp_path / "token"
+    file = home / "token"
     file.write_text(text)
     asked.finds(("login", "fault", "no", ""))
     said = asked.check(registry_user="ada", credentials_file=str(file))
@@ -136,14 +148,22 @@ def test_a_credentials_file_is_used_as_the_job_does(
 
 
 def test_nobody_is_asked_where_the_credentials_are_not_to_be_had(
-    asked: Asked, tmp_path: Path
+    asked: Asked, home: Path, tmp_path: Path
 ) -> None:
     asked.finds(("registry", "fault", "no", ""))
-    file = tmp_path / "token"
+    file = home / "token"
     assert asked.check(registry_user="ada", credentials_file=str(file)) == ""
     file.write_text(TOKEN)
     # a token alone belongs to a user
     assert asked.check(credentials_file=str(file)) == ""
+    # the node has a /tmp and a /run of its own
+    other = tmp_path / "token"
+    other.write_text(TOKEN)
+    link = home / "link"
+    link.symlink_to(other)
+    for path in (other, link):
+        assert asked.check(registry_user="ada", credentials_file=str(path)) == ""
+    assert asked.check(registry_user="ada", credentials_file=str(file)) == "Image: no."
     # and of another home this file says nothing
     asked.has(shared_home=False)
     assert asked.check(registry_user="ada", credentials_file=str(file)) == ""

@@ -6,6 +6,7 @@ That predictions come true is seen on real hosts (faults/test_check.py).
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -305,6 +306,43 @@ def test_for_another_host_no_engine_is_needed_or_asked(
     registry.config = {**SAID, "config": {**CONFIG, "User": "70000"}}
     checked = check_for_here(replace(SPEC, elsewhere=True, runner="podman"), backend.system)
     assert levels(checked) == {"user": "warning"}
+
+
+def test_a_login_of_this_hosts_session_refuses_nothing_elsewhere(
+    backend: BackEnd, registry: ToldRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """podman login wrote it here; whether the other host has one, too, is not known."""
+    stored = backend.place / "run/containers/auth.json"
+    stored.parent.mkdir()
+    raw = base64.b64encode(b"ada:old").decode()
+    stored.write_text(json.dumps({"auths": {REGISTRY: {"auth": raw}}}))
+    old = Credentials("ada", "old")
+
+    def described() -> Manifest:
+        if registry.asked[-1][1] == old:
+            raise Denied("ask", said="it does not accept the user name and token")
+        return registry.manifest
+
+    monkeypatch.setattr(registry, "described", described)
+    assert not check_for_here(SPEC, backend.system).works
+    elsewhere = replace(SPEC, elsewhere=True)
+    registry.asked.clear()
+    assert check_for_here(elsewhere, backend.system).works
+    assert [login for _image, login in registry.asked] == [old, Credentials()]
+    # the caller's own is the only one
+    registry.asked.clear()
+    given = replace(elsewhere, credentials=old)
+    assert not check_for_here(given, backend.system).works
+    assert len(registry.asked) == 1
+
+
+def test_a_host_without_a_policy_does_not_speak_for_another(
+    backend: BackEnd, registry: ToldRegistry
+) -> None:
+    allow(backend, "podman", registries=())
+    assert levels(check_for_here(SPEC, backend.system)) == {"policy": "fault"}
+    with pytest.raises(CesError, match="is not here, or allows no registry"):
+        check_for_here(replace(SPEC, elsewhere=True), backend.system)
 
 
 def test_a_registry_that_says_nothing_is_not_waited_for_long(

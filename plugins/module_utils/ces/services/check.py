@@ -190,6 +190,12 @@ def question(spec: CheckSpec, system: System) -> Callable[[], tuple[Image, str]]
         # of an image from no registry nothing else is known
         facts = Image(str(image), raw=sif_image(image.path))
         return lambda: (facts, "")
+    if spec.elsewhere and not system.policy.registries:
+        raise CesError(
+            "tell what another host of the site allows",
+            said=f"{system.policy.origin} is not here, or allows no registry",
+            hint="the administrator writes ces_registries_allowed for this host, too",
+        )
     known = Image(str(image))
     try:
         allowed, unnamed = allowed_for(image, system.policy)
@@ -199,8 +205,33 @@ def question(spec: CheckSpec, system: System) -> Callable[[], tuple[Image, str]]
         return lambda: (refused, "")
     known = replace(known, unnamed=unnamed, asked=_way(image, source, system.account))
     # a credential helper is a process, and those are the main thread's to start
-    login = login_for(source, spec.credentials, system.account, system.process)
-    return lambda: (_in_registry(known, source, allowed, login, system), str(source))
+    logins = _logins(source, spec, system)
+    return lambda: (_by_one_of(logins, known, source, allowed, system), str(source))
+
+
+def _logins(source: ImageRef, spec: CheckSpec, system: System) -> list[Credentials]:
+    """The login that a pull would use; of one on another host, which of two is not known."""
+    ways = (True, False) if spec.elsewhere else (True,)
+    found = [
+        login_for(source, spec.credentials, system.account, system.process, of_session)
+        for of_session in ways
+    ]
+    return found[:1] if found[0] == found[-1] else found
+
+
+def _by_one_of(
+    logins: Sequence[Credentials],
+    known: Image,
+    source: ImageRef,
+    allowed: AllowedRegistry,
+    system: System,
+) -> Image:
+    """What the registry tells with the first login that it accepts."""
+    for login in logins:
+        image = _in_registry(known, source, allowed, login, system)
+        if image.refused_by != "login":
+            break
+    return image
 
 
 def _in_registry(

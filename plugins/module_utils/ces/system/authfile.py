@@ -55,10 +55,15 @@ def auth_file(
 
 
 def login_for(
-    image: ImageRef, credentials: Credentials, account: Account, process: Process
+    image: ImageRef,
+    credentials: Credentials,
+    account: Account,
+    process: Process,
+    of_session: bool = True,
 ) -> Credentials:
     """The login for an image's registry: the one given, else the one stored where engines look.
 
+    :param of_session: also where podman login writes it, which no other host sees.
     :returns: anonymous if there is none; ``unused`` then says what is there and cannot be used.
     :raises CesError: the caller's auth file cannot be read, or no place has a login and one fails.
     """
@@ -68,7 +73,7 @@ def login_for(
     for helper in _helpers(account):
         try:
             if helper.value == _FILES:
-                login = _in_files(image, credentials.authfile, account, process)
+                login = _in_files(image, credentials.authfile, account, process, of_session)
             else:
                 login = _of_helper(helper.value, helper.file, image, account, process)
         except Interrupted:
@@ -109,7 +114,7 @@ def _unused(path: str, what: str) -> Credentials:
 
 
 def _in_files(
-    image: ImageRef, chosen: str | None, account: Account, process: Process
+    image: ImageRef, chosen: str | None, account: Account, process: Process, of_session: bool
 ) -> Credentials:
     """What the auth files have.
 
@@ -118,7 +123,7 @@ def _in_files(
     if chosen is not None:
         return _Search(image, chosen, account, process).login()
     unused = ""
-    for path in _default_files(account):
+    for path in _default_files(account, of_session):
         try:
             login = _Search(image, path, account, process).login()
         except NotFound:
@@ -129,7 +134,7 @@ def _in_files(
     return Credentials(unused=unused)
 
 
-def _default_files(account: Account) -> list[str]:
+def _default_files(account: Account, of_session: bool) -> list[str]:
     """Where podman looks, in its order (containers-auth.json(5))."""
     named = account.environ.get("REGISTRY_AUTH_FILE")
     if named:
@@ -139,7 +144,7 @@ def _default_files(account: Account) -> list[str]:
         return [f"{docker}/config.json"]
     config = account.environ.get("XDG_CONFIG_HOME") or f"{account.home}/.config"
     return [
-        f"{account.runtime_base}/containers/auth.json",
+        *([f"{account.runtime_base}/containers/auth.json"] if of_session else []),
         f"{config}/containers/auth.json",
         f"{account.home}/.docker/config.json",
         f"{account.home}/{_OLD}",

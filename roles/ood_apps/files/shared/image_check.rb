@@ -9,6 +9,9 @@ module ImageCheck
   LONGEST = 1 << 20
   # Seconds that a program has to end once it is told to.
   TO_END = 0.5
+  # The portal does not see a login that is kept on a node.
+  SIGNED_IN = " If you ran podman login on the cluster, write the file that it made into Credentials file:" \
+              " /run/user/#{Process.uid}/containers/auth.json.".freeze
   # The field that mends what a check found; the others are the image's.
   FIELDS = { "network" => "runner" }.freeze
 
@@ -24,19 +27,22 @@ module ImageCheck
     faults(text, values["runner"]).map { |fault| sentence(fault, values) }
   end
 
-  # The words that name the user's credentials, and what goes to standard input; nil where they are not to be had here.
+  # The words that name the user's credentials, and what goes to standard input; nil where they are not to be had here. What
+  # lies outside the home is the node's own: a file of that name here may have another token.
   def self.credentials(cluster, values)
     user, token, file = values.values_at("registry_user", "registry_token", "credentials_file").map(&:to_s)
     return [["--username", user, "--password-stdin"], token] unless token.empty?
     return [[], ""] if file.empty?
     path = file.sub(%r{\A~(?=/)}) { Dir.home }
-    return unless cluster.shared_home? && File.file?(path) && File.owned?(path)
+    return unless cluster.shared_home? && File.file?(path) && File.owned?(path) && in_home?(path)
     text = File.read(path, LONGEST).to_s
     return [["--authfile", path], ""] if text.lstrip.start_with?("{")
     [["--username", user, "--password-stdin"], text] unless user.empty?
   rescue SystemCallError
     nil
   end
+
+  def self.in_home?(path) = File.realpath(path).start_with?("#{File.realpath(Dir.home)}/")
 
   # What the program printed; empty where it could not say.
   def self.ask(words, secret, seconds)
@@ -86,14 +92,15 @@ module ImageCheck
   end
 
   def self.sentence(fault, values)
-    field = fault["check"] == "login" ? login_field(values) : FIELDS.fetch(fault["check"], "image")
+    login = fault["check"] == "login"
+    field = login ? login_field(values) : FIELDS.fetch(fault["check"], "image")
     said = fault.values_at("said", "cure").map { |text| Cures.on_a_card(text).delete_suffix(".") }.reject(&:empty?)
-    "#{Fields[field].label}: #{said.join(": ")}."
+    "#{Fields[field].label}: #{said.join(": ")}.#{SIGNED_IN if login && field == "registry_user"}"
   end
 
   # Where the user said who asks, or would have.
   def self.login_field(values)
     %w[registry_token credentials_file].find { |name| !values[name].to_s.empty? } || "registry_user"
   end
-  private_class_method :credentials, :ask, :give, :end_group, :faults, :fault?, :sentence, :login_field
+  private_class_method :credentials, :in_home?, :ask, :give, :end_group, :faults, :fault?, :sentence, :login_field
 end
