@@ -32,6 +32,8 @@ def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RecordingProcess:
     monkeypatch.setattr(verify_portal, "SystemProcess", lambda: process)
     monkeypatch.setattr(verify_portal, "_BETWEEN_LOOKS", 0.01)
     monkeypatch.setattr(verify_portal, "_ARRIVING", 0.05)
+    monkeypatch.setattr(verify_portal, "CLUSTERS", str(tmp_path))
+    (tmp_path / "tre.yml").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return process
 
@@ -50,7 +52,7 @@ def greet(slurm: RecordingProcess, tmp_path: Path) -> Iterator[Greet]:
 
 def runs(slurm: RecordingProcess, said: str | None = None) -> None:
     """Slurm takes the job, forgets it with the third look, and what it wrote arrives."""
-    states = iter(["PENDING\n", "RUNNING\n"])
+    states = iter(["PENDING|Resources\n", "RUNNING|None\n"])
 
     def submitted(command: Command, _streams: Streams) -> Finished:
         (log,) = (word for word in command.argv if word.endswith("/output.log"))
@@ -112,10 +114,81 @@ def test_a_job_that_waits_is_cancelled_and_not_proved(
 ) -> None:
     monkeypatch.setattr(verify_portal, "_SECONDS", 0.05)
     slurm.answer("sbatch", stdout="12\n")
-    slurm.answer("squeue", stdout="PENDING\n")
+    slurm.answer("squeue", stdout="PENDING|Priority\n")
     found = greet()
-    assert found.level == "warning" and "was cancelled" in found.said
+    assert found.level == "warning"
+    assert found.said == "job 12 did not end (PENDING, Priority), and was cancelled"
     assert slurm.told("scancel") == [("scancel", "12")]
+
+
+@pytest.mark.parametrize("state", ["SUSPENDED", "STOPPED", "REQUEUED", "SIGNALING"])
+def test_a_job_in_a_rare_state_is_not_over(
+    slurm: RecordingProcess, greet: Greet, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.setattr(verify_portal, "_SECONDS", 0.05)
+    slurm.answer("sbatch", stdout="12\n")
+    slurm.answer("squeue", stdout=f"{state}|None\n")
+    assert f"did not end ({state}, None)" in greet().said
+
+
+def test_a_job_that_waits_for_what_never_comes_failed_at_once(
+    slurm: RecordingProcess, greet: Greet
+) -> None:
+    slurm.answer("sbatch", stdout="12\n")
+    slurm.answer("squeue", stdout="PENDING|InvalidAccount\n")
+    found = greet()
+    assert found.level == "fault" and "(PENDING, InvalidAccount), and was cancelled" in found.said
+
+
+def test_slurm_that_falls_silent_failed_and_the_job_is_not_called_over(
+    slurm: RecordingProcess, greet: Greet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_portal, "_SECONDS", 0.05)
+    slurm.answer("sbatch", stdout="12\n")
+    for command in ("squeue", "scancel"):
+        slurm.answer(command, 1, stderr="Unable to contact slurm controller (connect failure)\n")
+    found = greet()
+    assert found.level == "fault"
+    assert found.said == (
+        "job 12 did not end (Unable to contact slurm controller (connect failure)), and could not"
+        " be cancelled"
+    )
+    assert found.cure == "the Slurm controller does not answer: try later"
+
+
+def test_a_job_that_slurm_has_forgotten_is_over(slurm: RecordingProcess, greet: Greet) -> None:
+    runs(slurm)
+    slurm.answer("squeue", 1, stderr="slurm_load_jobs error: Invalid job id specified\n")
+    assert greet().level == "ok"
+
+
+def test_a_command_that_does_not_answer_says_so(slurm: RecordingProcess, greet: Greet) -> None:
+    slurm.then("sbatch", lambda one, _s: Finished(one.argv, 143, stopped_by="timeout"))
+    found = greet()
+    assert found.said == "could not submit a job: sbatch gave no answer within 30 s"
+
+
+def test_a_cluster_that_the_portal_does_not_have_failed(
+    slurm: RecordingProcess, greet: Greet, tmp_path: Path
+) -> None:
+    runs(slurm)
+    (tmp_path / "tre.yml").unlink()
+    for cluster in ({}, {"shared_home": False}, {"submit_host": "login"}):
+        found = greet(**cluster)
+        assert (found.level, found.role) == ("fault", "ood_apps")
+        assert f"does not offer this cluster: {tmp_path}/tre.yml is not there" in found.said
+    assert slurm.commands == []
+
+
+def test_an_errand_has_time_for_all_that_slurm_is_asked() -> None:
+    (errand,) = verify_portal.portal_errands([_me()], [Cluster("tre")])
+    # each command may take its time, and as long again to be stopped
+    command = 30 + 15
+    assert errand.seconds > command + 90 + command + max(command, 20)
+
+
+def _me() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
 
 
 @pytest.mark.parametrize(("rc", "level"), [(0, "ok"), (1, "warning")])
@@ -134,7 +207,7 @@ def test_a_portal_that_submits_elsewhere_is_not_proved(greet: Greet) -> None:
 
 
 def test_who_may_use_a_cluster_is_asked_of_the_host() -> None:
-    name = pwd.getpwuid(os.geteuid()).pw_name
+    name = _me()
     group = grp.getgrgid(os.getegid()).gr_name
     assert Cluster("a", groups=("none", group)).user_of([name]) == name
     assert Cluster("a", groups=("none",)).user_of([name]) == ""

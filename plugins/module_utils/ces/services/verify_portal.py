@@ -18,21 +18,28 @@ from ..shown import shown
 from ..system.account import Account
 from ..system.files import private_directory, random_name, read_if_there, remove_tree
 from ..system.process import Finished, Streams, SystemProcess, last_lines
-from ..system.slurm import hint_for
+from ..system.slurm import ENDED, GONE, HOPELESS, hint_for
 from ..typed import Any, Callable, Iterator, Mapping, Sequence
 from ..values.command import Command
 from ..values.finding import Finding
 from .errands import Errand
 
+CLUSTERS = "/etc/ood/config/clusters.d"
+"""Where the role ood_apps writes what the portal knows of each cluster."""
 REMOTE = "/usr/local/lib/tre-ces-remote/launcher"
 """Where the role ood_apps puts what reaches back-ends with homes of their own."""
 _QUICK = Streams(timeout=30.0, keep=64 * 1024)
+_PATIENT = Streams(timeout=90.0, keep=64 * 1024)
+"""For the user's own check, which asks by ssh, and has times of its own."""
 _SECONDS = 90.0
 """After which a job that has not ended is cancelled."""
+_ALL_OF_IT = 300.0
+"""Seconds that Slurm may take for all that it is asked: a command of its own is given 45 at most."""
 _BETWEEN_LOOKS = 1.0
 _ARRIVING = 20.0
 """Seconds until a file server shows here what a node has written."""
 _OPTIONS = ("-J", "tre-ces-verify", "-N", "1", "-n", "1", "--mem=64", "-t", "2", "--parsable")
+_APPLY = "the administrator applies the role ood_apps (playbook portal)"
 _CURE = "the administrator looks into it: the portal's log and Slurm's say more (role ood_apps)"
 
 
@@ -87,7 +94,7 @@ def portal_errands(users: Sequence[str], clusters: Sequence[Cluster]) -> list[Er
     """A job for each cluster, as the first user who may use it."""
     chosen = [(cluster, cluster.user_of(users)) for cluster in clusters]
     return [
-        Errand("greeting", user, greeting(cluster), "", f"cluster {cluster.id}")
+        Errand("greeting", user, greeting(cluster), "", f"cluster {cluster.id}", _ALL_OF_IT)
         for cluster, user in chosen
         if user
     ]
@@ -112,7 +119,11 @@ def greeting(cluster: Cluster) -> Callable[[], Iterator[Finding]]:
     """What a child does for it."""
 
     def work() -> Iterator[Finding]:
-        if cluster.submit_host:
+        file = f"{CLUSTERS}/{cluster.id}.yml"
+        if not os.access(file, os.R_OK):
+            said = f"the portal does not offer this cluster: {file} is not there, or users cannot read it"
+            yield Finding("greeting", "fault", said, _APPLY, "ood_apps")
+        elif cluster.submit_host:
             said = f"the portal submits on {cluster.submit_host}, by ssh: no job was run"
             yield Finding("greeting", "note", said)
         elif not cluster.shared_home:
@@ -125,8 +136,8 @@ def greeting(cluster: Cluster) -> Callable[[], Iterator[Finding]]:
 
 def _way(cluster: Cluster) -> Finding:
     """A job would leave its directory there: what the user's own check says is enough."""
-    done = SystemProcess().run(Command((REMOTE, "check", cluster.id), role="ood_apps"), _QUICK)
-    said = shown(last_lines(done.stdout or done.stderr))
+    done = SystemProcess().run(Command((REMOTE, "check", cluster.id), role="ood_apps"), _PATIENT)
+    said = shown(last_lines(done.stdout or done.stderr)) or "its check gave no answer"
     if done.ok:
         return Finding("greeting", "ok", f"the user's way to the back-end works: {said}")
     return Finding(
@@ -146,10 +157,8 @@ def _greeted(cluster: Cluster) -> Finding:
         job = done.stdout.strip().partition(";")[0]
         if not done.ok or not job.isdigit():
             return _refused(done)
-        if not _ended(cluster, job):
-            _run(cluster.command("scancel", job))
-            said = f"job {job} did not end within {_SECONDS:g} s, and was cancelled"
-            return Finding("greeting", "warning", said, "verify later")
+        if problem := _unfinished(cluster, job):
+            return problem
         if _arrived(log, word):
             return Finding("greeting", "ok", "a job ran, and the portal sees what it wrote")
         said = f"job {job} is over, and what it wrote is not in {log}"
@@ -175,17 +184,37 @@ def _run(command: Command) -> Finished:
 
 
 def _refused(done: Finished) -> Finding:
-    said = shown(last_lines(done.stderr)) or f"sbatch ended with {done.rc}, and no number of a job"
-    cure = hint_for(said) or _CURE
-    return Finding("greeting", "fault", f"could not submit a job: {said}", cure, "ood_apps")
+    cure = hint_for(done.stderr) or _CURE
+    return Finding(
+        "greeting", "fault", f"could not submit a job: {_words(done)}", cure, "ood_apps"
+    )
 
 
-def _ended(cluster: Cluster, job: str) -> bool:
-    end = time.monotonic() + _SECONDS
+def _words(done: Finished) -> str:
+    """What a command of Slurm said, or that it said nothing."""
+    name = os.path.basename(done.argv[0])
+    if done.stopped_by:
+        return f"{name} gave no answer within {_QUICK.timeout:g} s"
+    said = shown(last_lines(done.stderr))
+    return said or f"{name} ended with {done.rc}, and {shown(done.stdout[:100]).strip()!r}"
+
+
+def _unfinished(cluster: Cluster, job: str) -> Finding | None:
+    """Why a job has not ended, which is cancelled then; None where it has."""
+    end, why, mute = time.monotonic() + _SECONDS, "", False
     while time.monotonic() < end:
-        done = _run(cluster.command("squeue", "-h", "-j", job, "-o", "%T"))
+        done = _run(cluster.command("squeue", "-h", "-j", job, "-o", "%T|%r"))
+        state, _bar, reason = done.stdout.strip().partition("|")
         # Slurm forgets a job, or says of an ended one how it ended
-        if done.stdout.strip() not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"):
-            return True
+        if GONE in done.stderr or (done.ok and (not state or state in ENDED)):
+            return None
+        mute, why = not done.ok, f"{state}, {reason}" if done.ok else _words(done)
+        if reason in HOPELESS:
+            break
         time.sleep(_BETWEEN_LOOKS)
-    return False
+    cancelled = _run(cluster.command("scancel", job)).ok
+    fate = "and was cancelled" if cancelled else "and could not be cancelled"
+    said = f"job {job} did not end ({shown(why)}), {fate}"
+    if mute or reason in HOPELESS:
+        return Finding("greeting", "fault", said, hint_for(why) or _CURE, "ood_apps")
+    return Finding("greeting", "warning", said, "verify later, when what it waits for is there")

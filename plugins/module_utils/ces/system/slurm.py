@@ -60,7 +60,8 @@ _TOO_MUCH = ("node configuration", "memory specification", "more processors", "n
 """Parts of Slurm's messages, in lower case, about a job that asks for more than there is."""
 _MIB = 1024**2
 _QUEUE = "%i|%T|%r|%N"
-_GONE = "Invalid job id specified"
+GONE = "Invalid job id specified"
+"""What Slurm says of a job that it has forgotten."""
 _NOT_FOUND = re.compile(r"^Job \S+ not found$", re.MULTILINE)
 """What scontrol writes to standard output of a task that was cancelled while its array was pending;
 nothing is on standard error."""
@@ -182,7 +183,7 @@ class Slurm:
             Command((*argv, f"--format={_QUEUE}"), role="slurm"), _LONG_ANSWER
         )
         if not answer.ok:
-            if _GONE in answer.stderr:
+            if GONE in answer.stderr:
                 return {}
             raise _no_answer(answer)
         rows = (line.split("|") for line in answer.stdout.split("\n"))
@@ -198,7 +199,7 @@ class Slurm:
             Command(("scontrol", "--oneliner", "show", "job", job_id), role="slurm")
         )
         if not answer.ok:
-            if _GONE in answer.stderr or _NOT_FOUND.search(answer.stdout):
+            if GONE in answer.stderr or _NOT_FOUND.search(answer.stdout):
                 return None
             raise _no_answer(answer)
         lines = [line for line in answer.stdout.split("\n") if "JobState=" in line]
@@ -238,7 +239,7 @@ class Slurm:
         :raises CesError: Slurm refuses.
         """
         answer = self._process.run(Command(("scancel", job_id), role="slurm"))
-        if not answer.ok and _GONE not in answer.stderr:
+        if not answer.ok and GONE not in answer.stderr:
             answer.check(f"cancel job {job_id}", hint_for(answer.stderr))
 
     def time_left(self, job_id: str) -> float | None:
