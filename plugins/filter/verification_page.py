@@ -72,6 +72,11 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 @media print { body { max-width: none; padding: 0; } details > * { display: block; } }
 """
 CLASSES = {"proved": "proved", "not proved": "open", "failed": "failed"}
+VERDICTS = {
+    "failed": "Something failed. What it is, and who mends it, is below.",
+    "proved": "Nothing failed. What was not proved is listed as such.",
+    "not proved": "Nothing was proved. Why is below.",
+}
 LEVELS = {"ok": "proved", "note": "plain", "warning": "open", "fault": "failed"}
 MARKS = {"proved": "✓", "not proved": "", "failed": "✗"}
 """Before the word, for who cannot tell colours apart."""
@@ -97,12 +102,8 @@ def _head(report: dict[str, Any]) -> Iterator[str]:
     yield "<h1>Verification of back-ends</h1>"
     made, version = _text(report["made"]), _text(report["collection"])
     yield f'<p class="soft">Made {made} by tre.ces {version}</p>'
-    said = (
-        "Something failed. What it is, and who mends it, is below."
-        if failures
-        else "Nothing failed. What was not proved is listed as such."
-    )
-    yield f'<div class="verdict {"failed" if failures else "proved"}"><b>{said}</b></div>'
+    outcome = "failed" if failures else "proved" if counts["proved"] else "not proved"
+    yield f'<div class="verdict {CLASSES[outcome]}"><b>{VERDICTS[outcome]}</b></div>'
     yield "<p>" + "".join(_count(counts[name], name) for name in CLASSES) + "</p>"
     rows = [
         (

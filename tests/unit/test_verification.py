@@ -73,6 +73,12 @@ def test_a_failure_is_told_with_its_cure() -> None:
     assert "What failed" in verification_page(report)
 
 
+def test_a_report_that_proves_nothing_does_not_look_well() -> None:
+    page = verification_page(verification({"h": result(OPEN)}, NOW))
+    assert '<div class="verdict open"><b>Nothing was proved. Why is below.</b></div>' in page
+    assert "Nothing failed" not in page
+
+
 def test_what_is_not_proved_is_not_shown_as_proved() -> None:
     page = verification_page(verification({"h": result(FINE, OPEN)}, NOW))
     assert "Nothing failed. What was not proved is listed as such." in page

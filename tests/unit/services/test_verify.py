@@ -149,10 +149,19 @@ def test_a_portal_runs_no_container(host: list[str], monkeypatch: pytest.MonkeyP
     assert [(p["what"], p["place"], p["outcome"]) for p in found["proofs"]] == [
         ("greeting", "cluster one", "proved"),
         ("greeting", "cluster two", "not proved"),
+        # a job says nothing of the portal's pages
+        ("forms", "", "not proved"),
     ]
     # ces-doctor would miss the engines
     assert (found["findings"], host, found["engines"]) == ([], [], [])
     assert planned(wanted) == [f"submit a job to cluster one as {SOMEBODY}"]
+
+
+def test_without_users_the_report_says_why_nothing_was_proved(host: list[str]) -> None:
+    found = verify.verify(Wanted([])).as_dict()
+    assert found["counts"] == {"proved": 0, "not proved": 3, "failed": 0}
+    assert found["proofs"][0]["said"] == "no users are named: nothing was run"
+    assert "verify_users" in found["proofs"][0]["cure"]
 
 
 def test_who_is_ill_is_diagnosed_and_nobody_else(host: list[str | None]) -> None:

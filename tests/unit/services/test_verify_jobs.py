@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,10 @@ FOUND = Finding("container", "ok", "it ran")
 def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RecordingProcess:
     """Two partitions; node n2 is in both, n3 is down. What srun is told is recorded."""
     process = RecordingProcess()
-    process.answer("sinfo --noheader --format=%R", stdout="batch\nshort\nbatch\n")
-    nodes = "n1 batch idle\nn2 batch mixed\nn2 short mixed\nn3 batch down\n"
-    process.answer("sinfo --noheader --Node", stdout=nodes)
+    partitions = "batch|up|all\nshort|up|all\nbatch|up|all\n"
+    process.answer("sinfo --noheader --format=%R", stdout=partitions)
+    nodes = ("n1|batch|idle", "n2|batch|mixed", "n2|short|mixed", "n3|batch|down")
+    process.answer("sinfo --noheader --Node", stdout="".join(f"{row}|(null)\n" for row in nodes))
     process.answer("sinfo --version", stdout="slurm 24.11.5\n")
     library = tmp_path / "libc.so.6"
     library.write_text("library")
@@ -41,7 +44,7 @@ def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RecordingProcess:
 
 def errands(process: RecordingProcess) -> dict[str, Errand]:
     """By engine and place."""
-    found = verify_jobs.job_errands("ada", ["podman", "oci"], process)
+    found = verify_jobs.job_errands(["ada"], ["podman", "oci"], process)
     return {f"{one.engine} {one.place}".strip(): one for one in found}
 
 
@@ -62,13 +65,13 @@ def test_each_engine_has_a_job_with_a_gpu_on_each_node_that_has_one(
     slurm: RecordingProcess,
 ) -> None:
     nodes = (
-        "n1 batch drained gpu:2(S:0)\nn2 batch idle (null)\nn2 short idle (null)\n"
-        "n3 long mixed shard:4,gpu:a100:1\n"
+        "n1|batch|drained|gpu:2(S:0)\nn2|batch|idle|(null)\nn2|short|idle|(null)\n"
+        "n3|long|mixed|shard:4,gpu:a100:1\n"
     )
-    slurm.answer("sinfo --noheader --Node --format=%n %R %T %G", stdout=nodes)
+    slurm.answer("sinfo --noheader --Node", stdout=nodes)
     answer = json.dumps({"node": "n3", "findings": [FOUND.as_dict()]})
     slurm.answer("srun", stdout=f"{answer}\n")
-    found = verify_jobs.gpu_errands("ada", ["podman", "oci"], slurm)
+    found = [*verify_jobs.gpu_errands(["ada"], ["podman", "oci"], slurm)]
     assert [(one.name, one.engine, one.place) for one in found] == [
         ("gpu", "podman", "node n1"),
         ("gpu", "oci", "node n1"),
@@ -92,8 +95,90 @@ def test_without_slurm_there_is_nothing_to_prove() -> None:
         raise CesError("run sinfo", said="there is no such program")
 
     process.then("sinfo", missing)
-    assert verify_jobs.job_errands("ada", ["podman"], process) == []
+    assert [*verify_jobs.job_errands(["ada"], ["podman"], process)] == []
     assert verify_jobs.slurm_version(process) == ""
+
+
+def told(errand: Errand) -> Finding:
+    (finding,) = errand.work()
+    return finding
+
+
+@pytest.mark.parametrize("made", [verify_jobs.job_errands, verify_jobs.gpu_errands])
+def test_slurm_that_does_not_answer_failed(slurm: RecordingProcess, made: Any) -> None:
+    """A report that only leaves the jobs out would say that nothing failed."""
+    said = "slurm_load_partitions: Unable to contact slurm controller (connect failure)"
+    slurm.answer("sinfo --noheader", 1, stderr=f"{said}\n")
+    (errand,) = made(["ada"], ["podman"], slurm)
+    found = told(errand)
+    assert (errand.place, found.level) == ("the cluster", "fault")
+    assert found.said == f"Slurm does not answer ({said}): no job was run"
+    slurm.then("sinfo --noheader", lambda one, _s: Finished(one.argv, 143, stopped_by="timeout"))
+    (errand,) = made(["ada"], ["podman"], slurm)
+    assert "(no answer within 10 s)" in told(errand).said
+    # commands that a host has without a cluster
+    said = "sinfo: fatal: Could not establish a configuration source"
+    slurm.answer("sinfo --noheader", 1, stderr=f"{said}\n")
+    (errand,) = made(["ada"], ["podman"], slurm)
+    assert told(errand).level == "note"
+
+
+@pytest.mark.parametrize(
+    ("partition", "nodes", "level", "said"),
+    [
+        ("b|down|all", "n1|b|idle", "warning", "the partition is down: no job was run"),
+        ("b|inact|all", "n1|b|idle", "warning", "the partition is inact: no job was run"),
+        ("b|up|all", "", "warning", "the partition has no nodes: no job was run"),
+        (
+            "b|up|all",
+            "n1|b|drained\nn2|b|idle*",
+            "warning",
+            "all nodes of the partition are out of use (drained, idle*): no job was run",
+        ),
+        (
+            "b|up|no-such,another",
+            "n1|b|idle",
+            "note",
+            "none of the users may use it (it is for no-such, another)",
+        ),
+    ],
+)
+def test_a_partition_that_takes_no_job_is_told_with_its_reason(
+    slurm: RecordingProcess, partition: str, nodes: str, level: str, said: str
+) -> None:
+    """Nobody waits for srun to call the nodes busy."""
+    slurm.answer("sinfo --noheader --format=%R", stdout=f"{partition}\n")
+    rows = "".join(f"{row}|gpu:1\n" for row in nodes.split())
+    slurm.answer("sinfo --noheader --Node", stdout=rows)
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    job, *others = verify_jobs.job_errands([me], ["podman"], slurm)
+    assert (told(job).level, told(job).said) == (level, said)
+    others += verify_jobs.gpu_errands([me], ["podman"], slurm)
+    assert [told(one).level for one in others] == [level] * len(others)
+    assert slurm.told("srun") == []
+
+
+@pytest.mark.parametrize("state", ["planned", "mixed-", "allocated+", "idle@"])
+def test_a_node_that_slurm_has_plans_for_is_in_use(slurm: RecordingProcess, state: str) -> None:
+    slurm.answer("sinfo --noheader --Node", stdout=f"n1|batch|{state}|gpu:1\n")
+    slurm.answer("srun", 1, stderr="srun: error: Requested nodes are busy\n")
+    (errand,) = verify_jobs.gpu_errands(["ada"], ["podman"], slurm)
+    assert told(errand).said.startswith("the nodes are busy")
+
+
+def test_who_may_use_a_partition_runs_its_jobs(slurm: RecordingProcess) -> None:
+    """A node of a closed partition and an open one is reached by the open one."""
+    group = grp.getgrgid(os.getegid()).gr_name
+    partitions = f"a|down|all\nb|up|no-such\nc|up|no-such,{group}\n"
+    slurm.answer("sinfo --noheader --format=%R", stdout=partitions)
+    rows = "".join(f"n1|{name}|idle|gpu:1\n" for name in "abc")
+    slurm.answer("sinfo --noheader --Node", stdout=rows)
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    (errand,) = verify_jobs.gpu_errands(["nobody", me], ["podman"], slurm)
+    assert errand.user == me
+    [*errand.work()]
+    (argv,) = slurm.told("srun")
+    assert {"--partition=c", "--nodelist=n1"} < set(argv)
 
 
 def test_a_job_answers_with_what_was_found_in_it(slurm: RecordingProcess) -> None:

@@ -162,7 +162,15 @@ def _proofs(wanted: Wanted, policy: Policy) -> list[Proof]:
             *_gpus(wanted, people, engines),
             *proofs,
         ]
-    return [*strangers, *proofs]
+    return [*_nobody(wanted), *strangers, *proofs]
+
+
+def _nobody(wanted: Wanted) -> list[Proof]:
+    """That there is no user to prove anything with: a report of nothing would look well."""
+    if wanted.users:
+        return []
+    cure = "name them: verify_users of the role verify, or ces_users in the inventory"
+    return [Proof(Finding("container", "warning", "no users are named: nothing was run", cure))]
 
 
 def _known(users: Sequence[str]) -> tuple[list[str], list[Proof]]:
@@ -256,7 +264,7 @@ def _pull(spec: PullSpec) -> Iterator[Finding]:
 
 
 def _job_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Errand]:
-    return job_errands(users[0], engines, SystemProcess()) if wanted.slurm and users else []
+    return [*job_errands(users, engines, SystemProcess())] if wanted.slurm and users else []
 
 
 def _gpus(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -> list[Proof]:
@@ -274,7 +282,7 @@ def _gpu_errands(wanted: Wanted, users: Sequence[str], engines: Sequence[str]) -
     if not users or (slurm and not wanted.slurm):
         return []
     if slurm:
-        return gpu_errands(users[0], engines, process)
+        return [*gpu_errands(users, engines, process)]
     if not kinds_here():
         return []
     return [Errand("gpu", users[0], _with_gpu(engine), engine) for engine in engines]
@@ -289,7 +297,14 @@ def _portal(wanted: Wanted, users: Sequence[str]) -> list[Proof]:
         Proof(Finding("greeting", "note", "none of the users may use it"), place=f"cluster {name}")
         for name in nobody_for(users, wanted.clusters)
     ]
-    return run_errands(portal_errands(users, wanted.clusters)) + nobody
+    return [*run_errands(portal_errands(users, wanted.clusters)), *nobody, *_forms(wanted)]
+
+
+def _forms(wanted: Wanted) -> list[Proof]:
+    """That a portal's jobs say nothing of its pages."""
+    said = "the portal's web server and forms were not tried"
+    cure = "log in to the portal as a user, and launch Greetings"
+    return [Proof(Finding("forms", "note", said, cure))] if wanted.clusters else []
 
 
 # --- what is told besides ---

@@ -12,6 +12,7 @@ from ..json_text import dumps, loads
 from ..shown import shown
 from ..system.account import Account
 from ..system.files import random_name, remove_tree
+from ..system.host.partitions import Cluster, Node, Partition, look_at_partitions
 from ..system.host.small_root import SHELL
 from ..system.process import Finished, Process, Streams, SystemProcess, last_lines
 from ..system.slurm import hint_for
@@ -32,7 +33,6 @@ _SRUN = (
     *("--chdir=/", "--job-name=tre-ces-verify"),
 )
 _BUSY = ("Requested nodes are busy", "Requested partition configuration not available now")
-_UP = ("idle", "mixed", "allocated", "completing")
 _PROGRAM = f"""\
 import sys
 sys.path.insert(0, {CORE!r})
@@ -47,44 +47,74 @@ def slurm_version(process: Process) -> str:
     return shown(" ".join(_rows(process, "sinfo", "--version")))
 
 
-def job_errands(user: str, engines: Sequence[str], process: Process) -> list[Errand]:
+def job_errands(users: Sequence[str], engines: Sequence[str], process: Process) -> Iterator[Errand]:
     """A job for each engine in each partition, and a bundle on each node; none without Slurm."""
-    partitions = _rows(process, "sinfo", "--noheader", "--format=%R")
-    nodes: dict[str, tuple[str, str]] = {}
-    for row in _rows(process, "sinfo", "--noheader", "--Node", "--format=%n %R %T"):
-        node, partition, state = (*row.split(), "", "")[:3]
-        nodes.setdefault(node, (partition, state))
-    return [
-        *(
-            Errand(
-                "job",
-                user,
-                _job((f"--partition={partition}",), engine),
-                engine,
-                f"partition {partition}",
-            )
-            for partition in dict.fromkeys(partitions)
-            for engine in engines
-        ),
-        *(
-            Errand("slurm_container", user, _bundle(node, partition, state), "", f"node {node}")
-            for node, (partition, state) in sorted(nodes.items())
-        ),
-    ]
+    cluster = look_at_partitions(process)
+    if cluster.silence:
+        yield Errand("job", users[0], _told(_silent("job", cluster)), "", "the cluster")
+    for partition in cluster.partitions.values():
+        user, closed = _user_of(partition, users)
+        for engine in engines:
+            work = _job((f"--partition={partition.name}",), engine)
+            work = _told(closed("job")) if closed else work
+            yield Errand("job", user, work, engine, f"partition {partition.name}")
+    for node in cluster.nodes:
+        user, name, closed = _way_to(node, cluster, users)
+        work = _told(closed("slurm_container")) if closed else _bundle(node.name, name)
+        yield Errand("slurm_container", user, work, "", f"node {node.name}")
 
 
-def gpu_errands(user: str, engines: Sequence[str], process: Process) -> list[Errand]:
+def gpu_errands(users: Sequence[str], engines: Sequence[str], process: Process) -> Iterator[Errand]:
     """A job with a GPU for each engine on each node that has one."""
-    nodes: dict[str, tuple[str, str]] = {}
-    for row in _rows(process, "sinfo", "--noheader", "--Node", "--format=%n %R %T %G"):
-        node, partition, state, gres = (*row.split(), "", "", "")[:4]
-        if any(one.split(":")[0] == "gpu" for one in gres.split(",")):
-            nodes.setdefault(node, (partition, state))
-    return [
-        Errand("gpu", user, _job_with_gpu(node, *nodes[node], engine), engine, f"node {node}")
-        for node in sorted(nodes)
-        for engine in engines
-    ]
+    cluster = look_at_partitions(process)
+    if cluster.silence:
+        yield Errand("gpu", users[0], _told(_silent("gpu", cluster)), "", "the cluster")
+    for node in cluster.nodes:
+        user, name, closed = _way_to(node, cluster, users)
+        options = (f"--partition={name}", f"--nodelist={node.name}", "--gres=gpu:1")
+        for engine in engines if node.gpu else ():
+            work = _told(closed("gpu")) if closed else _job(options, engine, gpu=True)
+            yield Errand("gpu", user, work, engine, f"node {node.name}")
+
+
+Closed = Callable[[str], Finding]
+"""Why no job is run there, as the finding of a check."""
+
+
+def _silent(check: str, cluster: Cluster) -> Finding:
+    if not cluster.configured:
+        said = "Slurm's commands are here, and know of no cluster: no job was run"
+        return Finding(check, "note", said)
+    said = f"Slurm does not answer ({cluster.silence}): no job was run"
+    cure = "the administrator looks at slurmctld, and at munge's key here; then verify again"
+    return Finding(check, "fault", said, cure, "slurm")
+
+
+def _user_of(partition: Partition, users: Sequence[str]) -> tuple[str, Closed | None]:
+    """Who runs a job in a partition; or why nobody does."""
+    reason, cure = partition.closed
+    if reason:
+        return users[0], lambda check: Finding(
+            check, "warning", f"{reason}: no job was run", cure, "slurm"
+        )
+    user = partition.user_of(users)
+    if user:
+        return user, None
+    said = f"none of the users may use it (it is for {', '.join(partition.groups)})"
+    return users[0], lambda check: Finding(check, "note", said)
+
+
+def _way_to(node: Node, cluster: Cluster, users: Sequence[str]) -> tuple[str, str, Closed | None]:
+    """Who runs a job on a node, and in which of its partitions; or why nobody does."""
+    if not node.up:
+        return users[0], "", lambda check: _out_of_use(check, node)
+    ways = [(*_user_of(cluster.partitions[name], users), name) for name in node.partitions]
+    user, closed, name = next((way for way in ways if way[1] is None), ways[0])
+    return user, name, closed
+
+
+def _told(finding: Finding) -> Callable[[], Iterator[Finding]]:
+    return lambda: iter([finding])
 
 
 def answer_in_job(engine: str, gpu: bool = False) -> None:
@@ -125,25 +155,14 @@ def _job(options: Sequence[str], engine: str, gpu: bool = False) -> Callable[[],
     return work
 
 
-def _job_with_gpu(
-    node: str, partition: str, state: str, engine: str
-) -> Callable[[], Iterator[Finding]]:
-    if state not in _UP:
-        return lambda: iter([_out_of_use("gpu", node, state)])
-    options = (f"--partition={partition}", f"--nodelist={node}", "--gres=gpu:1")
-    return _job(options, engine, gpu=True)
+def _out_of_use(check: str, node: Node) -> Finding:
+    said = f"the node is {node.state}: no job was run on it"
+    cure = f"scontrol show node {node.name} says why; the administrator mends that, and resumes it"
+    return Finding(check, "warning", said, cure, "slurm")
 
 
-def _out_of_use(check: str, node: str, state: str) -> Finding:
-    said = f"the node is {state}: no job was run on it"
-    return Finding(check, "warning", said, f"scontrol show node {node}")
-
-
-def _bundle(node: str, partition: str, state: str) -> Callable[[], Iterator[Finding]]:
+def _bundle(node: str, partition: str) -> Callable[[], Iterator[Finding]]:
     def work() -> Iterator[Finding]:
-        if state not in _UP:
-            yield _out_of_use("slurm_container", node, state)
-            return
         word = random_name()
         with _bundle_with(word) as bundle:
             options = (f"--partition={partition}", f"--nodelist={node}", f"--container={bundle}")

@@ -7,9 +7,7 @@ commands that its cluster's file names, from a directory of the user's home.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import time
 
 from ..dataclass import dataclass, field
@@ -17,6 +15,7 @@ from ..errors import CesError
 from ..shown import shown
 from ..system.account import Account
 from ..system.files import private_directory, random_name, read_if_there, remove_tree
+from ..system.host.people import first_member
 from ..system.process import Finished, Streams, SystemProcess, last_lines
 from ..system.slurm import ENDED, GONE, HOPELESS, hint_for
 from ..typed import Any, Callable, Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ _PATIENT = Streams(timeout=90.0, keep=64 * 1024)
 _SECONDS = 90.0
 """After which a job that has not ended is cancelled."""
 _ALL_OF_IT = 300.0
-"""Seconds that Slurm may take for all that it is asked: a command of its own is given 45 at most."""
+"""Seconds that Slurm may take for all that it is asked: each command is given 45 at most."""
 _BETWEEN_LOOKS = 1.0
 _ARRIVING = 20.0
 """Seconds until a file server shows here what a node has written."""
@@ -83,11 +82,7 @@ class Cluster:
 
     def user_of(self, users: Sequence[str]) -> str:
         """The first of these users who may use it; '' if none may."""
-        return next((name for name in users if not self.groups or self._has(name)), "")
-
-    def _has(self, user: str) -> bool:
-        numbers = os.getgrouplist(user, pwd.getpwnam(user).pw_gid)
-        return any(_group(number) in self.groups for number in numbers)
+        return first_member(users, self.groups)
 
 
 def portal_errands(users: Sequence[str], clusters: Sequence[Cluster]) -> list[Errand]:
@@ -105,13 +100,6 @@ def nobody_for(users: Sequence[str], clusters: Sequence[Cluster]) -> list[str]:
     return [cluster.id for cluster in clusters if not cluster.user_of(users)]
 
 
-def _group(number: int) -> str:
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
-
-
 # --- as the user ---
 
 
@@ -121,7 +109,8 @@ def greeting(cluster: Cluster) -> Callable[[], Iterator[Finding]]:
     def work() -> Iterator[Finding]:
         file = f"{CLUSTERS}/{cluster.id}.yml"
         if not os.access(file, os.R_OK):
-            said = f"the portal does not offer this cluster: {file} is not there, or users cannot read it"
+            why = f"{file} is not there, or users cannot read it"
+            said = f"the portal does not offer this cluster: {why}"
             yield Finding("greeting", "fault", said, _APPLY, "ood_apps")
         elif cluster.submit_host:
             said = f"the portal submits on {cluster.submit_host}, by ssh: no job was run"
@@ -185,9 +174,7 @@ def _run(command: Command) -> Finished:
 
 def _refused(done: Finished) -> Finding:
     cure = hint_for(done.stderr) or _CURE
-    return Finding(
-        "greeting", "fault", f"could not submit a job: {_words(done)}", cure, "ood_apps"
-    )
+    return Finding("greeting", "fault", f"could not submit a job: {_words(done)}", cure, "ood_apps")
 
 
 def _words(done: Finished) -> str:

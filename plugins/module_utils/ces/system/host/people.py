@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import stat
 
-from ...typed import Any
+from ...typed import Any, Sequence
 
 NOTED = "/var/lib/tre-ces/lingering"
 """The role podman has a file here for each user whose session lasts because it asked for that."""
@@ -79,3 +80,23 @@ def is_private(directory: str, user: pwd.struct_passwd) -> bool:
         return False
     right = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700
     return right and (status.st_uid, status.st_gid) == (user.pw_uid, user.pw_gid)
+
+
+def first_member(users: Sequence[str], groups: Sequence[str]) -> str:
+    """The first of these users who is in one of the groups; '' if none is. Without groups all are.
+
+    :raises KeyError: there is no such user.
+    """
+    return next((name for name in users if not groups or _is_in(name, groups)), "")
+
+
+def _is_in(user: str, groups: Sequence[str]) -> bool:
+    numbers = os.getgrouplist(user, pwd.getpwnam(user).pw_gid)
+    return any(_group_named(number) in groups for number in numbers)
+
+
+def _group_named(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
