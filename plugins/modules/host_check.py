@@ -89,6 +89,13 @@ options:
   root:
     description: Directory below which the role keeps what users have. It need not exist.
     type: path
+  shared:
+    description:
+      - Directories of images for all users. They need not exist.
+      - What is judged with V(ground) is whether those of an earlier run are still mounted.
+    type: list
+    elements: path
+    default: []
   refused_file_systems:
     description:
       - Types of file systems, as in C(/proc/self/mountinfo), on which O(root) must not lie. The
@@ -253,6 +260,11 @@ storage_conf:
   returned: always
   type: dict
   sample: {storage.graphroot: '"/srv/containers"'}
+shared_mounts:
+  description: The mount points of those of O(shared) that do not lie on the root file system.
+  returned: always
+  type: dict
+  sample: {/srv/images/sif: /srv/images}
 apptainer:
   description: The apptainer that is installed; where none is, only an empty version.
   returned: with O(apptainer)
@@ -271,7 +283,7 @@ apt:
 """
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -282,6 +294,7 @@ from ..module_utils.ces.system.host import (
     admitted,
     apptainer,
     kernel,
+    mounts,
     packages,
     people,
     running,
@@ -314,11 +327,20 @@ def work(module: AnsibleModule) -> dict[str, Any]:
         "package_lists_age": packages.lists_age(),
         "short_name_lists": sorted(glob.glob(SHORT_NAMES)),
         "storage_conf": site_files.storage_settings(),
+        "shared_mounts": dict(shared_mounts(wanted["shared"])),
     }
     if wanted["apptainer"]:
         result["apptainer"] = apptainer.installed(process)
         result["apt"] = packages.apt(process, "apptainer")
     return result
+
+
+def shared_mounts(directories: list[str]) -> Iterator[tuple[str, str]]:
+    """The mount points below which directories lie, or will lie."""
+    for path in directories:
+        point = mounts.mount_of(mounts.nearest_directory(path)).point
+        if point != "/":
+            yield path, point
 
 
 def judged(
@@ -379,6 +401,7 @@ def main() -> None:
             "limits": {"type": "str", "choices": ["if_possible", "required"]},
             "root": {"type": "path"},
             "job_options": texts,
+            "shared": {"type": "list", "elements": "path", "default": []},
             "refused_file_systems": {"type": "list", "elements": "str"},
         },
         supports_check_mode=True,

@@ -5,15 +5,22 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support import eventually
 from telling import only, told
 
 from ansible_collections.tre.ces.plugins.module_utils.ces.checks.ground import LOOKS
 from ansible_collections.tre.ces.plugins.module_utils.ces.dataclass import replace
-from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import ground, people
+from ansible_collections.tre.ces.plugins.module_utils.ces.system.host import (
+    ground,
+    monitors,
+    people,
+)
 from ansible_collections.tre.ces.plugins.module_utils.ces.system.host.ground import (
     Ground,
     look_at_ground,
@@ -64,6 +71,18 @@ def test_good_ground_is_well() -> None:
             "note",
             '"/scratch/$USER"',
         ),
+        (
+            {"unmounted": {"/srv/sif": "/srv"}},
+            "shared_disks",
+            "fault",
+            "nothing is mounted on /srv, where a file system was in an earlier run",
+        ),
+        (
+            {"stranded": (("eve", "/home/eve/s", "one"), ("eve", "/home/eve/s", "two"))},
+            "containers_in_view",
+            "fault",
+            "eve has containers that run in /home/eve/s (one, two)",
+        ),
         ({"logind": "252"}, "logind", "warning", "systemd-logind still is version 252"),
         ({"broken": ("x sets y = z",)}, "site_containers_conf", "warning", "x sets y = z"),
     ],
@@ -92,6 +111,29 @@ def test_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.signed == ("x (signedBy)",)
     assert found.mount.kind != "unknown"
     assert found.overlay == ""
+
+
+def test_containers_that_would_run_on_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their monitors say where they are, also where no podman sees them."""
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    root, words = f"{tmp_path}/new", ["conmon", "-c", "input()", "-n", "one"]
+    bundle = f"{tmp_path}/old/overlay-containers/0123/userdata"
+    monkeypatch.setattr(ground, "storage_settings", dict)
+    monkeypatch.setattr(monitors, "owner_of", lambda _pid: 65534)
+    monkeypatch.setattr(ground, "account_of", lambda _uid: pwd.getpwnam(me))
+    with subprocess.Popen(
+        [*words, "-b", bundle], executable=sys.executable, stdin=subprocess.PIPE
+    ) as child:
+        eventually(lambda: bundle in Path(f"/proc/{child.pid}/cmdline").read_text())
+        found = look_at_ground("container_storage", [], root, [])
+        assert (me, f"{tmp_path}/old", "one") in found.stranded
+        # what is not moved strands nobody
+        place = {"storage.rootless_storage_path": f'"{root}/$UID/storage"'}
+        monkeypatch.setattr(ground, "storage_settings", lambda: place)
+        assert look_at_ground("container_storage", [], root, []).stranded == ()
+        child.communicate(b"\n")
 
 
 def test_who_has_no_home_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

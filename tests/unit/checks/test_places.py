@@ -172,6 +172,11 @@ def test_a_disk_that_is_not_mounted_is_told_once() -> None:
     only(LOOKS, found, "disks", "fault", "/scratch/c lacks the file .tre-ces-disk")
 
 
+def test_images_for_all_whose_file_system_is_not_mounted_are_named() -> None:
+    found = replace(GOOD, unmounted={"/srv/sif": "/srv"})
+    only(LOOKS, found, "shared_disks", "fault", "nothing is mounted on /srv")
+
+
 def test_what_was_made_for_another_user_of_that_uid_is_told() -> None:
     found = replace(GOOD, anothers="/x/1001 was made for carol")
     only(LOOKS, found, "made_for", "fault", "was made for carol")

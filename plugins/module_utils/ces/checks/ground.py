@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from ..system.disks import CURE, MARK
 from ..system.host.configuration import Configuration
-from ..system.host.ground import Ground
+from ..system.host.ground import USERS_PLACE, Ground, users_place
 from ..typed import Iterator
 from ..values.policy import Policy
 from .configuration import tell_broken
 from .look import Look, Told
 from .places import NO_OVERLAY
 
-_DRIVER, _PLACE = "storage.driver", "storage.rootless_storage_path"
+_DRIVER = "storage.driver"
 
 
 def _variable(found: Ground) -> str:
@@ -119,6 +119,17 @@ def tell_disk(found: Ground, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_shared(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether images for all users would be kept on another file system."""
+    for path, point in found.unmounted.items():
+        yield Told(
+            "fault",
+            f"nothing is mounted on {point}, where a file system was in an earlier run: images for"
+            f" all users are to be in {path}",
+            f"{CURE}; if they are to lie there without one, set ces_tools_new_disk for this run",
+        )
+
+
 def tell_noexec(found: Ground, policy: Policy) -> Iterator[Told]:
     """Whether programs may be started there."""
     if found.root and "noexec" in found.mount.options:
@@ -174,12 +185,28 @@ def tell_driver(found: Ground, policy: Policy) -> Iterator[Told]:
 
 def tell_moved(found: Ground, policy: Policy) -> Iterator[Told]:
     """Whether users' containers would be lost from view."""
-    place, before = f'"{found.root}/$UID/storage"', (found.storage or {}).get(_PLACE)
-    if before not in (None, place):
+    before = (found.storage or {}).get(USERS_PLACE)
+    if before not in (None, users_place(found.root)):
         yield Told(
             "note",
             f"/etc/containers/storage.conf had the users' storage at {before}. What lies there"
             " stays, and podman no longer sees it",
+        )
+
+
+def tell_stranded(found: Ground, policy: Policy) -> Iterator[Told]:
+    """Whether users' containers would run on unseen."""
+    containers: dict[tuple[str, str], list[str]] = {}
+    for name, storage, container in found.stranded:
+        containers.setdefault((name, storage), []).append(container)
+    for (name, storage), named in containers.items():
+        yield Told(
+            "fault",
+            f"{name} has containers that run in {storage} ({', '.join(named[:5])}): with"
+            f" {_variable(found)} {found.root} podman would no longer see them, and they would run"
+            " on",
+            f"end them first (podman stop --all, as {name}, or loginctl terminate-user {name}):"
+            " what is there stays",
         )
 
 
@@ -208,11 +235,13 @@ LOOKS = (
     Look("uids_changed", "all users have the uids that they had", tell_moved_users),
     Look("root_file_system", "the file system takes what users keep there", tell_file_system),
     Look("root_disk", "the disk of what users have is there", tell_disk),
+    Look("shared_disks", "the file systems of images for all users are there", tell_shared),
     Look("root_noexec", "programs may be started there", tell_noexec),
     Look("root_overlay", "layers can be put over each other there", tell_overlay),
     Look("signatures", "no demand of signatures is dropped", tell_signatures),
     Look("storage_driver", "root's containers stay in view", tell_driver),
     Look("storage_moved", "users' containers stay in view", tell_moved),
+    Look("containers_in_view", "users' containers that run stay in view", tell_stranded),
     Look("logind", "sessions can start", tell_logind),
     Look("site_containers_conf", "the site's containers.conf keeps promises", tell_site_settings),
 )

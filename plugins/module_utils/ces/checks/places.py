@@ -55,6 +55,17 @@ def tell_disks(found: Places, policy: Policy) -> Iterator[Told]:
         )
 
 
+def tell_shared(found: Places, policy: Policy) -> Iterator[Told]:
+    """Whether the file systems of images for all users are mounted."""
+    for path, point in found.unmounted.items():
+        yield Told(
+            "fault",
+            f"nothing is mounted on {point}, where a file system was when the host was provisioned:"
+            f" the images for all users in {path} are not there",
+            CURE,
+        )
+
+
 def tell_network(found: Places, policy: Policy) -> Iterator[Told]:
     """Whether what needs a local file system has one."""
     for kept, place in _each(found, policy):
@@ -231,6 +242,7 @@ def _cure(place: Place) -> str:
 
 LOOKS = (
     Look("disks", "the disks are mounted", tell_disks),
+    Look("shared_disks", "the images for all users are there", tell_shared),
     Look("storage_file_system", "no storage lies on a network file system", tell_network),
     Look("storage_overlay", "engines can put layers over each other", tell_overlay),
     Look("storage_flags", "programs of images may be started", tell_flags),

@@ -34,7 +34,7 @@ def kill_named(word: str) -> None:
     conmon and crun have it; where podman died between the two it knows of neither.
     """
     for name in os.listdir("/proc"):
-        if name.isdigit() and word.encode() in _arguments(int(name)):
+        if name.isdigit() and word.encode() in arguments_of(int(name)):
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(int(name), signal.SIGKILL)
 
@@ -87,12 +87,13 @@ def _recorded(pid_file: str) -> int | None:
     return pid if _start_time(pid) == started else None
 
 
-def _arguments(pid: int) -> list[bytes]:
+def arguments_of(pid: int) -> list[bytes]:
+    """The words that a process was started with; one that is empty if it is gone."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
             return stream.read(_ARGUMENTS_MAX).split(b"\0")
     except OSError:
-        return []
+        return [b""]
 
 
 def record_process(path: str, pid: int) -> None:

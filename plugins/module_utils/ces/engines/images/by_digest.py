@@ -21,6 +21,7 @@ import os
 from ...blocks import contextmanager
 from ...errors import CesError, Damaged, NotFound
 from ...system.account import Account
+from ...system.disks import refuse_unmounted
 from ...system.files import explained, private_directory, random_name
 from ...system.system import System
 from ...system.trees import new_directory, only_ours, opened, path_of
@@ -40,11 +41,14 @@ class ByDigest:
     :param own: the user's own.
     :param shared: the one for all, if the site has one.
     :param suffix: what the names of contents end with.
+    :raises CesError: the file system of the one for all is not mounted.
     """
 
     lock_mode = 0o660
 
     def __init__(self, own: str, shared: str | None, suffix: str = "") -> None:
+        if shared:
+            refuse_unmounted(shared)
         self.own = own
         self.stores = (shared, own) if shared else (own,)
         self._suffix = suffix

@@ -27,6 +27,14 @@ def account(name: str) -> pwd.struct_passwd | None:
         return None
 
 
+def account_of(uid: int) -> pwd.struct_passwd | None:
+    """The account of a number."""
+    try:
+        return pwd.getpwuid(uid)
+    except (KeyError, OverflowError):
+        return None
+
+
 def homeless(name: str) -> bool:
     """Whether a user's home directory is not there, as where the first login makes it.
 

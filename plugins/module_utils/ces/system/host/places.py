@@ -11,7 +11,7 @@ from ...dataclass import dataclass, field
 from ...errors import CesError
 from ...typed import Collection, Mapping
 from ..account import Account
-from ..disks import lost_disks
+from ..disks import lost_disks, unmounted
 from ..process import Process
 from .mounts import Mount, mount_of, nearest_directory
 from .namespaces import own_overlay_said
@@ -49,6 +49,8 @@ class Places:
     :param places: by what they are for: ``home``, ``records``, and those of the engines.
     :param overlay: by what a place is for, why the user could not mount an overlay there.
     :param lost: directories of these whose disk is not there.
+    :param unmounted: directories of images for all whose file system is not there, with its mount
+        point.
     :param anothers: of what was made for somebody else who had the uid before, or ''.
     :param fuse_overlay: whether fuse-overlayfs is there in its place.
     """
@@ -60,6 +62,7 @@ class Places:
     anothers: str = ""
     fuse_overlay: bool = True
     lost: tuple[str, ...] = ()
+    unmounted: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, what: str) -> Place | None:
         """The directory for that, if the site's engines need one."""
@@ -93,7 +96,8 @@ def look_at_places(
         anothers = error.said
     fuse = any(os.access(f"{path}/fuse-overlayfs", os.X_OK) for path in programs.split(":"))
     fuse = fuse and os.path.exists("/dev/fuse")
-    return Places(account.name, account.uid, places, overlay, anothers, fuse, lost_disks())
+    lost = lost_disks()
+    return Places(account.name, account.uid, places, overlay, anothers, fuse, lost, unmounted())
 
 
 def look_at_place(path: str, table: str = _TABLE) -> Place:
