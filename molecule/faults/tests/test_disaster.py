@@ -100,6 +100,44 @@ def test_the_roles_make_a_new_host_of_one_that_lost_its_system(
     bob.command("ces-run", "podman", "--project=proj1", bob.image).ok()
 
 
+STORAGE = "/var/lib/tre-ces/containers"
+
+
+@pytest.fixture
+def lost_disk(backend: Host, alice: User) -> Iterator[None]:
+    """A new disk, with nothing on it, stands for the one of users' images, as after a boot."""
+    again = "systemctl stop user@2001; pkill -KILL -u alice; systemctl start user@2001"
+    alice.command("ces-run", "podman", alice.image).ok()
+    backend.root(f"mkdir -m 0755 /var/new-disk; mount --bind /var/new-disk {STORAGE}; {again}")
+    yield
+    backend.root(f"systemctl stop user@2001; pkill -KILL -u alice; umount {STORAGE}; true")
+    backend.root("rm -rf /var/new-disk; systemctl start user@2001")
+    provision("--tags=container_storage,subid,podman")
+    alice.command("ces-run", "podman", alice.image).ok()
+
+
+def test_users_have_their_records_and_pull_again_when_the_disk_is_lost(
+    backend: Host, lost_disk: None, alice: User, site: dict[str, Any]
+) -> None:
+    refused = alice.command("ces-images")
+    assert (refused.rc, "their disk is not there" in refused.err) == (125, True), refused.said
+    runs = alice.command("ces-runs", "--json").ok().out
+    assert len(json.loads(runs)) > 0
+    provision(
+        "--tags=container_storage,subid,podman", "--extra-vars=container_storage_new_disk=true"
+    )
+    assert alice.command("ces-runs", "--json").ok().out == runs
+    images = json.loads(alice.command("ces-images", "--json").ok().out)
+    assert "podman" not in {one["runner"] for one in images}
+    gone = alice.command("ces-run", "--pull", "never", "podman", alice.image)
+    assert gone.rc == 125
+    assert "not in your storage" in gone.err and "ces-pull" in gone.err, gone.err
+    login = ["--username", site["testbed_registry_user"], "--password-stdin"]
+    password = site["testbed_registry_password"]
+    alice.command("ces-pull", "podman", *login, alice.image, stdin=password).ok()
+    alice.command("ces-run", "podman", alice.image).ok()
+
+
 def test_the_same_user_gets_the_same_subordinate_ids_on_another_host(backend: Host) -> None:
     """Without lines of useradd the rule looks at the uid alone."""
     backend.root("for file in subuid subgid; do cp -p /etc/$file /root/$file.kept; done")

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +90,61 @@ def test_a_registry_gets_another_authority_and_no_pull_fails_meanwhile(
     assert changed(last) == {}
 
 
+CERTIFY = """
+set -e
+cd {place}
+new_key() {{
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $1.key "${{@:2}}"
+}}
+for name in old new; do
+    new_key $name -x509 -days 2 -subj "/CN=Authority $name" -out $name.pem \\
+        -addext keyUsage=critical,keyCertSign
+    new_key by-$name -subj /CN=registry -out by-$name.csr
+    openssl x509 -req -in by-$name.csr -CA $name.pem -CAkey $name.key -days 2 \\
+        -extfile <(echo subjectAltName=DNS:{host}) -out by-$name.pem
+done
+"""
+
+
+def test_a_sites_own_authority_gets_a_successor_and_no_pull_fails_meanwhile(
+    rotated: Host, backend: Host, alice: User, bob: User, site: dict[str, Any], tmp_path: Path
+) -> None:
+    """First back-ends trust both, then the registry gets its certificate, then the old one goes."""
+    registry = site["testbed_registry"]
+    script = CERTIFY.format(place=tmp_path, host=registry.partition(":")[0])
+    subprocess.run(["/bin/bash", "-c", script], check=True, capture_output=True)
+    prefixes = {"old": f"{registry}/tre", "new": f"{registry}/not-there-yet"}
+
+    def certified(name: str) -> dict[str, Any]:
+        words = {"certificate": f"by-{name}.pem", "certificate_key": f"by-{name}.key"}
+        words["authority"] = f"{name}.pem"
+        return {f"registry_{word}": f"{tmp_path}/{file}" for word, file in words.items()}
+
+    def trusting(**authorities: str) -> dict[str, Any]:
+        entries = [
+            {"prefix": prefix, "ca": f"{tmp_path}/{name}.pem"}
+            for name, prefix in authorities.items()
+        ]
+        return {"ces_registries_allowed": entries}
+
+    def all_pull() -> None:
+        for runner in RUNNERS:
+            pull(bob, site, runner).ok()
+
+    provision("registry,podman", **certified("old"), **trusting(old=prefixes["old"]))
+    with running(alice):
+        provision("podman", **trusting(**prefixes))
+        all_pull()
+        provision("registry", **certified("new"))
+        all_pull()
+        last = {**certified("new"), **trusting(new=prefixes["old"])}
+        provision("registry,podman", **last)
+        all_pull()
+    trusted = backend.root(f"cat /etc/containers/certs.d/{registry}/ca.crt")
+    assert trusted.strip() == (tmp_path / "new.pem").read_text().strip()
+    assert changed(provision("registry,podman", **last)) == {}
+
+
 def test_a_token_is_replaced(rotated: Host, alice: User, bob: User, site: dict[str, Any]) -> None:
     token = "another 'one'"  # noqa: S105 - it is a test's
     name, old = site["testbed_registry_user"], site["testbed_registry_password"]
@@ -135,55 +192,91 @@ def test_a_policy_is_replaced(alice: User, bob: User, backend: Host, site: dict[
 
 SIGN = """
 set -e
-mkdir -p {work}; cd {work}; cat >auth.json; echo x >pass
+mkdir -p -m 700 {work}; cd {work}; cat >auth.json
 mkdir -p /etc/containers/registries.d
+echo '{{"default": [{{"type": "insecureAcceptAnything"}}]}}' >any.json
+sign() {{
+    skopeo --policy any.json copy --authfile auth.json "${{@:2}}" \\
+        docker://{image} docker://{registry}/tre/signed-$1:1.0
+}}
+"""
+BY_SIGSTORE = """
 printf 'docker:\\n  {registry}:\\n    use-sigstore-attachments: true\\n' \\
     >/etc/containers/registries.d/site.yaml
-echo '{{"default": [{{"type": "insecureAcceptAnything"}}]}}' >any.json
+echo x >pass
 for key in old new; do
     skopeo generate-sigstore-key --output-prefix $key --passphrase-file pass
     install -m 644 $key.pub /etc/containers/site-$key.pub
-    skopeo --policy any.json copy --authfile auth.json --sign-passphrase-file pass \\
-        --sign-by-sigstore-private-key $key.private docker://{image} docker://{registry}/tre/signed-$key:1.0
+    sign $key --sign-passphrase-file pass --sign-by-sigstore-private-key $key.private
 done
 """
-UNDO = "rm -rf {work} /etc/containers/registries.d/site.yaml /etc/containers/site-*.pub"
+BY_GPG = """
+apt-get -qq install --no-install-recommends gpg gpg-agent >/dev/null
+mkdir -p /srv/signatures
+printf 'docker:\\n  {registry}:\\n    %s: file:///srv/signatures\\n    %s: file:///%s\\n' \\
+    lookaside lookaside-staging srv/signatures >/etc/containers/registries.d/site.yaml
+export GNUPGHOME=$PWD
+for key in old new; do
+    gpg --batch --quiet --passphrase '' --quick-generate-key $key@site.test default default 2d
+    gpg --export $key@site.test >/etc/containers/site-$key.pub
+    sign $key --sign-by $key@site.test
+done
+cat /etc/containers/site-{{old,new}}.pub >/etc/containers/site-old-new.pub
+gpgconf --kill all
+"""
+UNDO = "rm -rf {work} /srv/signatures /etc/containers/re*.d/site.yaml /etc/containers/site-*.pub"
+
+
+def _by_sigstore(*keys: str) -> dict[str, Any]:
+    paths = [f"/etc/containers/site-{key}.pub" for key in keys]
+    return {"type": "sigstoreSigned", "keyPaths": paths}
+
+
+def _by_gpg(*keys: str) -> dict[str, Any]:
+    """One file has the keys: older versions of podman know no list of files."""
+    path = f"/etc/containers/site-{'-'.join(keys)}.pub"
+    return {"type": "signedBy", "keyType": "GPGKeys", "keyPath": path}
+
+
+KINDS = {"sigstore": (BY_SIGSTORE, _by_sigstore), "gpg": (BY_GPG, _by_gpg)}
 
 
 @pytest.fixture
-def signed(backend: Host, site: dict[str, Any]) -> Iterator[dict[str, str]]:
+def signed(kind: str, backend: Host, site: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Images that are signed with the old key and with the new one, on a host that demands it."""
     from conftest import AUTH
 
     registry, before = site["testbed_registry"], backend.root(f"cat {POLICY}")
     words = {"registry": registry, "image": site["testbed_image"], "work": "/root/signing"}
     login = json.dumps({"auths": {registry: {"auth": AUTH}}})
-    backend.root(SIGN.format_map(words), stdin=login)
+    backend.root((SIGN + KINDS[kind][0]).format_map(words), stdin=login)
     yield {key: f"{registry}/tre/signed-{key}:1.0" for key in ("old", "new")}
     backend.root(f"cat >{POLICY}", stdin=before)
     backend.root(UNDO.format_map(words))
 
 
-def demand(backend: Host, registry: str, *keys: str) -> None:
+def demand(backend: Host, registry: str, by: dict[str, Any]) -> None:
     """The site accepts what one of the keys has signed."""
     accept = [{"type": "insecureAcceptAnything"}]
-    by = {
-        "type": "sigstoreSigned",
-        "keyPaths": [f"/etc/containers/site-{key}.pub" for key in keys],
-        "signedIdentity": {"type": "matchRepository"},
-    }
+    by = {**by, "signedIdentity": {"type": "matchRepository"}}
     transports = {"containers-storage": {"": accept}, "docker": {f"{registry}/tre": [by]}}
     policy = {"default": [{"type": "reject"}], "transports": transports}
     backend.root(f"cat >{POLICY}", stdin=json.dumps(policy))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_keys_of_signatures_are_replaced(
-    signed: dict[str, str], backend: Host, alice: User, bob: User, site: dict[str, Any]
+    kind: str,
+    signed: dict[str, str],
+    backend: Host,
+    alice: User,
+    bob: User,
+    site: dict[str, Any],
 ) -> None:
     """Only podman and skopeo ask policy.json: apptainer does not."""
 
     def accepted(*keys: str) -> list[str]:
-        demand(backend, site["testbed_registry"], *keys)
+        demand(backend, site["testbed_registry"], KINDS[kind][1](*keys))
         provision("podman", "--limit=ces_backends", podman_policy="keep")
         found = []
         for key, image in signed.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from remote import Done, Host, Person, logged_in, wait_until
+from verifying import ENVIRONMENT, TOP
 
 INVENTORY = Path(os.environ["TESTBED_INVENTORY"])
 SITE: dict[str, Any] = {
@@ -92,6 +95,17 @@ class User(Person):
         words += ["--password-stdin", self.image]
         host = self.cluster.nodes[node]
         host.command(self.name, *words, stdin=SITE["testbed_registry_password"]).ok()
+
+
+def provision(*options: str) -> str:
+    """A site changes its inventory, and applies the playbook again."""
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    argv = [program, f"--inventory={INVENTORY}", *options, str(TOP / "playbooks/backend.yml")]
+    done = subprocess.run(
+        argv, env=ENVIRONMENT, cwd=TOP, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope="session")

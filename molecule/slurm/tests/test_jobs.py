@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import NODES, SITE, Cluster, User
+from conftest import NODES, SITE, Cluster, User, provision
 from engines import RUNNERS
 from remote import wait_until
 
@@ -327,6 +327,36 @@ def test_an_image_that_is_gone_when_the_job_starts_fails_the_run(start: Start, a
 
 
 # --- bad days ---
+
+
+TOKEN = {"registry_users": [{"name": LOGIN["username"], "password": "another one"}]}
+STRICTER = {"ces_policy": {**SITE["ces_policy"], "require_digest": True}}
+
+
+@pytest.mark.parametrize(
+    ("tags", "changed", "said"),
+    [
+        ("registry", TOKEN, "it does not accept the user name and token"),
+        ("ces_tools", STRICTER, "this site requires images to be named by digest"),
+    ],
+    ids=["token", "policy"],
+)
+def test_a_token_or_a_policy_that_is_replaced_while_a_job_is_queued_counts_when_it_starts(
+    start: Start, alice: User, tags: str, changed: dict[str, Any], said: str
+) -> None:
+    before = set(records(alice))
+    start(extra=["--hold"], wait=False, pull="always", **LOGIN).result()
+    job = new_run(alice, before, "PENDING")["slurm_job_id"]
+    provision(f"--tags={tags}", f"--extra-vars={json.dumps(changed)}")
+    try:
+        alice.run(f"scontrol release {job}").ok()
+        record = new_run(alice, before, "FAILED")
+    finally:
+        provision(f"--tags={tags}")
+    assert record["rc"] == 125
+    assert said in record["reason"]
+    all_gone(alice)
+    start(pull="always", **LOGIN).result()
 
 
 def test_cancelled_while_queued(start: Start, alice: User) -> None:

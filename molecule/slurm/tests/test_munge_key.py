@@ -6,19 +6,16 @@ from __future__ import annotations
 import base64
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import INVENTORY, NODES, Cluster, User
+from conftest import NODES, Cluster, User, provision
 from remote import Host, wait_until
-from verifying import ENVIRONMENT, TOP
 
 KEY = "/etc/munge/munge.key"
-LIMIT = "--limit=ces_slurm_controllers:ces_slurm_nodes"
+OPTIONS = ("--tags=slurm", "--limit=ces_slurm_controllers:ces_slurm_nodes")
 
 
 @pytest.fixture
@@ -30,22 +27,6 @@ def vault(tmp_path: Path) -> Iterator[Path]:
     file.write_text(yaml.safe_dump({"slurm_munge_key": key}))
     yield file
     file.unlink()
-
-
-def provision(*options: str) -> str:
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    argv = [program, f"--inventory={INVENTORY}", "--tags=slurm", LIMIT, *options]
-    done = subprocess.run(
-        [*argv, str(TOP / "playbooks/backend.yml")],
-        env=ENVIRONMENT,
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def hosts_of(cluster: Cluster) -> tuple[Host, ...]:
@@ -67,7 +48,7 @@ def test_running_and_queued_jobs_survive_another_key(
     many = [bob.sbatch("sleep 2; echo went on", "--mem=50", "--no-requeue") for _job in range(40)]
     begin = cluster.submit.root("date '+%Y-%m-%dT%H:%M:%S'").strip()
 
-    provision(f"--extra-vars=@{vault}")
+    provision(*OPTIONS, f"--extra-vars=@{vault}")
 
     assert bob.srun("true").rc == 0
     for number in (*running, queued, *many):
@@ -86,4 +67,4 @@ def test_running_and_queued_jobs_survive_another_key(
         log = host.root(f"cat /var/log/slurm/slurm*d.log | grep -E '{words}' || true")
         assert [line for line in log.splitlines() if line[1:20] >= begin] == []
     # also a site that leaves the variable out again keeps the key
-    assert not re.search("changed=[1-9]", provision())
+    assert not re.search("changed=[1-9]", provision(*OPTIONS))
