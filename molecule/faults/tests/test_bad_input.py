@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -257,4 +258,22 @@ def test_a_fifo_in_the_place_of_ones_own_file_keeps_nobody_waiting(alice: User, 
         assert alice.run(f"timeout 20 ces-pull podman --force {alice.image}").rc == 125
     finally:
         alice.run(f"rm {path}; if [ -e kept ]; then mv kept {path}; fi").ok()
+    alice.command("ces-run", "podman", alice.image).ok()
+
+
+@pytest.mark.parametrize("name", ["registries.conf", "containers.conf", "storage.conf"])
+def test_while_podman_waits_for_a_fifo_ours_ends_when_told_and_says_what_it_is(
+    alice: User, name: str
+) -> None:
+    path = f".config/containers/{name}"
+    alice.run(f"mkdir -p .config/containers && mkfifo {path}").ok()
+    try:
+        for command in ("ces-images", f"ces-check podman {alice.image}"):
+            # 124: it ended by SIGTERM; 137: it had to be killed
+            assert alice.run(f"timeout -k 10 5 {command}").rc in (0, 1, 124, 125), command
+        report = json.loads(alice.run("timeout -k 10 60 ces-doctor --json").out)
+        said = [found["said"] for found in report["findings"] if found["level"] == "fault"]
+        assert [text for text in said if f"{path} is no file" in text], said
+    finally:
+        alice.run(f"rm {path}").ok()
     alice.command("ces-run", "podman", alice.image).ok()

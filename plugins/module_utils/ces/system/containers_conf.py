@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
+from ..blocks import suppress
 from ..typed import Iterable, Iterator, Sequence
 from ..values.containers_conf import Setting, read_settings
 from .account import Account
@@ -58,16 +60,28 @@ def toml_errors(files: Iterable[str]) -> list[str]:
 
     A file need not be there. Nothing is known of it before Python 3.11.
     """
-    errors: list[str] = []
+    named = list(files)
+    errors = odd_files(named)
     if sys.version_info >= (3, 11):
         from tomllib import loads
 
-        for file in files:
+        for file in named:
             try:
                 loads(read_if_there(file))
             except (ValueError, RecursionError) as error:
                 errors.append(f"{file} cannot be read ({error})")
     return errors
+
+
+def odd_files(files: Iterable[str]) -> list[str]:
+    """What of these is there and no file, a sentence each: who opens a FIFO waits for ever."""
+    odd = []
+    for path in files:
+        with suppress(OSError):
+            # a device may be meant: /dev/null
+            if stat.S_IFMT(os.stat(path).st_mode) in (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR):
+                odd.append(f"{path} is no file")
+    return odd
 
 
 def settings_of(files: Iterator[str] | Sequence[str]) -> Iterator[Setting]:

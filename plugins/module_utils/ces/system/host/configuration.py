@@ -13,7 +13,13 @@ from ...values.containers_conf import Setting, breaking, words_in
 from ...values.image_acceptance import Acceptance
 from ...values.policy import Policy
 from ..account import OWN_STORAGE, Account
-from ..containers_conf import configuration_files, registries_files, settings_of, toml_errors
+from ..containers_conf import (
+    configuration_files,
+    odd_files,
+    registries_files,
+    settings_of,
+    toml_errors,
+)
 from ..files import read_json
 from ..podman_places import podman_storage
 from .podman_databases import contradictions
@@ -92,7 +98,10 @@ def look_at_configuration(
         broken=tuple(str(setting) for setting in breaking(settings)),
         runtime=_last(settings, "engine.runtime"),
         search=_search(account, root),
-        misread=tuple(toml_errors(registries_files(account, root))),
+        misread=(
+            *toml_errors(registries_files(account, root)),
+            *odd_files((*configuration_files(account, root), f"{account.home}/{OWN_STORAGE}")),
+        ),
         open_files=tuple(_open_files(account)),
         left=left if os.path.isdir(left) and graph_root != left else "",
         contradictions=(

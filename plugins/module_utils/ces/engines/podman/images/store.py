@@ -7,7 +7,7 @@ import os
 
 from ....blocks import nullcontext
 from ....dataclass import replace
-from ....errors import CesError, InvalidValue, NotFound
+from ....errors import CesError, Interrupted, InvalidValue, NotFound
 from ....json_text import dumps, loads
 from ....system.files import read_json, regular, write_atomic
 from ....system.process import Finished, Streams
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LISTING = 64 * 1024 * 1024
 """Bytes of a listing of images that are read: thousands of them."""
 
+_QUESTION = Streams(keep=_LISTING, timeout=300.0, interruptible=True, grace=2.0)
+"""A podman that opens what is no file waits for ever; one that works on a large image, for long."""
 VOLUMES_MAX = 100
 """Of an image; images of people name a few. A volume takes one of podman's locks (num_locks)."""
 
@@ -251,7 +253,17 @@ def ask(system: System, command: Command, what: str, fine: Sequence[str] = ()) -
     :param fine: what it may say instead of an answer.
     :raises CesError: podman did not answer; often it cannot start at all.
     """
-    finished = system.process.run(command, Streams(keep=_LISTING))
+    finished = system.process.run(command, _QUESTION)
+    if finished.stopped_by == "timeout":
+        raise CesError(
+            f"ask podman {what}",
+            said=f"there was no answer within {_QUESTION.timeout:g} s",
+            hint="another podman of yours may be busy with a large image; or something in"
+            " ~/.config/containers is no file, which ces-doctor names",
+            cmd=finished.argv,
+        )
+    if finished.stopped_by:
+        raise Interrupted(f"ask podman {what}", finished.stopped_by)
     if finished.ok or (finished.rc == 125 and any(word in finished.stderr for word in fine)):
         return finished
     said = messages(finished.stderr)
