@@ -19,6 +19,7 @@ CONFIG = f"{HOME}/.config/containers"
 STATE = f"{HOME}/.local/state/ces"
 DATA = "/var/lib/tre-ces/containers/2001/data"
 STORAGE = "/var/lib/tre-ces/containers/2001/storage"
+LEFT = f"{HOME}/.local/share/containers/storage"
 ACCEPT = '{"default": [{"type": "insecureAcceptAnything"}]}'
 LOGIN = '{"auths": {"r.example.org": {"auth": "eDp5"}}}'
 
@@ -58,6 +59,29 @@ def written(file: str, text: str) -> tuple[str, str]:
     return f"runuser -u alice -- sh -c {shlex.quote(make)}", f"rm {file}"
 
 
+def in_policy(**keys: Any) -> tuple[str, str]:
+    """The site's policy says something else."""
+    file = "/etc/ces/policy.json"
+    program = f"import json; p = json.load(open('{file}')); p.update({keys!r});"
+    program += f" json.dump(p, open('{file}', 'w'))"
+    return (
+        f"cp -p {file} /root/kept && python3 -c {shlex.quote(program)}",
+        f"cp /root/kept {file}",
+    )
+
+
+def both(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
+    """Two ways to be ill at once."""
+    return f"{one[0]} && {other[0]}", f"{one[1]} && {other[1]}"
+
+
+def in_place_of(program: str, text: str) -> tuple[str, str]:
+    """Another program has the name of one."""
+    make, mend = away(program)
+    line = f"{make} && printf '#!/bin/sh\\n%s\\n' {shlex.quote(text)} > {program}"
+    return f"{line} && chmod 755 {program}", mend
+
+
 def mounted(place: str, options: str) -> tuple[str, str]:
     """A directory is mounted otherwise, and as before."""
     return (
@@ -88,6 +112,9 @@ ILLNESSES = (
     Illness(
         "subid_shared", "warning", "dave", *edited("/etc/subuid", "/^alice:/{p;s/^alice/dave/}")
     ),
+    Illness(
+        "subid_source", "note", "come from sss", *edited("/etc/nsswitch.conf", "$ a subid: sss")
+    ),
     Illness("subid_lines", "warning", "NAME:START:COUNT", *edited("/etc/subuid", "$ a nonsense")),
     # the host
     Illness(
@@ -99,6 +126,45 @@ ILLNESSES = (
     ),
     Illness("fuse", "fault", "mode 0600", "chmod 600 /dev/fuse", "chmod 666 /dev/fuse"),
     Illness("engines_installed", "fault", "umoci is not installed", *away("/usr/bin/umoci")),
+    Illness(
+        "engines_answering",
+        "fault",
+        "does not say its version (broken)",
+        *in_place_of("/usr/bin/crun", "echo broken >&2; exit 1"),
+    ),
+    Illness(
+        "engine_versions",
+        "fault",
+        "crun is 0.1, and runs need",
+        *in_place_of("/usr/bin/crun", "echo crun version 0.1"),
+    ),
+    Illness(
+        "apptainer_parts",
+        "warning",
+        "mksquashfs is missing",
+        *away("/usr/bin/mksquashfs"),
+    ),
+    Illness(
+        "hidden_processes",
+        "note",
+        "hidepid=",
+        "mount -o remount,hidepid=2 /proc",
+        "mount -o remount,hidepid=0 /proc",
+    ),
+    Illness("audit", "warning", "nobody listens at /dev/log", *away("/dev/log")),
+    # what the site says
+    Illness("runners_known", "fault", "the runner moby", *in_policy(runners=["podman", "moby"])),
+    Illness("registries_allowed", "warning", "allows no registry", *in_policy(registries=[])),
+    Illness("image_stores", "warning", "/no/store", *in_policy(sif_dir="/no/store")),
+    Illness(
+        "networks",
+        "warning",
+        "slirp4netns is not installed",
+        *both(
+            in_policy(network={"default": "none", "allowed": ["none", "slirp4netns"]}),
+            away("/usr/bin/slirp4netns"),
+        ),
+    ),
     Illness(
         "policy",
         "fault",
@@ -163,6 +229,34 @@ ILLNESSES = (
         "own_storage_conf", "warning", CONFIG, *written(f"{CONFIG}/storage.conf", "[storage]\n")
     ),
     Illness("own_registries_conf", "warning", CONFIG, *written(f"{CONFIG}/registries.conf", "")),
+    Illness(
+        "registries_conf", "fault", "cannot be read", *written(f"{CONFIG}/registries.conf", "[[odd")
+    ),
+    Illness(
+        "short_names",
+        "warning",
+        "registry.example.org",
+        *written(
+            # the site's own drop-in file counts for more than registries.conf
+            f"{CONFIG}/registries.conf.d/own.conf",
+            'unqualified-search-registries = ["registry.example.org"]',
+        ),
+    ),
+    Illness(
+        "old_storage",
+        "note",
+        "takes room",
+        f"runuser -u alice -- mkdir -p {LEFT}/overlay",
+        f"rm -r {LEFT}",
+    ),
+    Illness(
+        "records",
+        "warning",
+        "runs 99999 cannot be read",
+        f"runuser -u alice -- sh -c 'mkdir -p {STATE}/runs/99999 {STATE}/active &&"
+        f" echo odd >{STATE}/runs/99999/run.json && touch {STATE}/active/99999'",
+        f"rm -r {STATE}/runs/99999 {STATE}/active/99999",
+    ),
     Illness("policy_json", "warning", CONFIG, *written(f"{CONFIG}/policy.json", ACCEPT)),
     Illness(
         "containers_conf",
@@ -242,7 +336,7 @@ def test_an_illness_is_found_and_gone_after_the_cure(
         backend.root(illness.mend)
     one, *_others = [one for one in found[illness.check] if one["level"] == illness.level]
     assert illness.part in one["said"]
-    assert one["cure"]
+    assert one["cure"] or illness.level == "note"
     # one thing that is ill does not keep the others from being looked at
     assert set(found) >= {"user_namespaces", "safe_data", "storage_overlay", "registries_trusted"}
     assert told(look()) == before
@@ -306,6 +400,28 @@ def test_half_a_host_still_gives_a_whole_report(backend: Host, alice: User, look
     assert set(found) == set(well)
     assert {one.check for one in chosen} <= set(told(found))
     assert usual(told(look())) == {}
+
+
+def test_what_a_user_brings_along_is_told_to_the_user(alice: User) -> None:
+    found = json.loads(
+        alice.run(
+            "export XDG_RUNTIME_DIR=/tmp CONTAINERS_CONF=/no/where; ulimit -n 512;"
+            " ces-doctor --json"
+        ).out
+    )["findings"]
+    said = {one["check"]: one["said"] for one in found if one["level"] in ("note", "warning")}
+    assert "XDG_RUNTIME_DIR is /tmp" in said["runtime_named"]
+    assert "CONTAINERS_CONF" in said["environment"]
+    assert "you may have 512 open files" in said["ulimits"]
+    assert "ulimits" not in told(usual_findings(alice))
+
+
+def usual_findings(user: User) -> dict[str, list[dict[str, Any]]]:
+    """What the user is told in a usual shell."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in json.loads(user.run("ces-doctor --json").out)["findings"]:
+        found.setdefault(one["check"], []).append(one)
+    return found
 
 
 def test_a_user_sees_what_is_the_users(backend: Host, alice: User) -> None:
