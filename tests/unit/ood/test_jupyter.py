@@ -82,8 +82,8 @@ def test_what_goes_in_comes_out_in_both_directions(
         server.bind("socket")
         server.listen()
         with socket.create_connection(("127.0.0.1", port)) as client:
-            inside = server.accept()[0]
             threading.Thread(target=send_all, args=(client, sent)).start()
+            inside = server.accept()[0]
             # to the end, which is passed on while the other direction stays open
             with inside.makefile("rb") as got:
                 assert got.read() == sent
@@ -97,8 +97,45 @@ def test_where_no_server_is_a_connection_ends_and_the_next_is_taken(tmp_path: Pa
     with forwarded(tmp_path) as port:
         for _turn in range(3):
             client = socket.create_connection(("127.0.0.1", port), timeout=5)
-            with client, contextlib.suppress(ConnectionResetError):
+            with client, contextlib.suppress(ConnectionError):
+                client.sendall(b"x")
                 assert client.recv(1) == b""
+
+
+def connect(port: int, source: str) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
+
+
+def test_a_neighbour_who_holds_connections_keeps_nobody_else_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        socket.socket(socket.AF_UNIX) as server,
+        forwarded(tmp_path) as port,
+        contextlib.ExitStack() as held,
+    ):
+        server.bind("socket")
+        server.listen()
+        server.settimeout(1)
+        for _number in range(256):
+            held.enter_context(connect(port, "127.0.0.2"))
+        with connect(port, "127.0.0.2") as more, contextlib.suppress(ConnectionError):
+            assert more.recv(1) == b""
+        # who says nothing does not reach the server
+        with pytest.raises(TimeoutError):
+            server.accept()
+        with connect(port, "127.0.0.1") as client:
+            client.sendall(b"GET")
+            with server.accept()[0] as inside:
+                assert inside.recv(3) == b"GET"
+
+
+def test_who_says_nothing_is_put_out(tmp_path: Path) -> None:
+    with forwarded(tmp_path) as port, connect(port, "127.0.0.1") as client:
+        client.settimeout(20)
+        with contextlib.suppress(ConnectionError):
+            assert client.recv(1) == b""
 
 
 @pytest.mark.parametrize("force", [False, True], ids=["none before", "after the server's own"])
@@ -117,7 +154,8 @@ def test_a_link_of_the_containers_leads_to_no_other_socket(
             Path("socket").unlink()
         Path("socket").symlink_to("bus")
         client = socket.create_connection(("127.0.0.1", port), timeout=5)
-        with client, contextlib.suppress(ConnectionResetError):
+        with client, contextlib.suppress(ConnectionError):
+            client.sendall(b"x")
             assert client.recv(1) == b""
         with pytest.raises(TimeoutError):
             users.accept()

@@ -3,17 +3,25 @@
 
 The container has no network by which the portal could reach it, and so none for what runs in it
 either: this is the one way in. Prints "bound" when it holds the port, nothing if it cannot.
+
+Whoever reaches this host may connect. So nobody has more than a share of the connections, and who
+says nothing has none for long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 import stat
 import sys
 
 CHUNK = 1 << 16
+FROM_ONE = 256
+"""Connections of one address at once. All of a browser's are the portal's: some dozens."""
+PATIENCE = 5.0
+"""Seconds in which the first byte comes. A request comes at once."""
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,14 +57,46 @@ async def connected(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 async def forward(path: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
+        first = await asyncio.wait_for(reader.read(CHUNK), PATIENCE)
         there, back = await connected(path)
-    except OSError:
-        # the server is not there yet, or not any more
+    except (OSError, asyncio.TimeoutError):
+        # the client says nothing; or the server is not there yet, or not any more
         writer.transport.abort()
         return
+    back.write(first)
     await asyncio.gather(copy(reader, back), copy(there, writer))
     for side in (back, writer):
         side.close()
+
+
+class Door:
+    """Who is connected, and how often.
+
+    :param path: the server's socket.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connected: dict[str, int] = {}
+
+    async def enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address = (writer.get_extra_info("peername") or ("",))[0]
+        if self._connected.get(address, 0) >= FROM_ONE:
+            writer.transport.abort()
+            return
+        self._connected[address] = self._connected.get(address, 0) + 1
+        try:
+            await forward(self._path, reader, writer)
+        finally:
+            self._connected[address] -= 1
+            if not self._connected[address]:
+                del self._connected[address]
+
+
+def have_room() -> None:
+    """As many descriptors as this process may have: a connection takes two."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(port: int) -> socket.socket:
@@ -71,7 +111,8 @@ async def main(port: int, path: str) -> None:
         held = listen(port)
     except OSError:
         return
-    server = await asyncio.start_server(lambda *sides: forward(path, *sides), sock=held)
+    have_room()
+    server = await asyncio.start_server(Door(path).enter, sock=held)
     print("bound", flush=True)
     async with server:
         await server.serve_forever()
