@@ -150,6 +150,15 @@ def test_an_image_that_cannot_be_removed_stays_and_the_others_go(
     assert images.left() == {"app:1"}
 
 
+def test_marks_of_images_that_were_removed_otherwise_go_in_the_end(images: Images) -> None:
+    """A home may be shared with a host that has the image."""
+    for number, days in ((1, 100), (2, 500)):
+        images.have(number, f"app:{number}", days=days)
+        (images.own / f"digests/sha256-{number:064x}.sif").unlink()
+    assert images.prune() == {}
+    assert [path.name[-1] for path in images.marks.iterdir()] == ["1"]
+
+
 @pytest.mark.parametrize("image_id", ["", "../x", "a/b", "."])
 def test_only_ids_of_engines_get_marks(images: Images, image_id: str) -> None:
     images.uses.note("apptainer", image_id)

@@ -19,6 +19,8 @@ from ..values.record import LIVE, utc_second
 from .images import list_images, remove_image
 
 _DAY = 86_400
+_STALE = 366
+"""Days for which the mark of an image stays that this host does not have, at least."""
 _NAMED_MAX = 3
 """Images that a message names."""
 
@@ -95,6 +97,8 @@ def prune_images(system: System, days: int, check_only: bool = False) -> Iterato
                 uses.forget(*mark)
             elif used is None:
                 uses.note(*mark)
+        # hosts that share a home share the marks: a mark may be of an image of another host
+        uses.forget_before(before - max(_STALE, 10 * days) * _DAY)
 
 
 def _mark(image: LocalImage) -> tuple[str, str]:

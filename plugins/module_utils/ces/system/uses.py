@@ -46,5 +46,12 @@ class Uses:
         """The image is gone."""
         remove_quietly(self._path(runner, image_id))
 
+    def forget_before(self, moment: float) -> None:
+        """Remove marks that are older: of images that were removed otherwise."""
+        with suppress(OSError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                if entry.stat(follow_symlinks=False).st_mtime < moment:
+                    remove_quietly(entry.path)
+
     def _path(self, runner: str, image_id: str) -> str:
         return f"{self._directory}/{runner}-{image_id}"
