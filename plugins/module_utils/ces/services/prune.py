@@ -98,7 +98,7 @@ def prune_images(system: System, days: int, check_only: bool = False) -> Iterato
             elif used is None:
                 uses.note(*mark)
         # hosts that share a home share the marks: a mark may be of an image of another host
-        uses.forget_before(before - max(_STALE, 10 * days) * _DAY)
+        uses.forget_before(before - max(_STALE, 10 * days) * _DAY, left)
 
 
 def _mark(image: LocalImage) -> tuple[str, str]:

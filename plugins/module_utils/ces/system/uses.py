@@ -10,6 +10,7 @@ import os
 
 from ..blocks import suppress
 from ..errors import CesError
+from ..typed import Collection
 from .files import private_directory, remove_quietly
 
 
@@ -46,11 +47,16 @@ class Uses:
         """The image is gone."""
         remove_quietly(self._path(runner, image_id))
 
-    def forget_before(self, moment: float) -> None:
-        """Remove marks that are older: of images that were removed otherwise."""
+    def forget_before(self, moment: float, but: Collection[tuple[str, str]]) -> None:
+        """Remove marks that are older: of images that were removed otherwise.
+
+        :param but: engines and ids of those that are here.
+        """
+        here = {self._path(*one) for one in but}
         with suppress(OSError), os.scandir(self._directory) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_mtime < moment:
+                old = entry.stat(follow_symlinks=False).st_mtime < moment
+                if old and entry.path not in here:
                     remove_quietly(entry.path)
 
     def _path(self, runner: str, image_id: str) -> str:
