@@ -33,8 +33,8 @@ def program(collection: Path) -> Iterator[Entry]:
     ):
         for file in sorted(directory.rglob("*.py")):
             yield f"{name}/{file.relative_to(directory)}", file.read_bytes(), 0o644
-    for name in ("launcher", "take-up"):
-        yield name, (commands / name).read_bytes(), 0o755
+    for name, mode in (("launcher", 0o755), ("take_up.py", 0o644)):
+        yield name, (commands / name).read_bytes(), mode
     for name, text in generated(version(collection)).items():
         yield name, text.encode(), 0o644
 

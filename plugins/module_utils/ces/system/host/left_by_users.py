@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import filterfalse
 
 from ...blocks import suppress
 from ..proc import owner_of, parents
@@ -47,10 +48,18 @@ def end_what_users_left() -> None:
         killed |= new
         # what they start meanwhile is seen next time
         time.sleep(_BETWEEN_LOOKS)
-    for pid in killed:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
+    # on a busy host a killed process takes a while to be gone
+    while (killed := set(filterfalse(_is_gone, killed))) and time.monotonic() < end:
+        time.sleep(_BETWEEN_LOOKS)
     _adopt(False)
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a killed process is gone; if it is our child, note is taken of that."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:  # its parent, who was killed, too, is not gone yet
+        return not os.path.exists(f"/proc/{pid}")
 
 
 def _have_children() -> bool:
