@@ -271,6 +271,8 @@ def test_while_podman_waits_for_a_fifo_ours_ends_when_told_and_says_what_it_is(
         for command in ("ces-images", f"ces-check podman {alice.image}"):
             # 124: it ended by SIGTERM; 137: it had to be killed
             assert alice.run(f"timeout -k 10 5 {command}").rc in (0, 1, 124, 125), command
+            # podman's own look would wait, too
+            assert alice.run("pgrep -a -u alice -x podman | grep -v 'podman pause'").out == ""
         report = json.loads(alice.run("timeout -k 10 60 ces-doctor --json").out)
         said = [found["said"] for found in report["findings"] if found["level"] == "fault"]
         assert [text for text in said if f"{path} is no file" in text], said

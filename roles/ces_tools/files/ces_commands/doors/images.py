@@ -8,6 +8,7 @@ import json
 from ces.errors import CesError, InvalidValue
 from ces.services.images import list_images
 from ces.services.prune import described, prune_images
+from ces.services.session import session
 from ces.system.system import System
 from ces.values.policy import DAYS_MAX
 from ces.values.quantities import spell_bytes
@@ -23,9 +24,13 @@ def main(parsed: Parsed) -> int:
     """List images in storage, or remove those that were not used for long."""
     if not parsed.on("prune") and {"keep_days", "dry_run"} & set(parsed.values):
         raise CesError("list images", said="--keep-days and --dry-run go with --prune")
-    system = system_for(parsed)
-    if parsed.on("prune"):
-        return _prune(parsed, system)
+    system, prune = system_for(parsed), parsed.on("prune")
+    # what a dead run needed is needed no more
+    with session(system, change=prune and not parsed.on("dry_run")):
+        return _prune(parsed, system) if prune else _list(parsed, system)
+
+
+def _list(parsed: Parsed, system: System) -> int:
     images = [described(image, system) for image in list_images(system)]
     if parsed.on("json"):
         print(json.dumps(images, indent=1))

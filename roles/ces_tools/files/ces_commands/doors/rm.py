@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ces.services.images import remove_image
+from ces.services.session import session
 from ces.values.image import ImageRef
 
 from ces_commands.doors.common import system_for
@@ -14,7 +15,8 @@ def main(parsed: Parsed) -> int:
     """Remove images from storage."""
     images = [ImageRef.parse(text) for text in parsed.operands]
     system = system_for(parsed)
-    for image in images:
-        runners = remove_image(image, system, parsed.runner)
-        print(f"{image}: removed ({', '.join(runners)})")
+    with session(system):
+        for image in images:
+            runners = remove_image(image, system, parsed.runner)
+            print(f"{image}: removed ({', '.join(runners)})")
     return 0

@@ -197,9 +197,9 @@ class PodmanStore:
                 said="it is not in your storage",
                 hint="ces-images lists all",
             )
-        self._system.process.run(podman.image_remove(str(image))).check(
-            f"remove image {image}", hint="a run may be using it: ces-runs lists them"
-        )
+        tried = f"remove image {image}"
+        removed = _answer(self._system, podman.image_remove(str(image)), tried)
+        removed.check(tried, hint="a run may be using it: ces-runs lists them")
         _digests(self._answers().note()).keep(image, None)
 
     def _answers(self) -> _Answers:
@@ -253,17 +253,7 @@ def ask(system: System, command: Command, what: str, fine: Sequence[str] = ()) -
     :param fine: what it may say instead of an answer.
     :raises CesError: podman did not answer; often it cannot start at all.
     """
-    finished = system.process.run(command, _QUESTION)
-    if finished.stopped_by == "timeout":
-        raise CesError(
-            f"ask podman {what}",
-            said=f"there was no answer within {_QUESTION.timeout:g} s",
-            hint="another podman of yours may be busy with a large image; or something in"
-            " ~/.config/containers is no file, which ces-doctor names",
-            cmd=finished.argv,
-        )
-    if finished.stopped_by:
-        raise Interrupted(f"ask podman {what}", finished.stopped_by)
+    finished = _answer(system, command, f"ask podman {what}")
     if finished.ok or (finished.rc == 125 and any(word in finished.stderr for word in fine)):
         return finished
     said = messages(finished.stderr)
@@ -276,6 +266,22 @@ def ask(system: System, command: Command, what: str, fine: Sequence[str] = ()) -
         stdout=finished.stdout,
         stderr=finished.stderr,
     )
+
+
+def _answer(system: System, command: Command, tried: str) -> Finished:
+    """What podman has to say, if it ends."""
+    finished = system.process.run(command, _QUESTION)
+    if finished.stopped_by == "timeout":
+        raise CesError(
+            tried,
+            said=f"podman did not answer within {_QUESTION.timeout:g} s",
+            hint="another podman of yours may be busy with a large image; or something in"
+            " ~/.config/containers is no file, which ces-doctor names",
+            cmd=finished.argv,
+        )
+    if finished.stopped_by:
+        raise Interrupted(tried, finished.stopped_by)
+    return finished
 
 
 def _from_listing(raw: dict[str, Any]) -> LocalImage:
