@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have the sessions of users take up a timer that was written or removed: ``take_up.py NAME.timer``.
+"""Have the sessions of users take up a timer that is new or gone: ``take_up.py NAME.timer``.
 
 A session reads its units when it starts, and some last from one boot to the next. A session that
 does not answer is passed over: it reads them when it starts anew.
