@@ -212,7 +212,7 @@ def test_an_async_limit_ends_the_run_and_the_next_clears_away(bob: User, play: P
     assert number > before, done.said
     # Ansible's watcher on the host looks every five seconds
     pid = bob.record(number)["pid"]
-    wait_until(lambda: bob.run(f"kill -0 {pid}").rc != 0, "the module to be killed")
+    wait_until(lambda: bob.run(f"kill -0 {pid}").rc != 0, "the module to be killed", seconds=60)
     bob.command("ces-clean").ok()
     bob.command("ces-run", "podman", "--project", "proj2", bob.image).ok()
     assert bob.record(number)["state"] == "CANCELLED"
