@@ -12,6 +12,7 @@ from ..values.bundle import ImageConfig
 from ..values.image_config import check_image
 from ..values.inside import Inside
 from ..values.manifest import Manifest
+from ..values.quantities import spell_bytes
 
 MAKER = "ask its maker"
 """Who mends an image."""
@@ -125,6 +126,17 @@ def by_disk(spaces: Sequence[Space]) -> list[list[Space]]:
     for space in spaces:
         disks.setdefault(space.disk, []).append(space)
     return list(disks.values())
+
+
+def room_for(size: int, spaces: Sequence[Space]) -> tuple[bool, str]:
+    """Whether layers fit on a disk as they arrive, and what a message says of that.
+
+    :param size: bytes of all layers.
+    :param spaces: of one disk: each of them gets all layers.
+    """
+    free, paths = spaces[0].free, " and ".join(space.path for space in spaces)
+    said = f"its layers are {spell_bytes(size)}, and {paths} has {spell_bytes(free)} free"
+    return free >= size * len(spaces), said
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from ..values.manifest import CONFIGURATIONS, DOCKER
 from ..values.platform import is_processor, unlike
 from ..values.quantities import spell_bytes
 from .configuration import CORRECTED
-from .facts import MAKER, Engine, Host, Image, by_disk
+from .facts import MAKER, Engine, Host, Image, by_disk, room_for
 from .look import Told
 
 
@@ -215,13 +215,12 @@ def look_at_space(image: Image, _host: Host, engine: Engine) -> Iterator[Told]:
         return
     size = image.manifest.size
     for spaces in by_disk(engine.spaces):
-        free, paths = spaces[0].free, " and ".join(space.path for space in spaces)
+        fits, said = room_for(size, spaces)
         usual = size * sum(space.usual for space in spaces)
         cure = f"{FREE_SPACE}; or the administrator gives these directories more"
-        said = f"its layers are {spell_bytes(size)}, and {paths} has {spell_bytes(free)} free"
-        if free < size * len(spaces):
+        if not fits:
             yield Told("fault", said, cure, "container_storage")
-        elif free < usual:
+        elif spaces[0].free < usual:
             yield Told(
                 "warning",
                 f"{said}: unpacked it may take {spell_bytes(usual)}",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that nobody has used for long: which they are, and their removal."""
+"""Find the images that were not used for a long time, and remove them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import CesError
 from ..system.job_files import JobFiles
 from ..system.system import System
 from ..system.uses import Uses
-from ..typed import Any, Iterator
+from ..typed import Any, Iterator, Sequence
 from ..values.image import ImageRef
 from ..values.quantities import spell_bytes
 from ..values.record import LIVE, utc_second
@@ -74,24 +74,17 @@ def prune_images(system: System, days: int, check_only: bool = False) -> Iterato
     images = sorted(list_images(system), key=lambda image: (image.runner, image.names))
     # an image with two names has one mark: it is read before the image goes
     marks = {_mark(image): uses.last(*_mark(image)) for image in images}
-    needed = _of_live_runs(system)
+    left, needed = set(), _of_live_runs(system)
     for image in images:
         used = marks[_mark(image)]
         for name in image.names:
-            kept = ""
-            if _is_for_all(image, system):
-                kept = "it is for all users"
-            elif {name, _mark(image)} & needed:
-                kept = "a run needs it"
-            elif used is None:
-                kept = "no use of it is known: its days begin now"
-            elif used >= before:
-                kept = "it was used since"
-            elif not check_only:
+            kept = _why_needed(image, (name,), needed, system) or _why_young(used, before)
+            if not (kept or check_only):
                 kept = _remove(name, image, system)
+            if kept:
+                left.add(_mark(image))
             yield Pruned(name, image, used, kept)
     if not check_only:
-        left = {_mark(image) for image in list_images(system)}
         for mark, used in marks.items():
             if mark not in left:
                 uses.forget(*mark)
@@ -103,6 +96,25 @@ def prune_images(system: System, days: int, check_only: bool = False) -> Iterato
 
 def _mark(image: LocalImage) -> tuple[str, str]:
     return image.runner, image.id
+
+
+def _why_needed(
+    image: LocalImage,
+    names: Sequence[str],
+    needed: set[str | tuple[str, str]],
+    system: System,
+) -> str:
+    """Why others than the user's next runs want the image by these names; empty if none does."""
+    if _is_for_all(image, system):
+        return "it is for all users"
+    return "a run needs it" if {*names, _mark(image)} & needed else ""
+
+
+def _why_young(used: float | None, before: float) -> str:
+    """Why an image stays by its last use; empty if that was before."""
+    if used is None:
+        return "no use of it is known: its days begin now"
+    return "it was used since" if used >= before else ""
 
 
 def _remove(name: str, image: LocalImage, system: System) -> str:
@@ -145,9 +157,7 @@ def room_makers(system: System) -> str:
     ages = [
         (uses.last(*_mark(image)) or 0, image)
         for image in images
-        if image.names
-        and not _is_for_all(image, system)
-        and not {*image.names, _mark(image)} & needed
+        if image.names and not _why_needed(image, image.names, needed, system)
     ]
     ages.sort(key=lambda pair: pair[0])
     return ", ".join(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from ..blocks import suppress
-from ..checks.facts import Space, by_disk
+from ..checks.facts import Space, by_disk, room_for
 from ..engines.command import FREE_SPACE
 from ..engines.images.store import Room, Store
 from ..errors import CesError
@@ -15,7 +15,6 @@ from ..system.registry import Registry
 from ..system.system import System
 from ..typed import Sequence
 from ..values.image import ImageRef
-from ..values.quantities import spell_bytes
 from .prune import room_makers
 
 
@@ -44,11 +43,11 @@ def check_space(image: ImageRef, registry: Registry, store: Store, system: Syste
         # the engine may understand what we do not
         return
     for spaces in by_disk(spaces_in(store.rooms())):
-        free, paths = spaces[0].free, " and ".join(space.path for space in spaces)
-        if free < size * len(spaces):
-            makers, there = room_makers(system), f"{paths} has {spell_bytes(free)} free"
+        fits, said = room_for(size, spaces)
+        if not fits:
+            makers = room_makers(system)
             raise CesError(
                 f"pull {image}",
-                said=f"its layers are {spell_bytes(size)}, and {there}",
+                said=said,
                 hint=FREE_SPACE + (f". Not used for the longest time: {makers}" if makers else ""),
             )

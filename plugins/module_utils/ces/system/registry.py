@@ -78,6 +78,7 @@ class Registry:
         self._https = Https(self._tried, environ, (self._host,), signals, patience)
         self._authorization = self._basic()
         self._pauses = 0
+        self._size: int | None = None
 
     def digest(self) -> str:
         """The digest of the image's manifest (or index), by one HEAD request.
@@ -92,12 +93,17 @@ class Registry:
         return digest
 
     def compressed_size(self) -> int:
-        """Bytes that a pull on this machine transfers: the sum of the layers' sizes."""
-        try:
-            manifest, _answers = self._for_this_machine()
-            return sum(map(layer_size, manifest["layers"]))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise self._error(_UNKNOWN_FORM) from None
+        """Bytes that a pull on this machine transfers: the sum of the layers' sizes.
+
+        The registry is asked once.
+        """
+        if self._size is None:
+            try:
+                manifest, _answers = self._for_this_machine()
+                self._size = sum(map(layer_size, manifest["layers"]))
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise self._error(_UNKNOWN_FORM) from None
+        return self._size
 
     def described(self) -> Manifest:
         """The image's manifest for this machine; its layers stay where they are.
