@@ -71,7 +71,7 @@ wait "$reader"
 kill $!
 exit "$status"
 """
-"""Bash: run a program, and hear it until it ends; whoever has its output then is not heard."""
+"""Bash: run a program and read its output until the program ends, whoever keeps the output open."""
 
 
 def bounded(

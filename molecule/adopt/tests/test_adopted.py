@@ -119,7 +119,7 @@ MAPPERS = "/usr/bin/newuidmap /usr/bin/newgidmap"
 
 
 def test_programs_without_their_bits_are_named(backend: Host) -> None:
-    """One user's podman that cannot take up its ids keeps nobody else from theirs."""
+    """podman of one user cannot take up its ids. All other users get theirs."""
     done = playbook("backend.yml")
     assert done.rc != 0
     said = words_of(done)

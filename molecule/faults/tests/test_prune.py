@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that nobody uses are removed, and what somebody needs stays."""
+"""ces-images --prune removes images that were not used, and keeps images that a run needs."""
 
 from __future__ import annotations
 

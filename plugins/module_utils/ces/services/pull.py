@@ -132,7 +132,7 @@ def _fetch_once(
 
 
 def _used(image: LocalImage | None, system: System) -> None:
-    """What was asked for is no image that nobody uses."""
+    """A pull is a use of the image, also when nothing was transferred."""
     if image is not None:
         Uses(system.account.state).note(image.runner, image.id)
 

@@ -31,7 +31,7 @@ _LISTING = 64 * 1024 * 1024
 """Bytes of a listing of images that are read: thousands of them."""
 
 _QUESTION = Streams(keep=_LISTING, timeout=300.0, interruptible=True, grace=2.0)
-"""A podman that opens what is no file waits for ever; one that works on a large image, for long."""
+"""podman waits for ever when it opens a FIFO, and for minutes while it stores a large image."""
 VOLUMES_MAX = 100
 """Of an image; images of people name a few. A volume takes one of podman's locks (num_locks)."""
 
